@@ -1,0 +1,2 @@
+//! Who may call: operators and nodes by signature.
+pub mod seal;

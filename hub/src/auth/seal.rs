@@ -1,0 +1,4 @@
+//! Secrets at rest.
+
+/// Encrypts and decrypts under the master key.
+pub struct Seal {}
