@@ -1,0 +1,72 @@
+# stint, the short way to everything. `make` alone lists the targets.
+#
+# Needs Rust 1.94 or newer (rustup), Python 3.11 or newer with venv, a C compiler and make; scripts/need
+# says what is missing and how to get it. Everything made goes to target/ (or $CARGO_TARGET_DIR).
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+VENV   := $(TARGET)/venv
+PYTHON := $(VENV)/bin/python
+CARGO  ?= cargo
+
+# End-to-end tests wait more than they compute, so twice the cores is a good number at once.
+JOBS   ?= $(shell expr 2 \* $$(nproc))
+# What else to say to pytest: make e2e ARGS='-k cancel -x'
+ARGS   ?=
+
+export CARGO_TARGET_DIR := $(TARGET)
+export STINT_TARGET := $(TARGET)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt lint unit e2e bench build clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
+	  while IFS="$$(printf '\t')" read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+
+demo: $(VENV)/ready ## a hub, an agent and the real AWS CLI, step by step (KEEP=1 leaves them running)
+	@scripts/need cargo cc
+	@$(CARGO) build --quiet
+	@$(CARGO) build --quiet --package stint-hub
+	@$(PYTHON) scripts/demo $(if $(KEEP),--keep)
+
+test: fmt lint unit e2e ## everything that must be green: fmt, lint, unit, e2e
+
+fmt: ## is the code formatted?
+	@scripts/need cargo
+	@echo '== cargo fmt --check' && $(CARGO) fmt --all --check
+
+lint: ## clippy, warnings denied
+	@scripts/need cargo cc
+	@echo '== cargo clippy' && $(CARGO) clippy --quiet --workspace --all-targets -- --deny warnings
+
+unit: ## unit and property tests of the crates
+	@scripts/need cargo cc
+	@echo '== cargo test' && $(CARGO) test --quiet --workspace
+
+e2e: $(VENV)/ready ## end-to-end tests of the real programs with the real AWS CLI and boto3
+	@scripts/need cargo cc
+	@echo '== pytest' && $(CARGO) build --quiet --workspace
+	@$(PYTHON) -m pytest -c tests/pytest.ini --numprocesses $(JOBS) $(ARGS) tests
+
+bench: $(VENV)/ready ## measure the release builds and print the table of docs/BENCHMARKS.md
+	@scripts/need cargo cc
+	@echo 'building the release programs' && $(CARGO) build --quiet --release --package stint-agent
+	@$(CARGO) build --quiet --profile hub --package stint-hub
+	@PYTHONPATH=tests $(PYTHON) -m bench
+
+build: ## the release agent and the hub, ready to install
+	@scripts/need cargo cc
+	@$(CARGO) build --release --package stint-agent
+	@$(CARGO) build --profile hub --package stint-hub
+	@ls -l $(TARGET)/release/stint $(TARGET)/hub/stint-hub
+
+clean: ## remove everything that was made
+	@rm -rf $(TARGET)
+
+# The stamp is written last, so an interrupted installation is done again.
+$(VENV)/ready: tests/requirements.txt
+	@scripts/need python
+	@echo 'installing the AWS CLI and boto3 into $(VENV)'
+	@rm -rf $(VENV) && mkdir -p $(TARGET) && python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@

@@ -1,0 +1,120 @@
+"""What each test gets: a hub of its own, clients that check every answer, and agents that are cleaned up."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.agent import Agent
+from harness.clients import Aws, boto3_client
+from harness.hub import Hub
+from harness.wait import until
+
+# Enough of a log to see why, not so much that the failure drowns in it.
+_LOG_LINES_SHOWN = 40
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The test's own folder; also $HOME of what it starts."""
+    return tmp_path
+
+
+@pytest.fixture
+def new_hub(home):
+    """Starts hubs with options, and ends them with the test."""
+    hubs = []
+
+    def start(*options: object, **more: str) -> Hub:
+        hub = Hub(home, list(options), **more)
+        hubs.append(hub)
+        return hub.start()
+
+    yield start
+    for hub in hubs:
+        if hub.program and hub.program.alive():
+            hub.kill()
+
+
+@pytest.fixture
+def hub(new_hub) -> Hub:
+    """A hub on loopback with plain HTTP, as `make demo` starts it."""
+    return new_hub()
+
+
+@pytest.fixture
+def aws(hub, home) -> Aws:
+    """The real AWS CLI."""
+    return Aws(hub, home)
+
+
+@pytest.fixture
+def client(hub):
+    """A boto3 client."""
+    return boto3_client(hub)
+
+
+@pytest.fixture
+def activate(client):
+    """Makes activations."""
+
+    def make(limit: int = 1, **more) -> dict:
+        return client.create_activation(IamRole="EdgeRole", RegistrationLimit=limit, **more)
+
+    return make
+
+
+@pytest.fixture
+def new_agent(home):
+    """Makes agents, and ends them and everything they started with the test."""
+    agents = []
+
+    def make(name: str = "agent") -> Agent:
+        agents.append(Agent(home, name))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.clean_up()
+
+
+@pytest.fixture
+def online(hub, client, activate, new_agent):
+    """Makes agents that are registered, running and Online."""
+
+    def make(name: str = "agent", **activation) -> Agent:
+        agent = new_agent(name)
+        agent.register(hub, activate(**activation))
+        agent.start()
+        wait_until_online(client, agent.node)
+        return agent
+
+    return make
+
+
+@pytest.fixture
+def agent(online) -> Agent:
+    """One agent that is Online."""
+    return online()
+
+
+def wait_until_online(client, node: str) -> None:
+    """Waits until the hub lists the node as Online."""
+
+    def probe() -> bool:
+        filters = [{"Key": "InstanceIds", "Values": [node]}]
+        found = client.describe_instance_information(Filters=filters)["InstanceInformationList"]
+        return [n["PingStatus"] for n in found] == ["Online"]
+
+    until(f"{node} is Online", probe)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the logs of what it started."""
+    report = yield
+    if report.failed and "home" in item.fixturenames:
+        folder = item.funcargs.get("home")
+        for log in sorted(folder.glob("*.log")) if folder else []:
+            lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
+            report.sections.append((log.name, "\n".join(lines)))
+    return report

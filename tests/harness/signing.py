@@ -1,0 +1,88 @@
+"""How nodes sign, written independently of the code under test: SigV4 by botocore, key signatures by hand."""
+
+import hashlib
+from datetime import datetime, timezone
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+JSON = "application/x-amz-json-1.1"
+USER_AGENT = "aws-sdk-go/1.51.20 (go1.27.3; linux; amd64) amazon-ssm-agent/3.3.0.0"
+
+Headers = list[tuple[str, str]]
+
+
+def now() -> datetime:
+    """The time that signatures carry."""
+    return datetime.now(timezone.utc)
+
+
+def anonymous(host: str, target: str, body: bytes) -> Headers:
+    """The headers of RegisterManagedInstance: no signature at all."""
+    return [
+        ("Host", host),
+        ("User-Agent", USER_AGENT),
+        ("Content-Length", str(len(body))),
+        ("Content-Type", JSON),
+        ("X-Amz-Target", target),
+        ("Accept-Encoding", "gzip"),
+    ]
+
+
+def with_key(host: str, target: str, body: bytes, node: str, region: str, key, moment: datetime) -> Headers:
+    """The headers of a request signed with the node's own key.
+
+    SigV4 in form, down to the name of the algorithm, but the signature is the key's. The body is
+    chunked and its hash is sent unsigned, both accidents of the original that servers must take.
+    """
+    stamp = moment.strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{stamp[:8]}/{region}/ssm/aws4_request"
+    digest = hashlib.sha256(body).hexdigest()
+    names = "content-type;host;x-amz-date;x-amz-target"
+    canonical = (
+        f"POST\n/\n\ncontent-type:{JSON}\nhost:{host}\nx-amz-date:{stamp}\nx-amz-target:{target}\n"
+        f"\n{names}\n{digest}"
+    )
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    return [
+        ("Host", host),
+        ("User-Agent", USER_AGENT),
+        ("Transfer-Encoding", "chunked"),
+        (
+            "Authorization",
+            f"AWS4-HMAC-SHA256 Credential={node}/{scope}, SignedHeaders={names}, "
+            f"Signature={key.sign(to_sign.encode())}",
+        ),
+        ("Content-Type", JSON),
+        ("X-Amz-Content-Sha256", digest),
+        ("X-Amz-Date", stamp),
+        ("X-Amz-Target", target),
+        ("Accept-Encoding", "gzip"),
+    ]
+
+
+def with_token(
+    host: str, target: str, body: bytes, token: dict, region: str, service: str, scheme: str = "http"
+) -> Headers:
+    """The headers of a request signed with a node's temporary credentials."""
+    request = AWSRequest(
+        method="POST",
+        url=f"{scheme}://{host}/",
+        data=body,
+        headers={"Content-Length": str(len(body)), "Content-Type": JSON, "X-Amz-Target": target},
+    )
+    credentials = Credentials(token["AccessKeyId"], token["SecretAccessKey"], token["SessionToken"])
+    SigV4Auth(credentials, service, region).add_auth(request)
+    signed = request.headers
+    return [
+        ("Host", host),
+        ("User-Agent", USER_AGENT),
+        ("Content-Length", str(len(body))),
+        ("Authorization", signed["Authorization"]),
+        ("Content-Type", JSON),
+        ("X-Amz-Date", signed["X-Amz-Date"]),
+        ("X-Amz-Security-Token", signed["X-Amz-Security-Token"]),
+        ("X-Amz-Target", target),
+        ("Accept-Encoding", "gzip"),
+    ]
