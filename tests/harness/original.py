@@ -294,6 +294,6 @@ def _ok(answer: Answer) -> dict:
     return answer.body
 
 
-def flip_a_bit(raw: bytes) -> bytes:
-    """The same body with one letter changed, still the same length and still JSON."""
-    return raw.replace(b"a", b"b", 1) if b"a" in raw else raw.replace(b"1", b"2", 1)
+def change_a_letter(raw: bytes) -> bytes:
+    """The same JSON with one letter of its last string changed."""
+    return raw[:-3] + (b"1" if raw[-3:-2] == b"0" else b"0") + raw[-2:]

@@ -1,0 +1,349 @@
+"""The wire behaviour of amazon-ssm-agent is served, from registration to cancel.
+
+The captured requests of the real agent are replayed with their bodies byte for byte; only the ids
+are put in, and the signatures are made anew because the captured ones have a date.
+"""
+
+import hashlib
+import json
+from datetime import timedelta
+
+import pytest
+
+from harness import captures
+from harness.clients import finished, shell
+from harness.original import MESSAGES, SSM, OriginalAgent, change_a_letter, step
+from harness.signing import now
+
+
+@pytest.fixture
+def node(hub, activate) -> OriginalAgent:
+    """A node that is online."""
+    return OriginalAgent(hub.endpoint, hub.region).come_online(activate())
+
+
+def status(client, command: str, node: OriginalAgent) -> str:
+    """Where an invocation stands."""
+    return client.get_command_invocation(CommandId=command, InstanceId=node.node)["Status"]
+
+
+# --- the captures ------------------------------------------------------------------------------
+
+
+def test_the_captured_registration_is_answered(hub, client, activate):
+    captured = captures.read("register")
+    body = json.loads(captured.body)
+    # The captured id and code take the place of an activation's own.
+    made = activate()["ActivationId"]
+    code_hash = hashlib.sha256(body["ActivationCode"].encode()).hexdigest()
+    changed = hub.pretend(
+        "UPDATE activation SET id = ?, code_hash = ? WHERE id = ?", body["ActivationId"], code_hash, made
+    )
+    assert changed == 1
+    answer = OriginalAgent(hub.endpoint).send(captured.headers, captured.body)
+    assert answer.status == 200, answer.raw
+    assert answer.body["InstanceId"].startswith("mi-")
+
+
+def test_the_captured_signature_of_another_day_is_refused(hub):
+    captured = captures.read("request-role-token")
+    answer = OriginalAgent(hub.endpoint).send(captured.headers, captured.body)
+    assert answer.status == 400
+    assert answer.code in ("InvalidSignatureException", "AccessDeniedException")
+
+
+def test_every_request_of_the_captured_session_is_answered(hub, client, node):
+    """One command that succeeds, one that is cancelled, one document whose step fails."""
+    ids: dict[str, str] = {}
+    statuses = []
+    for captured in captures.session():
+        namespace, _, operation = captured.target.partition(".")
+        if operation == "RegisterManagedInstance":
+            continue
+        body = captured.body.replace(captures.NODE.encode(), node.node.encode())
+        if b'"MessageId"' in body:
+            old = json.loads(body)["MessageId"].split(".")[2]
+            if old not in ids:
+                ids[old] = _fetch_a_command(client, node)
+            body = body.replace(old.encode(), ids[old].encode())
+        answer = node.by_token(operation, body, namespace)
+        statuses.append((captured.name, answer.status))
+    assert [s for s in statuses if s[1] != 200] == []
+
+
+def _fetch_a_command(client, node: OriginalAgent) -> str:
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    assert message["MessageId"] == f"aws.ssm.{command}.{node.node}"
+    return command
+
+
+# --- registration and the token ----------------------------------------------------------------
+
+
+def test_a_lost_answer_to_a_registration_can_be_asked_for_again(hub, client, activate):
+    node = OriginalAgent(hub.endpoint, hub.region)
+    activation = activate(limit=1)
+    first = node.register(activation)
+    assert node.register(activation) == first
+    assert client.describe_activations()["ActivationList"][0]["RegistrationsCount"] == 1
+
+
+@pytest.mark.parametrize("what", ["exhausted", "expired", "deleted", "unknown"])
+def test_an_activation_that_does_not_hold_is_refused_as_invalid_activation(hub, client, activate, what):
+    activation = activate()
+    if what == "exhausted":
+        OriginalAgent(hub.endpoint, hub.region).register(activation)
+    elif what == "expired":
+        hub.pretend("UPDATE activation SET expires_at = 1000")
+    elif what == "deleted":
+        client.delete_activation(ActivationId=activation["ActivationId"])
+    else:
+        activation = {**activation, "ActivationId": "00000000-0000-0000-0000-000000000000"}
+    answer = OriginalAgent(hub.endpoint, hub.region).try_to_register(activation)
+    assert (answer.status, answer.code) == (400, "InvalidActivation")
+
+
+def test_a_key_that_is_none_is_refused_at_registration(hub, activate):
+    node = OriginalAgent(hub.endpoint, hub.region)
+    node.key.public = "AAAA" * 98
+    assert node.try_to_register(activate()).status == 400
+
+
+def test_a_token_request_may_be_repeated_with_the_same_signature(hub, activate):
+    """The original's retries carry the first attempt's date and signature."""
+    node = OriginalAgent(hub.endpoint, hub.region)
+    node.register(activate())
+    sent = []
+    send = node.send
+    node.send = lambda headers, body: sent.append((headers, body)) or send(headers, body)
+    node.refresh()
+    for _ in range(3):
+        assert send(*sent[0]).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "how"),
+    [
+        ("another key", {"key": "another"}),
+        ("a changed body", {"tamper": change_a_letter}),
+        ("a date of an hour ago", {"moment": -timedelta(hours=1)}),
+        ("a date of tomorrow", {"moment": timedelta(days=1)}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_token_request_that_does_not_verify_is_refused(hub, activate, fault, how):
+    node = OriginalAgent(hub.endpoint, hub.region)
+    node.register(activate())
+    if "key" in how:
+        how = {"key": OriginalAgent(hub.endpoint).key}
+    if "moment" in how:
+        how = {"moment": now() + how["moment"]}
+    answer = node.request_token(**how)
+    assert (answer.status, answer.code) == (400, "InvalidSignatureException"), fault
+    assert node.request_token().status == 200
+
+
+def test_an_unknown_or_deregistered_node_gets_access_denied(hub, client, node):
+    """The code that makes the original wait half an hour instead of asking again in seconds."""
+    client.deregister_managed_instance(InstanceId=node.node)
+    assert node.request_token().code == "AccessDeniedException"
+    node.node = "mi-00000000000000000"
+    assert node.request_token().code == "AccessDeniedException"
+
+
+def test_a_changed_fingerprint_does_not_lock_a_node_out(node):
+    node.fingerprint = "00000000-0000-4000-8000-000000000000"
+    assert node.request_token().status == 200
+
+
+def test_a_key_can_be_rotated_and_the_old_one_ends_with_the_first_use_of_the_new(node):
+    old = node.key
+    node.rotate()
+    # The answer may have been lost: the old key holds until the new one has been used.
+    assert node.request_token(key=old).status == 200
+    node.refresh()
+    assert node.request_token(key=old).code == "InvalidSignatureException"
+    # Credentials that were got with the old key stay in use.
+    assert node.ping().status == 200
+
+
+def test_wrong_temporary_credentials_are_refused(node):
+    right = dict(node.credentials)
+    node.credentials = {**right, "SecretAccessKey": "x" * 40}
+    assert node.ping().code == "InvalidSignatureException"
+    node.credentials = {**right, "SessionToken": "x" * 40}
+    assert node.ping().code in ("UnrecognizedClientException", "InvalidSignatureException")
+    node.credentials = {**right, "AccessKeyId": "ASIAXXXXXXXXXXXXXXXX"}
+    assert node.ping().code == "UnrecognizedClientException"
+
+
+# --- messages ----------------------------------------------------------------------------------
+
+
+def test_a_poll_is_answered_at_once_when_there_is_work_and_before_the_client_gives_up(client, node):
+    assert node.poll() == []  # The client's own limit of 20 s would have raised.
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one(polls=1)
+    assert message["MessageId"] == f"aws.ssm.{command}.{node.node}"
+
+
+def test_a_command_arrives_in_the_form_that_the_original_reads(client, node):
+    command = shell(client, [node.node], "echo a", "echo b", Parameters={"executionTimeout": ["60"]})
+    message = node.poll_for_one()
+    assert message["Destination"] == node.node
+    assert message["Topic"].startswith("aws.ssm.sendCommand")
+    assert message["CreatedDate"].endswith("Z") and len(message["CreatedDate"]) == 24
+    payload = json.loads(message["Payload"])
+    assert payload["CommandId"] == command
+    assert payload["DocumentName"] == "AWS-RunShellScript"
+    assert payload["Parameters"]["commands"] == ["echo a", "echo b"]
+    assert payload["Parameters"]["executionTimeout"] == "60"
+    content = payload["DocumentContent"]
+    assert content["schemaVersion"] == "1.2"
+    (properties,) = content["runtimeConfig"]["aws:runShellScript"]["properties"]
+    assert properties["runCommand"] == "{{ commands }}"
+    assert isinstance(payload.get("CloudWatchOutputEnabled", "false"), str)
+
+
+def test_a_command_goes_from_pending_over_in_progress_to_its_end(client, node):
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    assert status(client, command, node) == "Pending"
+    node.carry_out(message, "Failed", 7, "half\n")
+    result = finished(client, command, node.node)
+    assert (result["Status"], result["ResponseCode"]) == ("Failed", 7)
+    assert result["StandardOutputContent"] == "half\n"
+
+
+def test_an_acknowledged_command_is_in_progress_and_not_delivered_again(client, node):
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    assert node.acknowledge(message).status == 200
+    assert node.acknowledge(message).status == 200
+    assert status(client, command, node) == "InProgress"
+    assert node.poll() == []
+
+
+def test_what_is_not_acknowledged_is_delivered_again_after_its_visibility_timeout(client, node):
+    shell(client, [node.node], "true")
+    first = node.poll_for_one()
+    again = node.poll_for_one(polls=2)
+    assert again["MessageId"] == first["MessageId"]
+
+
+def test_a_terminal_reply_counts_as_an_acknowledgement(client, node):
+    """The original answers a document it can't parse with Failed, and never acknowledges it."""
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    assert node.reply(message, "Failed", trace="document is not valid").status == 200
+    result = finished(client, command, node.node)
+    assert result["Status"] == "Failed"
+    assert node.poll() == []
+
+
+def test_a_reply_repeated_with_the_same_id_is_counted_once(client, node):
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    node.acknowledge(message)
+    reply_id = "3e757370-b3ff-42cd-8e2c-1de592eb939e"
+    steps = {"aws:runShellScript": step("Success", 0, "once\n")}
+    for _ in range(3):
+        assert node.reply(message, "Success", steps, reply_id).status == 200
+    (found,) = client.list_commands(CommandId=command)["Commands"]
+    assert (found["Status"], found["CompletedCount"]) == ("Success", 1)
+
+
+def test_in_progress_after_the_end_is_ignored(client, node):
+    """A duplicate delivery makes the original say InProgress and acknowledge once more."""
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    node.carry_out(message)
+    assert node.reply(message, "InProgress").status == 200
+    assert node.acknowledge(message).status == 200
+    assert status(client, command, node) == "Success"
+
+
+def test_replies_of_several_steps_are_merged(client, node):
+    """With more than one step the original's last reply is empty; the earlier ones hold the results."""
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    node.reply(message, "InProgress")
+    node.acknowledge(message)
+    node.reply(message, "InProgress", {"first": step("Success", 0, "1\n")})
+    node.reply(message, "InProgress", {"second": step("Failed", 3, "2\n", "bad\n")})
+    node.reply(message, "Failed", {})
+    finished_row = client.list_command_invocations(CommandId=command, Details=True)["CommandInvocations"][0]
+    assert finished_row["Status"] == "Failed"
+    plugins = [(p["Name"], p["Status"], p["ResponseCode"]) for p in finished_row["CommandPlugins"]]
+    assert plugins == [("first", "Success", 0), ("second", "Failed", 3)]
+
+
+def test_a_cancel_arrives_as_a_message_of_its_own(client, node):
+    command = shell(client, [node.node], "sleep 600")
+    message = node.poll_for_one()
+    node.reply(message, "InProgress")
+    node.acknowledge(message)
+    client.cancel_command(CommandId=command)
+    assert status(client, command, node) in ("Cancelling", "InProgress")
+
+    cancel = node.poll_for_one()
+    assert cancel["Topic"].startswith("aws.ssm.cancelCommand")
+    assert cancel["MessageId"] != message["MessageId"]
+    assert json.loads(cancel["Payload"]) == {"CancelMessageId": message["MessageId"]}
+    assert node.reply(cancel, "InProgress").status == 200
+    assert node.acknowledge(cancel).status == 200
+
+    steps = {"aws:runShellScript": step("Cancelled", 137, "partial\n")}
+    node.reply(message, "InProgress", steps)
+    node.reply(message, "Cancelled", steps)
+    result = finished(client, command, node.node)
+    assert (result["Status"], result["ResponseCode"]) == ("Cancelled", 137)
+    assert result["StandardOutputContent"] == "partial\n"
+
+
+def test_a_message_that_the_node_cannot_handle_ends_as_undeliverable(client, node):
+    command = shell(client, [node.node], "true")
+    assert node.fail(node.poll_for_one()).status == 200
+    result = finished(client, command, node.node)
+    assert (result["Status"], result["StatusDetails"]) == ("Failed", "Undeliverable")
+
+
+def test_a_message_of_another_node_cannot_be_answered(hub, client, activate, node):
+    other = OriginalAgent(hub.endpoint, hub.region).come_online(activate())
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    assert other.acknowledge(message).status == 400
+    assert other.reply(message, "Success", {}).status == 400
+    assert status(client, command, node) == "Pending"
+
+
+def test_a_reply_of_the_largest_size_is_taken(client, node):
+    command = shell(client, [node.node], "true")
+    message = node.poll_for_one()
+    # Control characters are six bytes each in JSON, and the payload is JSON in JSON.
+    steps = {"aws:runShellScript": step("Success", 0, "\x01" * 24_000, "\x02" * 24_000)}
+    assert node.reply(message, "Success", steps).status == 200
+    assert finished(client, command, node.node)["StandardOutputContent"].startswith("\x01")
+
+
+def test_a_command_on_a_connection_that_broke_is_delivered_again(client, node):
+    command = shell(client, [node.node], "true")
+    node.poll_for_one()
+    node.hang_up()
+    assert node.poll_for_one()["MessageId"] == f"aws.ssm.{command}.{node.node}"
+
+
+def test_associations_are_empty_and_no_error(node):
+    answer = node.by_token("ListInstanceAssociations", {"InstanceId": node.node, "MaxResults": 20}, SSM)
+    assert (answer.status, answer.body) == (200, {"Associations": []})
+    filters = [{"key": "InstanceId", "value": node.node}]
+    answer = node.by_token("ListAssociations", {"AssociationFilterList": filters, "MaxResults": 1}, SSM)
+    assert (answer.status, answer.body["Associations"]) == (200, [])
+
+
+def test_an_unknown_operation_is_named_in_its_error(node):
+    answer = node.by_token("GetManifest", {}, SSM)
+    assert (answer.status, answer.code) == (400, "UnknownOperationException")
+    answer = node.by_token("Bogus", {}, MESSAGES)
+    assert answer.status == 400
