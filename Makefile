@@ -25,8 +25,8 @@ help: ## list the targets
 
 demo: $(VENV)/ready ## a hub, an agent and the real AWS CLI, step by step (KEEP=1 leaves them running)
 	@scripts/need cargo cc
-	@$(CARGO) build --quiet
-	@$(CARGO) build --quiet --package stint-hub
+	@echo 'building both programs (minutes the first time, nothing after that)'
+	@$(CARGO) build --quiet --workspace
 	@$(PYTHON) scripts/demo $(if $(KEEP),--keep)
 
 test: fmt lint unit e2e ## everything that must be green: fmt, lint, unit, e2e
