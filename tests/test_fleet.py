@@ -124,7 +124,7 @@ def test_operators_and_nodes_have_different_doors(hub, client):
     assert node.by_token("DescribeInstanceInformation", {}).code == "AccessDeniedException"
     access_key, secret = hub.credentials()
     operator = OriginalAgent(hub.endpoint, hub.region, key=node.key, node=node.node)
-    operator.credentials = {"AccessKeyId": access_key, "SecretAccessKey": secret, "SessionToken": ""}
+    operator.credentials = {"AccessKeyId": access_key, "SecretAccessKey": secret}
     answer = operator.by_token("UpdateInstanceInformation", {"InstanceId": node.node})
     assert answer.status == 400
 

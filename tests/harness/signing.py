@@ -65,14 +65,16 @@ def with_key(host: str, target: str, body: bytes, node: str, region: str, key, m
 def with_token(
     host: str, target: str, body: bytes, token: dict, region: str, service: str, scheme: str = "http"
 ) -> Headers:
-    """The headers of a request signed with a node's temporary credentials."""
+    """The headers of a request signed with temporary credentials, or with an operator's key, which
+    has no session token."""
     request = AWSRequest(
         method="POST",
         url=f"{scheme}://{host}/",
         data=body,
         headers={"Content-Length": str(len(body)), "Content-Type": JSON, "X-Amz-Target": target},
     )
-    credentials = Credentials(token["AccessKeyId"], token["SecretAccessKey"], token["SessionToken"])
+    session = token.get("SessionToken")
+    credentials = Credentials(token["AccessKeyId"], token["SecretAccessKey"], session)
     SigV4Auth(credentials, service, region).add_auth(request)
     signed = request.headers
     return [
@@ -82,7 +84,7 @@ def with_token(
         ("Authorization", signed["Authorization"]),
         ("Content-Type", JSON),
         ("X-Amz-Date", signed["X-Amz-Date"]),
-        ("X-Amz-Security-Token", signed["X-Amz-Security-Token"]),
+        *([("X-Amz-Security-Token", session)] if session else []),
         ("X-Amz-Target", target),
         ("Accept-Encoding", "gzip"),
     ]

@@ -1,0 +1,88 @@
+"""Runs all measurements and prints the table. Called by `make bench`.
+
+BENCH_IDLE_SECONDS (300) and BENCH_NODES (1000) shorten a trial run; BENCH_WRITE=1 puts the table
+into docs/BENCHMARKS.md.
+"""
+
+import os
+import platform
+import re
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+_TARGET = Path(os.environ["STINT_TARGET"])
+# The harness reads these when it is loaded.
+os.environ.setdefault("STINT_AGENT", str(_TARGET / "release" / "stint"))
+os.environ.setdefault("STINT_HUB", str(_TARGET / "hub" / "stint-hub"))
+
+from harness.clients import boto3_client  # noqa: E402
+from harness.hub import Hub  # noqa: E402
+
+from . import agent as agents  # noqa: E402
+from . import crowd, latency  # noqa: E402
+from .proxy import Proxy  # noqa: E402
+from .table import Row, text  # noqa: E402
+
+_DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "BENCHMARKS.md"
+
+
+def measure(home: Path) -> list[Row]:
+    """All numbers, in the order of the table."""
+    crowd.allow_many_connections()
+    hub = Hub(home).start()
+    client = boto3_client(hub)
+    proxy = Proxy(hub.listen)
+    agent = agents.registered(hub, client, home, proxy)
+    try:
+        rows = agents.size()
+        say("start to first poll")
+        rows += agents.start_to_first_poll(agent, proxy)
+        say(f"idle for {agents.IDLE_SECONDS} s")
+        rows += agents.idle(agent, proxy)
+        agent.start()
+        say("while a script runs")
+        rows += agents.working(agent, client)
+        say(f"latency of {latency.COMMANDS} commands")
+        rows += latency.command(hub, agent.node)
+        agent.stop()
+        # A fresh hub: its memory should not hold what the measurements before have left.
+        hub.stop()
+        hub.start()
+        say(f"{crowd.NODES} nodes polling")
+        return rows + crowd.hub(hub, client)
+    finally:
+        agent.clean_up()
+        if hub.program.alive():
+            hub.kill()
+
+
+def say(what: str) -> None:
+    """Progress, on standard error so that the table stays alone on standard output."""
+    print(f"measuring: {what}", file=sys.stderr, flush=True)
+
+
+def machine() -> str:
+    """What the numbers were measured on."""
+    return f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
+
+
+def write(table: str) -> None:
+    """Replaces the latest run in the document."""
+    page = _DOCUMENT.read_text()
+    block = f"<!-- latest run -->\n{machine()}\n\n{table}\n<!-- end -->"
+    _DOCUMENT.write_text(re.sub(r"<!-- latest run -->.*?<!-- end -->", lambda _: block, page, flags=re.DOTALL))
+
+
+def main() -> None:
+    """Measures, prints, and writes if asked to."""
+    with tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
+        rows = measure(Path(folder))
+    table = text(rows)
+    print(f"\n{machine()}\n\n{table}")
+    if os.environ.get("BENCH_WRITE"):
+        write(table)
+
+
+main()
