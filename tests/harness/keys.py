@@ -2,9 +2,10 @@
 
 import base64
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 
@@ -26,6 +27,16 @@ class RsaKey:
     def sign(self, message: bytes) -> str:
         """The signature of a string to sign, in base64. PSS is random: never twice the same."""
         return base64.b64encode(self._key.sign(message, _PSS, hashes.SHA256())).decode()
+
+
+def rsa_signature_holds(public: str, message: bytes, signature: str) -> bool:
+    """Was this signed by the owner of that public key, the way RsaKey does it?"""
+    key = load_der_public_key(base64.b64decode(public))
+    try:
+        key.verify(base64.b64decode(signature), message, _PSS, hashes.SHA256())
+    except InvalidSignature:
+        return False
+    return True
 
 
 class Ed25519Key:
