@@ -6,6 +6,8 @@
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV   := $(TARGET)/venv
 PYTHON := $(VENV)/bin/python
+RUFF   := $(VENV)/bin/ruff --no-cache
+PYTHON_CODE := tests bench scripts/demo scripts/*.py
 CARGO  ?= cargo
 
 # End-to-end tests wait more than they compute, so twice the cores is a good number at once.
@@ -31,13 +33,15 @@ demo: $(VENV)/ready ## a hub, an agent and the real AWS CLI, step by step (KEEP=
 
 test: fmt lint unit e2e ## everything that must be green: fmt, lint, unit, e2e
 
-fmt: ## is the code formatted?
+fmt: $(VENV)/ready ## is the code formatted?
 	@scripts/need cargo
 	@echo '== cargo fmt --check' && $(CARGO) fmt --all --check
+	@echo '== ruff format --check' && $(RUFF) format --check --quiet $(PYTHON_CODE)
 
-lint: ## clippy, warnings denied
+lint: $(VENV)/ready ## clippy with warnings denied, and ruff
 	@scripts/need cargo cc
 	@echo '== cargo clippy' && $(CARGO) clippy --quiet --workspace --all-targets -- --deny warnings
+	@echo '== ruff check' && $(RUFF) check --quiet $(PYTHON_CODE)
 
 unit: ## unit and property tests of the crates
 	@scripts/need cargo cc

@@ -65,14 +65,17 @@ def say(what: str) -> None:
 
 def machine() -> str:
     """What the numbers were measured on."""
-    return f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
+    kernel = platform.release().split("-")[0]
+    return f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Linux {kernel}"
 
 
 def write(table: str) -> None:
     """Replaces the latest run in the document."""
     page = _DOCUMENT.read_text()
     block = f"<!-- latest run -->\n{machine()}\n\n{table}\n<!-- end -->"
-    _DOCUMENT.write_text(re.sub(r"<!-- latest run -->.*?<!-- end -->", lambda _: block, page, flags=re.DOTALL))
+    _DOCUMENT.write_text(
+        re.sub(r"<!-- latest run -->.*?<!-- end -->", lambda _: block, page, flags=re.DOTALL)
+    )
 
 
 def main() -> None:

@@ -84,7 +84,10 @@ def idle(agent: Agent, proxy: Proxy) -> list[Row]:
     return [
         Row.megabytes("idle: PSS", statistics.median(s.pss for s in samples), 2.0, ORIGINAL["pss"]),
         Row.megabytes(
-            "idle: anonymous memory", statistics.median(s.anonymous for s in samples), 0.5, ORIGINAL["anonymous"]
+            "idle: anonymous memory",
+            statistics.median(s.anonymous for s in samples),
+            0.5,
+            ORIGINAL["anonymous"],
         ),
         Row.count("idle: threads, most seen", max(threads), 3, ORIGINAL["threads"]),
         Row.rate("idle: context switches per second", done.switches / elapsed, 1.0, ORIGINAL["switches"]),

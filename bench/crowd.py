@@ -53,10 +53,13 @@ class Node:
             "PublicKey": self.key.public,
             "PublicKeyType": self.key.type,
         }
-        anonymous = lambda target, raw: signing.anonymous(self.host, target, raw)
-        by_key = lambda target, raw: signing.with_key(
-            self.host, target, raw, self.node, self.region, self.key, signing.now()
-        )
+
+        def anonymous(target, raw):
+            return signing.anonymous(self.host, target, raw)
+
+        def by_key(target, raw):
+            return signing.with_key(self.host, target, raw, self.node, self.region, self.key, signing.now())
+
         answer = await self.call("AmazonSSM.RegisterManagedInstance", registration, anonymous)
         self.node = answer["InstanceId"]
         fingerprint = {"Fingerprint": registration["Fingerprint"]}
@@ -66,7 +69,9 @@ class Node:
 
     def by_token(self, service: str):
         """Signs with the temporary credentials."""
-        return lambda target, raw: signing.with_token(self.host, target, raw, self.token, self.region, service)
+        return lambda target, raw: signing.with_token(
+            self.host, target, raw, self.token, self.region, service
+        )
 
     async def poll_for_ever(self) -> None:
         """Long polls, one after the other."""

@@ -1,5 +1,6 @@
 """A TCP proxy on loopback that counts the bytes of each operation and when it was first asked."""
 
+import contextlib
 import re
 import socket
 import threading
@@ -51,7 +52,5 @@ class Proxy:
         except OSError:
             pass
         for end in (source, sink):
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.agent import Agent
-from harness.clients import Aws, boto3_client
+from harness.clients import Aws, boto3_client, wait_until_online
 from harness.hub import Hub
-from harness.wait import until
 
 # Enough of a log to see why, not so much that the failure drowns in it.
 _LOG_LINES_SHOWN = 40
@@ -95,17 +94,6 @@ def online(hub, client, activate, new_agent):
 def agent(online) -> Agent:
     """One agent that is Online."""
     return online()
-
-
-def wait_until_online(client, node: str) -> None:
-    """Waits until the hub lists the node as Online."""
-
-    def probe() -> bool:
-        filters = [{"Key": "InstanceIds", "Values": [node]}]
-        found = client.describe_instance_information(Filters=filters)["InstanceInformationList"]
-        return [n["PingStatus"] for n in found] == ["Online"]
-
-    until(f"{node} is Online", probe)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,6 @@
 """Hybrid activations: who may register, how often, until when, and what a new node inherits."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from harness.clients import error_code
 from harness.wait import until
@@ -25,7 +25,7 @@ def test_an_activation_registers_as_many_nodes_as_its_limit_and_no_more(hub, cli
 
 
 def test_an_expired_activation_registers_nobody(hub, client, activate, new_agent):
-    activation = activate(ExpirationDate=datetime.now(timezone.utc) + timedelta(seconds=2))
+    activation = activate(ExpirationDate=datetime.now(UTC) + timedelta(seconds=2))
     until("the activation has expired", lambda: client.describe_activations()["ActivationList"][0]["Expired"])
     assert "InvalidActivation" in refusal(new_agent(), hub, activation)
 
@@ -66,7 +66,7 @@ def test_a_node_keeps_name_role_and_tags_of_its_activation(hub, client, activate
 
 def test_activations_are_described_with_all_they_were_made_with(client, activate):
     tags = [{"Key": "site", "Value": "lab"}]
-    until_then = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=3)
+    until_then = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
     activation = activate(
         limit=5, DefaultInstanceName="edge", Description="two racks", ExpirationDate=until_then, Tags=tags
     )
@@ -101,7 +101,7 @@ def test_bad_activation_requests_are_refused_with_the_models_errors(client):
     unknown = "00000000-0000-0000-0000-000000000000"
     assert error_code(client.delete_activation, ActivationId=unknown) == "InvalidActivation"
     assert error_code(client.create_activation, IamRole="R", RegistrationLimit=1001) == "ValidationException"
-    far = datetime.now(timezone.utc) + timedelta(days=31)
+    far = datetime.now(UTC) + timedelta(days=31)
     assert error_code(client.create_activation, IamRole="R", ExpirationDate=far) in (
         "ValidationException",
         "InvalidParameters",

@@ -116,7 +116,7 @@ def test_the_originals_flags_register_a_node(hub, activate, as_original):
     words += ["-code", activation["ActivationCode"], "-id", activation["ActivationId"]]
     done = as_original(*words)
     assert done.returncode == 0, done.stderr
-    code, status = as_original.agent.status()
+    _code, status = as_original.agent.status()
     assert status["registered"] and status["region"] == hub.region
 
 

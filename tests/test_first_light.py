@@ -108,7 +108,11 @@ def test_a_cancelled_command_leaves_no_process_behind(aws, agent):
     # A grandchild in the background, too: the whole process group has to go.
     script = parameters("echo started", f"sh -c 'sleep {marker}1 & sleep {marker}2'")
     command = send(aws, "--instance-ids", agent.node, "--parameters", script)
-    until("both sleeps run", lambda: len([p for p in processes.mentioning(marker) if p.argv[0] == "sleep"]) == 2)
+
+    def sleeps() -> int:
+        return sum(process.argv[0] == "sleep" for process in processes.mentioning(marker))
+
+    until("both sleeps run", lambda: sleeps() == 2)
 
     assert aws("cancel-command", "--command-id", command) == {}
     result = ended(aws, command, agent.node)
@@ -121,16 +125,17 @@ def test_a_cancelled_command_leaves_no_process_behind(aws, agent):
 
 def test_an_unknown_instance_is_refused_as_invalid_instance_id(aws):
     node = "mi-00000000000000000"
-    words = ["--document-name", "AWS-RunShellScript", "--instance-ids", node, "--parameters", "commands=uptime"]
-    error = aws.fails("send-command", *words)
+    where = ["--instance-ids", node, "--parameters", parameters("uptime")]
+    error = aws.fails("send-command", "--document-name", "AWS-RunShellScript", *where)
     assert error.code == "InvalidInstanceId"
     assert node in str(error)
 
 
 def test_bad_document_parameters_are_refused_as_invalid_parameters(aws, agent):
     for bad in ['{"bogus":["1"]}', "{}", parameters("true", executionTimeout="soon")]:
-        words = ["--document-name", "AWS-RunShellScript", "--instance-ids", agent.node, "--parameters", bad]
-        assert aws.fails("send-command", *words).code == "InvalidParameters", bad
+        where = ["--instance-ids", agent.node, "--parameters", bad]
+        error = aws.fails("send-command", "--document-name", "AWS-RunShellScript", *where)
+        assert error.code == "InvalidParameters", bad
 
 
 def test_long_output_keeps_its_head_and_its_tail_within_the_limits(aws, agent):

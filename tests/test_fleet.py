@@ -97,10 +97,14 @@ def test_bad_fleet_requests_are_refused_with_the_models_errors(hub, client):
     assert error_code(client.deregister_managed_instance, InstanceId=unknown) == "InvalidInstanceId"
     tags = [{"Key": "a", "Value": "1"}]
     add = client.add_tags_to_resource
-    assert error_code(add, ResourceType="ManagedInstance", ResourceId=unknown, Tags=tags) == "InvalidResourceId"
+    assert (
+        error_code(add, ResourceType="ManagedInstance", ResourceId=unknown, Tags=tags) == "InvalidResourceId"
+    )
     (node,) = fleet.register(hub, client, 1, online=False)
     many = [{"Key": f"key-{i}", "Value": ""} for i in range(51)]
-    assert error_code(add, ResourceType="ManagedInstance", ResourceId=node.node, Tags=many) == "TooManyTagsError"
+    assert (
+        error_code(add, ResourceType="ManagedInstance", ResourceId=node.node, Tags=many) == "TooManyTagsError"
+    )
 
 
 def test_a_deregistered_node_is_forgotten_and_its_credentials_are_refused(hub, client):

@@ -10,7 +10,7 @@ import pytest
 from harness.clients import boto3_client, error_code
 from harness.programs import HUB, environment, run
 
-_METRIC = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})? -?[0-9.eE+-]+|.*NaN|.*\+Inf')
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})? -?[0-9.eE+-]+|.*NaN|.*\+Inf")
 
 
 def serve(home, *options: object, **more: str):
@@ -161,7 +161,9 @@ def test_an_unsigned_request_gets_no_further_than_the_door(hub):
     host, port = hub.listen.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         head = "POST / HTTP/1.1\r\nHost: hub\r\nX-Amz-Target: AmazonSSM.DescribeActivations\r\n"
-        connection.sendall(f"{head}Content-Type: application/x-amz-json-1.1\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        connection.sendall(
+            f"{head}Content-Type: application/x-amz-json-1.1\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+        )
         answer = connection.recv(65536).decode()
     assert answer.startswith("HTTP/1.1 400")
     assert "MissingAuthenticationTokenException" in answer

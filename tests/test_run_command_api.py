@@ -1,7 +1,7 @@
 """Run Command as scripts use it through boto3: validation, rate control, timeouts, lists, cancel."""
 
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -55,7 +55,12 @@ def command_ended(client, command_id: str, patience: float = 60) -> dict:
 )
 def test_a_bad_send_command_is_refused_with_the_right_code(hub, client, request_, code):
     (node,) = fleet.register(hub, client, 1, online=False)
-    whole = {"DocumentName": "AWS-RunShellScript", "InstanceIds": [node.node], "Parameters": COMMANDS, **request_}
+    whole = {
+        "DocumentName": "AWS-RunShellScript",
+        "InstanceIds": [node.node],
+        "Parameters": COMMANDS,
+        **request_,
+    }
     assert error_code(client.send_command, **whole) == code
     assert client.list_commands()["Commands"] == []
 
@@ -143,7 +148,7 @@ def test_commands_are_filtered_by_status_time_and_document(hub, client):
         return {row["CommandId"] for row in rows}
 
     hour = timedelta(hours=1)
-    later, earlier = (f"{datetime.now(timezone.utc) + by:%Y-%m-%dT%H:%M:%SZ}" for by in (hour, -hour))
+    later, earlier = (f"{datetime.now(UTC) + by:%Y-%m-%dT%H:%M:%SZ}" for by in (hour, -hour))
     assert found("Status", "Success") == {done}
     assert found("Status", "Pending") == {waiting}
     assert found("InvokedAfter", earlier) == {done, waiting}
@@ -159,8 +164,9 @@ def test_details_show_each_step_and_its_output(hub, client):
     command_id = shell(client, [node.node], "exit 3", Comment="why not")
     command_ended(client, command_id)
 
-    assert "CommandPlugins" not in invocations(client, command_id)[0] or not (
-        invocations(client, command_id)[0]["CommandPlugins"]
+    assert (
+        "CommandPlugins" not in invocations(client, command_id)[0]
+        or not (invocations(client, command_id)[0]["CommandPlugins"])
     )
     (row,) = invocations(client, command_id, Details=True)
     assert (row["InstanceId"], row["Comment"], row["Status"]) == (node.node, "why not", "Failed")
@@ -200,7 +206,7 @@ def test_cancelling_a_command_that_nobody_has_fetched_ends_it_at_once(hub, clien
 def test_targets_are_intersected_and_their_values_united(hub, client):
     tags = [("lab", "gateway"), ("lab", "router"), ("lab", "camera"), ("roof", "gateway")]
     nodes = fleet.register(hub, client, len(tags))
-    for node, (site, role) in zip(nodes, tags):
+    for node, (site, role) in zip(nodes, tags, strict=False):
         both = [{"Key": "site", "Value": site}, {"Key": "role", "Value": role}]
         client.add_tags_to_resource(ResourceType="ManagedInstance", ResourceId=node.node, Tags=both)
     fleet.Crew(nodes, lambda *_: ("Success", 0))
@@ -226,7 +232,11 @@ def test_the_built_in_document_can_be_read(client):
     assert (document["DocumentType"], document["DocumentFormat"]) == ("Command", "JSON")
     assert '"aws:runShellScript"' in document["Content"]
     described = client.describe_document(Name="AWS-RunShellScript")["Document"]
-    assert {p["Name"] for p in described["Parameters"]} == {"commands", "workingDirectory", "executionTimeout"}
+    assert {p["Name"] for p in described["Parameters"]} == {
+        "commands",
+        "workingDirectory",
+        "executionTimeout",
+    }
     pages = client.get_paginator("list_documents").paginate()
     assert "AWS-RunShellScript" in {d["Name"] for page in pages for d in page["DocumentIdentifiers"]}
     assert error_code(client.get_document, Name="No-Such-Document") == "InvalidDocument"

@@ -1,7 +1,7 @@
 """The simulated amazon-ssm-agent signs as the captured one did, so that its tests mean something."""
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,7 +21,7 @@ REGION = "us-east-1"
 def moment(captured: captures.Capture) -> datetime:
     """When a request was signed."""
     stamp = dict(captured.headers)["X-Amz-Date"]
-    return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def without_build(headers: signing.Headers) -> signing.Headers:

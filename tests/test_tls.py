@@ -5,8 +5,7 @@ import shutil
 import pytest
 from botocore.exceptions import SSLError
 
-from conftest import wait_until_online
-from harness.clients import Aws, boto3_client, finished, shell
+from harness.clients import Aws, boto3_client, finished, shell, wait_until_online
 from harness.programs import HUB, run
 
 
@@ -74,6 +73,8 @@ def test_a_certificate_of_your_own_is_served(hub, new_hub, home):
 
 
 def test_half_a_key_pair_is_refused(home):
-    done = run([HUB, "serve", "--data", home / "data", "--listen", "127.0.0.1:0", "--tls-cert", home / "c"], home)
+    done = run(
+        [HUB, "serve", "--data", home / "data", "--listen", "127.0.0.1:0", "--tls-cert", home / "c"], home
+    )
     assert done.returncode != 0
     assert "--tls-key" in done.stderr

@@ -69,7 +69,7 @@ class Aws:
     def _check(self, command: str, debug: bytes) -> None:
         name = "GetCommandInvocation" if command.startswith("wait ") else _BY_COMMAND[command]
         operation = MODEL.operation_model(name)
-        for status, body in zip(_RAW_STATUS.findall(debug), _RAW_BODY.findall(debug)):
+        for status, body in zip(_RAW_STATUS.findall(debug), _RAW_BODY.findall(debug), strict=False):
             raw = ast.literal_eval(body.decode())
             found = shapes.answer_faults(operation, int(status), json.loads(raw or b"{}"))
             assert not found, found
@@ -141,3 +141,14 @@ def shell(client, nodes: list[str], *commands: str, **arguments) -> str:
         DocumentName="AWS-RunShellScript", InstanceIds=nodes, Parameters=parameters, **arguments
     )
     return answer["Command"]["CommandId"]
+
+
+def wait_until_online(client, node: str) -> None:
+    """Waits until the hub lists the node as Online."""
+
+    def probe() -> bool:
+        filters = [{"Key": "InstanceIds", "Values": [node]}]
+        found = client.describe_instance_information(Filters=filters)["InstanceInformationList"]
+        return [n["PingStatus"] for n in found] == ["Online"]
+
+    until(f"{node} is Online", probe)

@@ -252,7 +252,9 @@ class OriginalAgent:
         }
         return self.by_token("SendReply", body, MESSAGES)
 
-    def carry_out(self, message: dict, status: str = "Success", code: int = 0, output: str = "done\n") -> None:
+    def carry_out(
+        self, message: dict, status: str = "Success", code: int = 0, output: str = "done\n"
+    ) -> None:
         """Handles a command as the original does: say it runs, acknowledge, one reply for the step,
         and a last one that repeats it."""
         _ok(self.reply(message, "InProgress"))

@@ -99,9 +99,11 @@ class Program:
             self.process.terminate()
         try:
             self.process.wait(patience)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as late:
             self.kill()
-            raise AssertionError(f"{self.command[0]} did not end within {patience} s of SIGTERM:\n{self.logs()}")
+            raise AssertionError(
+                f"{self.command[0]} did not end within {patience} s of SIGTERM:\n{self.logs()}"
+            ) from late
         finally:
             self._close()
         return self.process.returncode

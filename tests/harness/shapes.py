@@ -69,9 +69,8 @@ def _scalar_faults(shape: Shape, value: object, where: str) -> list[str]:
     ):
         return [f"{where} should be a {shape.type_name}: {value!r}"]
     found = []
-    if words := getattr(shape, "enum", None):
-        if value not in words:
-            found.append(f"{where} is none of {words}: {value!r}")
+    if (words := getattr(shape, "enum", None)) and value not in words:
+        found.append(f"{where} is none of {words}: {value!r}")
     # Lower bounds bind requests only: AWS itself answers "" for members with a minimum of 1.
     longest = shape.metadata.get("max")
     if longest and isinstance(value, str) and len(value) > longest:

@@ -1,7 +1,7 @@
 """How nodes sign, written independently of the code under test: SigV4 by botocore, key signatures by hand."""
 
 import hashlib
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -18,7 +18,7 @@ Headers = list[tuple[str, str]]
 
 def now() -> datetime:
     """The time that signatures carry."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def anonymous(host: str, target: str, body: bytes) -> Headers:
