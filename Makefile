@@ -7,7 +7,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV   := $(TARGET)/venv
 PYTHON := $(VENV)/bin/python
 RUFF   := $(VENV)/bin/ruff --no-cache
-PYTHON_CODE := tests bench scripts/demo scripts/*.py
+PYTHON_CODE := tests bench scripts/demo $(wildcard scripts/*.py)
 CARGO  ?= cargo
 
 # End-to-end tests wait more than they compute, so twice the cores is a good number at once.
