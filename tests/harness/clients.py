@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -18,6 +19,11 @@ from .wait import until
 _RAW_STATUS = re.compile(rb'"POST / HTTP/1\.1" (\d+) ')
 _RAW_BODY = re.compile(rb"Response body:\n(b(?:'|\").*)")
 _ERROR = re.compile(r"An error occurred \((\w+)\)")
+
+# boto3 runs in this process: what the user has set up for the real AWS must not reach it.
+for _name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[_name]
+os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 
 MODEL = shapes.service()
 _BY_COMMAND = {xform_name(name, "-"): name for name in MODEL.operation_names}
