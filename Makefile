@@ -6,7 +6,7 @@
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV   := $(TARGET)/venv
 PYTHON := $(VENV)/bin/python
-RUFF   := $(VENV)/bin/ruff --no-cache
+RUFF   := $(VENV)/bin/ruff
 PYTHON_CODE := tests bench scripts/demo $(wildcard scripts/*.py)
 CARGO  ?= cargo
 
@@ -17,6 +17,7 @@ ARGS   ?=
 
 export CARGO_TARGET_DIR := $(TARGET)
 export STINT_TARGET := $(TARGET)
+export RUFF_NO_CACHE := true
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fmt lint unit e2e bench build clean
