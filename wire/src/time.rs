@@ -149,7 +149,8 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 fn from_civil(c: &Civil) -> Option<Utc> {
-    let leap = c.year % 4 == 0 && (c.year % 100 != 0 || c.year % 400 == 0);
+    let leap =
+        c.year.is_multiple_of(4) && (!c.year.is_multiple_of(100) || c.year.is_multiple_of(400));
     let length = match c.month {
         2 => 28 + u64::from(leap),
         4 | 6 | 9 | 11 => 30,

@@ -1,0 +1,63 @@
+//! How long to wait before trying again.
+
+use crate::sys::random;
+use std::time::Duration;
+
+/// The first wait. A server that restarts is back in about this time.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// The longest wait. Devices are expected back within minutes of their network; the original
+/// waits up to an hour, which is its users' loudest complaint.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// The wait after a server has turned this node away, which only a person can mend.
+const REJECTED: Duration = Duration::from_secs(300);
+
+/// Each wait is up to this part shorter or longer, so that a fleet doesn't return in step.
+const JITTER: f64 = 0.25;
+
+/// Counts failures in a row.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The wait after one more failure.
+    pub fn failed(&mut self, rejected: bool) -> Duration {
+        let wait = wait(self.failures, rejected, random::fraction());
+        self.failures = self.failures.saturating_add(1);
+        wait
+    }
+
+    /// Something went well.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+fn wait(failures: u32, rejected: bool, chance: f64) -> Duration {
+    let plain = match rejected {
+        true => REJECTED,
+        false => FIRST.saturating_mul(1 << failures.min(16)).min(LONGEST),
+    };
+    plain.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_minutes_and_no_further() {
+        let plain = |failures| wait(failures, false, 0.5).as_secs();
+        assert_eq!([plain(0), plain(1), plain(6), plain(7), plain(u32::MAX)], [1, 2, 64, 120, 120]);
+        assert_eq!(wait(0, true, 0.5).as_secs(), 300);
+    }
+
+    #[test]
+    fn a_fleet_does_not_come_back_in_step() {
+        assert_eq!(wait(7, false, 0.0), Duration::from_secs(90));
+        assert_eq!(wait(7, false, 1.0), Duration::from_secs(150));
+    }
+}

@@ -1,0 +1,49 @@
+//! The task that empties the outbox.
+
+use super::Shared;
+use super::backoff::Backoff;
+use crate::uplink::UplinkError;
+use smol::Timer;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Delivers for ever.
+pub async fn run(shared: Rc<Shared>) {
+    let mut backoff = Backoff::default();
+    loop {
+        match turn(&shared, &mut backoff).await {
+            None => shared.reports.wait().await,
+            // A new report doesn't cut the wait short: it would meet the same closed door.
+            Some(wait) => drop(Timer::after(wait).await),
+        }
+    }
+}
+
+/// Delivers what is there; gives back how long to wait before the rest is tried again.
+async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
+    let reports = match shared.outbox.reports() {
+        Ok(reports) => reports,
+        Err(error) => {
+            log::error!("the outbox can't be read: {error}");
+            return Some(backoff.failed(false));
+        }
+    };
+    for report in reports {
+        let told = report.clone();
+        match shared.talk(move |uplink| uplink.report(&report)).await {
+            Ok(()) => backoff.succeeded(),
+            Err(error @ UplinkError::Refused { .. }) if !error.is_rejection_of_the_node() => {
+                log::error!("the server won't take the report on job {}: {error}", told.job);
+            }
+            Err(error) => {
+                let wait = backoff.failed(error.is_rejection_of_the_node());
+                shared.board.failed("report", &error, wait);
+                return Some(wait);
+            }
+        }
+        if let Err(error) = shared.outbox.remove(&told) {
+            log::warn!("a report that was told can't be removed: {error}");
+        }
+    }
+    None
+}

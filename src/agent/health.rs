@@ -1,0 +1,28 @@
+//! The task that tells the server, every few minutes, that this node is alive.
+
+use super::Shared;
+use super::backoff::Backoff;
+use crate::sys::random;
+use smol::Timer;
+use std::rc::Rc;
+
+/// Reports for ever.
+pub async fn run(shared: Rc<Shared>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let wait = match shared.talk(|uplink| uplink.ping()).await {
+            Ok(()) => {
+                backoff.succeeded();
+                shared.board.pinged();
+                // Earlier by up to a tenth, so that no report is ever late and a fleet spreads.
+                shared.settings.health_interval.mul_f64(1.0 - 0.1 * random::fraction())
+            }
+            Err(error) => {
+                let wait = backoff.failed(error.is_rejection_of_the_node());
+                shared.board.failed("health report", &error, wait);
+                wait
+            }
+        };
+        Timer::after(wait).await;
+    }
+}

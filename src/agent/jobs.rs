@@ -1,0 +1,109 @@
+//! The task that acknowledges jobs and gives them workers; and their cancellation.
+
+use super::backoff::Backoff;
+use super::{Shared, watch};
+use crate::spool::{Job, Outcome, Report};
+use crate::sys::{FileError, clock, process};
+use crate::uplink::UplinkError;
+use smol::{LocalExecutor, Timer, future};
+use std::rc::Rc;
+use stint_wire::reply::Status;
+
+/// Brings jobs on their way for ever. Jobs that an earlier daemon had started come first.
+pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
+    match shared.spool.current() {
+        Ok(current) => {
+            for (job, folder) in current {
+                log::info!("job {} was under way when the daemon ended", job.id);
+                shared.running.borrow_mut().insert(job.id.clone(), None);
+                executor.spawn(watch::adopt(shared.clone(), job, folder)).detach();
+            }
+        }
+        Err(error) => log::error!("jobs under way can't be looked for: {error}"),
+    }
+    let mut backoff = Backoff::default();
+    loop {
+        match turn(&shared, &executor).await {
+            Ok(()) => {
+                backoff.succeeded();
+                shared.jobs.wait().await;
+            }
+            Err(problem) => {
+                let wait = backoff.failed(false);
+                log::warn!("{problem}; trying again in {} s", wait.as_secs());
+                let again = async {
+                    Timer::after(wait).await;
+                };
+                future::or(again, shared.jobs.wait()).await;
+            }
+        }
+    }
+}
+
+/// Acknowledges what waits, then starts as many as may run at once.
+async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<(), String> {
+    let waiting = shared.spool.pending().map_err(|error| error.to_string())?;
+    let mut problem = Ok(());
+    for job in waiting {
+        let known = shared.acknowledged.borrow().contains(&job.id);
+        if !known && let Err(error) = acknowledge(shared, &job).await {
+            problem = Err(format!("job {} can't be acknowledged: {error}", job.id));
+            continue;
+        }
+        if shared.running.borrow().len() >= shared.settings.workers {
+            continue;
+        }
+        let started = shared.spool.start(&job.id);
+        let started =
+            started.map_err(|error| format!("job {} can't be started: {error}", job.id))?;
+        // None: cancelled, or refused by the server, since the list was made.
+        if let Some(folder) = started {
+            shared.acknowledged.borrow_mut().remove(&job.id);
+            shared.running.borrow_mut().insert(job.id.clone(), None);
+            executor.spawn(watch::start(shared.clone(), job, folder)).detach();
+        }
+    }
+    problem
+}
+
+async fn acknowledge(shared: &Shared, job: &Job) -> Result<(), UplinkError> {
+    let receipt = job.receipt.clone();
+    match shared.talk(move |uplink| uplink.acknowledge(&receipt)).await {
+        Ok(()) => {
+            shared.acknowledged.borrow_mut().insert(job.id.clone());
+            Ok(())
+        }
+        Err(error @ UplinkError::Refused { .. }) if !error.is_rejection_of_the_node() => {
+            log::warn!("job {} is no longer wanted: {error}", job.id);
+            forget(shared, job, "Refused");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn forget(shared: &Shared, job: &Job, status: &str) {
+    if let Err(error) = shared.spool.complete(&job.id, status, clock::system()) {
+        log::error!("job {} can't be put away: {error}", job.id);
+    }
+}
+
+/// Stops a job, wherever it is: one that waits never starts, one that runs is killed, and one
+/// that is over stays as it is.
+///
+/// # Errors
+/// The wish can't be made durable.
+pub fn cancel(shared: &Shared, id: &str) -> Result<(), FileError> {
+    if let Some(job) = shared.spool.pending()?.iter().find(|job| job.id == id) {
+        let reason = "The command was cancelled before it was started.".to_owned();
+        shared.report(&Report::on(job, Outcome::ended(Status::Cancelled, reason)))?;
+        shared.spool.complete(id, Status::Cancelled.as_str(), clock::system())?;
+    } else if let Some(folder) = shared.spool.find_current(id) {
+        // The marker first: a worker that isn't listening yet will look for it.
+        folder.cancel()?;
+        if let Some(Some(pid)) = shared.running.borrow().get(id) {
+            let _ = process::signal(*pid, libc::SIGTERM);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! The daemon: one cooperative loop on one thread, a task for each activity.
+//!
+//! Never here: a server's protocol, and scripts. Tasks talk through the shared state below and
+//! ring each other's bells; whatever blocks on the network goes through a lane.
+
+mod backoff;
+mod bell;
+mod deliver;
+mod health;
+mod jobs;
+mod poll;
+pub mod status;
+mod watch;
+
+use crate::spool::{Outbox, Report, Spool};
+use crate::sys::{FileError, signals};
+use crate::uplink::lane::{Lane, LaneError};
+use crate::uplink::{Uplink, UplinkError};
+use bell::Bell;
+use smol::{Async, LocalExecutor};
+use status::Board;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the daemon is told.
+pub struct Settings {
+    /// The time between two health reports.
+    pub health_interval: Duration,
+    /// How many jobs run at the same time.
+    pub workers: usize,
+}
+
+/// Why the daemon can't run.
+#[derive(Debug)]
+pub enum AgentError {
+    /// Its folders.
+    File(FileError),
+    /// The system's own means: signals, the event loop.
+    System(io::Error),
+}
+
+impl fmt::Display for AgentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AgentError::File(cause) => write!(f, "{cause}"),
+            AgentError::System(cause) => {
+                write!(f, "the system refuses what the daemon needs: {cause}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AgentError {}
+
+impl From<FileError> for AgentError {
+    fn from(cause: FileError) -> AgentError {
+        AgentError::File(cause)
+    }
+}
+
+/// What the tasks share.
+struct Shared {
+    uplink: Arc<dyn Uplink>,
+    /// Waits for work.
+    poll_lane: Lane,
+    /// Everything else, in order.
+    talk_lane: Lane,
+    spool: Spool,
+    outbox: Outbox,
+    settings: Settings,
+    board: Board,
+    /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
+    /// twice does no harm.
+    acknowledged: RefCell<BTreeSet<String>>,
+    /// Jobs that have a worker, and its process id where it is known.
+    running: RefCell<BTreeMap<String, Option<u32>>>,
+    /// There is a job to acknowledge or to start.
+    jobs: Bell,
+    /// There is a report to deliver.
+    reports: Bell,
+}
+
+impl Shared {
+    /// Calls the server without blocking the loop.
+    async fn talk<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Uplink) -> Result<R, UplinkError> + Send + 'static,
+    ) -> Result<R, UplinkError> {
+        let uplink = self.uplink.clone();
+        in_words(self.talk_lane.run(move || call(uplink.as_ref())).await)
+    }
+
+    /// Puts a report into the outbox and sends it on its way.
+    fn report(&self, report: &Report) -> Result<(), FileError> {
+        self.outbox.put(report)?;
+        self.reports.ring();
+        Ok(())
+    }
+}
+
+/// A call that wasn't made is one that failed on this side.
+fn in_words<R>(result: Result<Result<R, UplinkError>, LaneError>) -> Result<R, UplinkError> {
+    result.unwrap_or_else(|error| Err(UplinkError::Local(error.to_string())))
+}
+
+/// Runs the daemon until SIGTERM or SIGINT. Workers go on; what they bring about is reported
+/// after the next start.
+///
+/// # Errors
+/// See [`AgentError`].
+pub fn run(uplink: Arc<dyn Uplink>, state: &Path, settings: Settings) -> Result<(), AgentError> {
+    let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]);
+    let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
+    let shared = Rc::new(Shared {
+        board: Board::new(state, uplink.name()),
+        uplink,
+        poll_lane: Lane::new("poll"),
+        talk_lane: Lane::new("talk"),
+        spool: Spool::open(state)?,
+        outbox: Outbox::open(state)?,
+        settings,
+        acknowledged: RefCell::default(),
+        running: RefCell::default(),
+        jobs: Bell::new(),
+        reports: Bell::new(),
+    });
+    let executor = Rc::new(LocalExecutor::new());
+    executor.spawn(poll::run(shared.clone())).detach();
+    executor.spawn(health::run(shared.clone())).detach();
+    executor.spawn(deliver::run(shared.clone())).detach();
+    executor.spawn(jobs::run(shared.clone(), executor.clone())).detach();
+    smol::block_on(executor.run(async {
+        loop {
+            pipe.readable().await.map_err(AgentError::System)?;
+            for signal in signals::take(pipe.get_ref()) {
+                if signal == libc::SIGTERM || signal == libc::SIGINT {
+                    log::info!("stopping on signal {signal}; running documents go on");
+                    shared.board.stopped();
+                    return Ok(());
+                }
+            }
+        }
+    }))
+}

@@ -1,0 +1,102 @@
+//! The task that waits for work and takes it in.
+
+use super::backoff::Backoff;
+use super::{Shared, in_words, jobs};
+use crate::spool::{Acceptance, Job, Outcome, Report, SpoolError};
+use crate::uplink::{Delivery, UplinkError};
+use smol::Timer;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use stint_wire::reply::Status;
+
+/// An answer with nothing in it that came sooner than this wasn't waited for by the server.
+const QUICK: Duration = Duration::from_secs(1);
+
+/// Then the next poll has to wait for this long, or the two would spin. The original's number.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Polls for ever.
+pub async fn run(shared: Rc<Shared>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let began = Instant::now();
+        let uplink = shared.uplink.clone();
+        match in_words(shared.poll_lane.run(move || uplink.poll()).await) {
+            Ok(deliveries) => {
+                backoff.succeeded();
+                shared.board.polled();
+                let nothing = deliveries.is_empty();
+                for delivery in deliveries {
+                    take(&shared, delivery).await;
+                }
+                if nothing && began.elapsed() < QUICK {
+                    Timer::after(PAUSE).await;
+                }
+            }
+            Err(error) => {
+                let wait = backoff.failed(error.is_rejection_of_the_node());
+                shared.board.failed("poll", &error, wait);
+                Timer::after(wait).await;
+            }
+        }
+    }
+}
+
+async fn take(shared: &Shared, delivery: Delivery) {
+    match delivery {
+        Delivery::Job(job) => take_job(shared, job).await,
+        Delivery::Cancel { receipt, job } => {
+            log::info!("job {job} is cancelled by the server");
+            // Unacknowledged it comes again, and by then the disk may have room for the marker.
+            match jobs::cancel(shared, &job) {
+                Ok(()) => acknowledge(shared, receipt).await,
+                Err(error) => log::error!("job {job} can't be cancelled: {error}"),
+            }
+        }
+        Delivery::Unreadable { receipt, job, reason } => {
+            log::warn!("job {job} can't be read: {reason}");
+            let outcome = Outcome::ended(Status::Failed, reason);
+            refuse(shared, Report { job, receipt: receipt.clone(), outcome }).await;
+            acknowledge(shared, receipt).await;
+        }
+        Delivery::Unknown { topic } => log::warn!("a message with topic {topic} was refused"),
+    }
+}
+
+async fn take_job(shared: &Shared, job: Job) {
+    match shared.spool.accept(&job) {
+        Ok(Acceptance::New) => {
+            log::info!("job {} ({}) accepted", job.id, job.document_name);
+            shared.jobs.ring();
+        }
+        // The acknowledgement was lost, or came after the server's patience.
+        Ok(Acceptance::Waiting) => shared.jobs.ring(),
+        Ok(Acceptance::Known) => acknowledge(shared, job.receipt).await,
+        // Not taken and not acknowledged: the server offers it again when there is room.
+        Err(SpoolError::Full) => {
+            log::warn!("job {} has to wait with the server: too many wait here", job.id)
+        }
+        Err(error) => {
+            log::error!("job {} can't be taken: {error}", job.id);
+            let reason = format!("The device can't take the command: {error}.");
+            refuse(shared, Report::on(&job, Outcome::ended(Status::Failed, reason))).await;
+        }
+    }
+}
+
+/// Tells the server that a job won't be done here. If that fails the server offers the job
+/// again, so nothing need be kept.
+async fn refuse(shared: &Shared, report: Report) {
+    let job = report.job.clone();
+    if let Err(error) = shared.talk(move |uplink| uplink.report(&report)).await {
+        log::warn!("the refusal of job {job} can't be reported: {error}");
+    }
+}
+
+async fn acknowledge(shared: &Shared, receipt: String) {
+    let name = receipt.clone();
+    match shared.talk(move |uplink| uplink.acknowledge(&receipt)).await {
+        Ok(()) | Err(UplinkError::Refused { .. }) => {}
+        Err(error) => log::warn!("{name} can't be acknowledged: {error}"),
+    }
+}

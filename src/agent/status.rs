@@ -1,0 +1,188 @@
+//! What `stint status` shows: a small file that the daemon keeps up to date, and a lock that
+//! tells whether there is a daemon.
+//!
+//! The file is on tmpfs where `/run` is, and is written without waiting for any disk: after a
+//! power cut nobody wants to know it.
+
+use crate::sys::{FileError, clock, durable, lock};
+use crate::uplink::UplinkError;
+use miniserde::{Deserialize, Serialize, json};
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stint_wire::time::Utc;
+
+const LOCK: &str = "lock";
+const FILE: &str = "status.json";
+
+/// `stint status` holds the lock for an instant to see whether it is free. A daemon that meets it
+/// then tries again this often, after this time.
+const LOOKS: u32 = 3;
+const LOOK_LASTS: Duration = Duration::from_millis(20);
+
+/// What the daemon knows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its process id.
+    pub pid: u32,
+    /// The last exchange with the server went well.
+    pub online: bool,
+    /// When the last health report was accepted, ISO 8601.
+    #[serde(rename = "lastPing")]
+    pub last_ping: Option<String>,
+    /// By which way it is connected.
+    pub link: String,
+    /// How long it waits before it tries again, seconds.
+    #[serde(rename = "backoffSeconds")]
+    pub backoff_seconds: Option<u64>,
+    /// What went wrong last, in words.
+    #[serde(rename = "lastError")]
+    pub last_error: Option<String>,
+}
+
+/// The daemon's side.
+pub struct Board {
+    path: PathBuf,
+    snapshot: RefCell<Snapshot>,
+}
+
+/// Where the daemon of a state folder keeps what need not survive.
+fn folder(state: &Path) -> PathBuf {
+    state.join("run")
+}
+
+/// Makes this process the daemon of a state folder. `None` if there is one already.
+///
+/// # Errors
+/// The folder or the lock can't be made.
+pub fn claim(state: &Path) -> Result<Option<File>, FileError> {
+    durable::make_folder(&folder(state))?;
+    let path = folder(state).join(LOCK);
+    for _ in 0..LOOKS {
+        if let Some(claim) = lock::acquire(&path)? {
+            return Ok(Some(claim));
+        }
+        std::thread::sleep(LOOK_LASTS);
+    }
+    Ok(None)
+}
+
+/// What the daemon of a state folder says of itself; `None` if there is no daemon.
+pub fn look(state: &Path) -> Option<Snapshot> {
+    let path = folder(state).join(LOCK);
+    if !path.exists() || matches!(lock::acquire(&path), Ok(Some(_))) {
+        return None;
+    }
+    let text = fs::read_to_string(folder(state).join(FILE)).unwrap_or_default();
+    Some(json::from_str(&text).unwrap_or_default())
+}
+
+impl Board {
+    /// A board that shows a daemon which hasn't reached its server yet.
+    pub fn new(state: &Path, link: &'static str) -> Board {
+        let snapshot =
+            Snapshot { pid: std::process::id(), link: link.to_owned(), ..Default::default() };
+        let board = Board { path: folder(state).join(FILE), snapshot: RefCell::new(snapshot) };
+        board.write();
+        board
+    }
+
+    /// A health report was accepted.
+    pub fn pinged(&self) {
+        let now = clock::system();
+        self.change(|snapshot| {
+            snapshot.last_ping = Some(now.iso());
+            online(snapshot);
+        });
+    }
+
+    /// A poll was answered.
+    pub fn polled(&self) {
+        self.change(online);
+    }
+
+    /// An exchange with the server failed, and is tried again after `wait`.
+    pub fn failed(&self, what: &str, error: &UplinkError, wait: Duration) {
+        log::warn!("{what} failed, trying again in {} s: {error}", wait.as_secs());
+        self.change(|snapshot| {
+            snapshot.online = false;
+            snapshot.backoff_seconds = Some(wait.as_secs());
+            snapshot.last_error = Some(error.to_string());
+        });
+    }
+
+    /// The daemon is about to end.
+    pub fn stopped(&self) {
+        self.change(|snapshot| snapshot.online = false);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        let before = self.snapshot.borrow().clone();
+        change(&mut self.snapshot.borrow_mut());
+        let after = self.snapshot.borrow();
+        if before.online != after.online {
+            let word = if after.online { "online" } else { "not online" };
+            log::info!("this node is {word} by {}", after.link);
+        }
+        if before != *after {
+            drop(after);
+            self.write();
+        }
+    }
+
+    fn write(&self) {
+        let text = json::to_string(&*self.snapshot.borrow());
+        let temporary = self.path.with_extension("new");
+        // A board that can't be written is no reason to stop: the server knows better anyway.
+        let _ = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &self.path));
+    }
+}
+
+fn online(snapshot: &mut Snapshot) {
+    snapshot.online = true;
+    snapshot.backoff_seconds = None;
+    snapshot.last_error = None;
+}
+
+impl Snapshot {
+    /// Whether the node is as it should be: connected, and heard by the server not long ago.
+    pub fn is_healthy(&self, now: Utc, health_interval: Duration) -> bool {
+        let heard = self.last_ping.as_deref().and_then(Utc::parse_iso);
+        let patience = health_interval.as_millis() as u64 * 2;
+        self.online && heard.is_some_and(|heard| now.0.saturating_sub(heard.0) <= patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn status_tells_a_daemon_from_its_leftovers() {
+        let folder = Folder::new();
+        assert_eq!(look(folder.path()), None);
+        let claim = super::claim(folder.path()).unwrap().unwrap();
+        let board = Board::new(folder.path(), "ec2messages");
+        assert!(!look(folder.path()).unwrap().online);
+        board.pinged();
+        let seen = look(folder.path()).unwrap();
+        assert!(seen.online && seen.pid == std::process::id());
+        assert!(super::claim(folder.path()).unwrap().is_none());
+        drop(claim);
+        assert_eq!(look(folder.path()), None);
+    }
+
+    #[test]
+    fn a_node_is_healthy_while_the_server_hears_it() {
+        let minute = Duration::from_secs(60);
+        let mut snapshot = Snapshot { online: true, ..Default::default() };
+        assert!(!snapshot.is_healthy(Utc(0), minute));
+        snapshot.last_ping = Some(Utc::from_secs(1000).iso());
+        assert!(snapshot.is_healthy(Utc::from_secs(1100), minute));
+        assert!(!snapshot.is_healthy(Utc::from_secs(1200), minute));
+        snapshot.online = false;
+        assert!(!snapshot.is_healthy(Utc::from_secs(1000), minute));
+    }
+}

@@ -1,0 +1,165 @@
+//! The tasks that watch over one running job each: its worker, its progress, its end.
+
+use super::Shared;
+use super::backoff::Backoff;
+use crate::spool::{Job, JobFolder, Outcome, Report};
+use crate::sys::doorbell::{self, Look};
+use crate::sys::process::{self, Group};
+use crate::sys::{FileError, clock};
+use smol::{Async, Timer};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use stint_wire::reply::Status;
+
+/// Workers that may die over one job before the agent gives it up. The original's number.
+const MAX_RUNS: usize = 15;
+
+/// The worker's process id, for a later daemon that must cancel it.
+const PID: &str = "worker.pid";
+
+/// Runs a job that has just got its folder.
+pub async fn start(shared: Rc<Shared>, job: Job, folder: JobFolder) {
+    to_the_end(&shared, &job, &folder).await;
+}
+
+/// Takes over a job whose worker an earlier daemon started; it may still be alive.
+pub async fn adopt(shared: Rc<Shared>, job: Job, folder: JobFolder) {
+    match doorbell::listen(folder.path()) {
+        Ok(listener) if !matches!(doorbell::look(&listener), Ok(Look::Gone)) => {
+            let pid = fs::read_to_string(folder.path().join(PID)).ok();
+            let pid = pid.and_then(|pid| pid.trim().parse().ok());
+            log::info!("job {} is still being run by its worker", job.id);
+            shared.running.borrow_mut().insert(job.id.clone(), pid);
+            if folder.is_cancelled()
+                && let Some(pid) = pid
+            {
+                let _ = process::signal(pid, libc::SIGTERM);
+            }
+            listen(&shared, &job, &folder, listener).await;
+        }
+        Ok(_) => {}
+        Err(error) => log::error!("job {}: {error}", job.id),
+    }
+    to_the_end(&shared, &job, &folder).await;
+}
+
+/// Gives the job workers until it is complete, reports and puts it away.
+async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
+    let mut backoff = Backoff::default();
+    loop {
+        let outcome = folder.outcome();
+        let outcome = if outcome.complete {
+            outcome
+        } else if folder.journal().runs >= MAX_RUNS {
+            let mut outcome = outcome;
+            outcome.complete = true;
+            outcome.status = Status::Failed.as_str().to_owned();
+            outcome.trace = format!("{MAX_RUNS} worker processes died while running this command.");
+            outcome
+        } else {
+            let result = run_worker(shared, job, folder).await;
+            if folder.outcome().complete {
+                continue;
+            }
+            let wait = backoff.failed(false);
+            match result {
+                Ok(()) => {
+                    log::warn!("the worker of job {} died; another in {} s", job.id, wait.as_secs())
+                }
+                Err(error) => log::error!(
+                    "job {} has no worker: {error}; again in {} s",
+                    job.id,
+                    wait.as_secs()
+                ),
+            }
+            Timer::after(wait).await;
+            continue;
+        };
+        match put_away(shared, job, outcome) {
+            Ok(()) => break,
+            Err(error) => {
+                // Most often the disk is full. The job's folder keeps what there is to report.
+                let wait = backoff.failed(false);
+                log::error!(
+                    "the end of job {} can't be noted: {error}; again in {} s",
+                    job.id,
+                    wait.as_secs()
+                );
+                Timer::after(wait).await;
+            }
+        }
+    }
+    shared.running.borrow_mut().remove(&job.id);
+    shared.jobs.ring();
+}
+
+fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), FileError> {
+    let status = outcome.status.clone();
+    shared.report(&Report::on(job, outcome))?;
+    shared.spool.complete(&job.id, &status, clock::system())?;
+    log::info!("job {} ended: {status}", job.id);
+    Ok(())
+}
+
+async fn run_worker(shared: &Shared, job: &Job, folder: &JobFolder) -> Result<(), FileError> {
+    let listener = doorbell::listen(folder.path())?;
+    let bell = doorbell::hold(folder.path())?;
+    let mut child = spawn(folder.path(), bell)?;
+    let _ = fs::write(folder.path().join(PID), child.id().to_string());
+    shared.running.borrow_mut().insert(job.id.clone(), Some(child.id()));
+    if folder.is_cancelled() {
+        // It came between two workers, when there was nobody to signal.
+        let _ = process::signal(child.id(), libc::SIGTERM);
+    }
+    listen(shared, job, folder, listener).await;
+    // It has closed its end of the doorbell, so it has ended or is just about to.
+    let _ = child.wait();
+    if let Some(pid) = shared.running.borrow_mut().get_mut(&job.id) {
+        *pid = None;
+    }
+    Ok(())
+}
+
+fn spawn(folder: &Path, bell: File) -> Result<Child, FileError> {
+    // The file this process was started from, even if an update has put another in its place.
+    let program = Path::new("/proc/self/exe");
+    let mut command = Command::new(program);
+    command.arg("worker").arg(folder).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::from(bell)).stderr(Stdio::null());
+    process::isolate(&mut command, Group::Session).spawn().map_err(FileError::new("start", program))
+}
+
+/// Returns when the worker is gone; reports each step that ends before the last.
+async fn listen(shared: &Shared, job: &Job, folder: &JobFolder, listener: File) {
+    let listener = match Async::new(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            log::error!("the worker of job {} can't be listened to: {error}", job.id);
+            return;
+        }
+    };
+    loop {
+        match doorbell::look(listener.get_ref()) {
+            Ok(Look::Gone) => return,
+            Ok(Look::Quiet) => {}
+            Ok(Look::Rang) => {
+                let outcome = folder.outcome();
+                // The last step's report is the document's, which follows at once.
+                if !outcome.complete
+                    && let Err(error) = shared.report(&Report::on(job, outcome))
+                {
+                    log::warn!("progress of job {} can't be reported: {error}", job.id);
+                }
+            }
+            Err(error) => {
+                log::error!("the worker of job {} can't be listened to: {error}", job.id);
+                return;
+            }
+        }
+        if listener.readable().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line: what was typed into one call of one function, and its result into an exit
+//! code.
+//!
+//! Never here: logic. Under the name `amazon-ssm-agent` the original's own flags are understood.
+
+mod logger;
+mod original;
+mod register;
+mod run;
+mod status;
+
+use crate::config::DEFAULT_PATH;
+use crate::worker;
+use argh::FromArgs;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What ends the program, as its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// All went well.
+    Success = 0,
+    /// It didn't; standard error says why. For `status`: the node is not healthy.
+    Failure = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+}
+
+/// Run a small Linux device as a managed node of AWS Systems Manager or of stint-hub.
+#[derive(FromArgs)]
+struct Arguments {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Register(Register),
+    Run(Run),
+    Status(Status),
+    Version(Version),
+    Worker(Worker),
+}
+
+/// Register this device with an activation.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "register")]
+struct Register {
+    /// the server's URL; without it, AWS
+    #[argh(option)]
+    endpoint: Option<String>,
+    /// the region, such as eu-west-1
+    #[argh(option)]
+    region: Option<String>,
+    /// the activation's id, from `aws ssm create-activation`
+    #[argh(option)]
+    activation_id: String,
+    /// the activation's code
+    #[argh(option)]
+    activation_code: String,
+    /// PEM file of the certificate authorities to trust instead of the system's
+    #[argh(option)]
+    ca_file: Option<PathBuf>,
+    /// ed25519 or rsa; rsa where the server is AWS
+    #[argh(option)]
+    key_type: Option<String>,
+    /// replace an earlier registration without asking
+    #[argh(switch, short = 'y')]
+    yes: bool,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
+/// Run the agent in the foreground until SIGTERM.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
+/// Show registration, connection and jobs; exit 0 if the node is healthy.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "status")]
+struct Status {
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
+/// Print the version.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "version")]
+struct Version {}
+
+/// Run one job; the agent itself calls this.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "worker")]
+struct Worker {
+    /// the job's folder
+    #[argh(positional)]
+    folder: PathBuf,
+}
+
+/// Reads the command line, does what it says, and tells how it went.
+pub fn main() -> ExitCode {
+    let mut words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let program = words.next().unwrap_or_default();
+    let words: Vec<String> = words.collect();
+    let is_original = Path::new(&program).file_name().is_some_and(|name| name == original::NAME);
+    // A worker that has been started under that name is still a worker.
+    let is_worker = words.first().is_some_and(|word| word == "worker");
+    let exit = if is_original && !is_worker { original::main(&words) } else { dispatch(&words) };
+    ExitCode::from(exit as u8)
+}
+
+fn dispatch(words: &[String]) -> Exit {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let arguments = match Arguments::from_args(&["stint"], &words) {
+        Ok(arguments) => arguments,
+        Err(early) if early.status.is_ok() => {
+            print(early.output.trim_end());
+            return Exit::Success;
+        }
+        Err(early) => return complain(early.output.trim_end(), Exit::Usage),
+    };
+    match arguments.command {
+        Command::Register(arguments) => finish(register::run(&arguments.into(), &[DEFAULT_PATH])),
+        Command::Run(arguments) => {
+            let wish = run::Wish { config: arguments.config, state_dir: arguments.state_dir };
+            finish(run::run(&wish, &[DEFAULT_PATH]))
+        }
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Version(_) => {
+            print(&format!("stint {}", env!("CARGO_PKG_VERSION")));
+            Exit::Success
+        }
+        // Nobody reads what a worker says; its job's folder tells how far it came.
+        Command::Worker(arguments) => match worker::work(&arguments.folder, &mut std::io::stdout())
+        {
+            Ok(()) => Exit::Success,
+            Err(error) => complain(&format!("stint: {error}"), Exit::Failure),
+        },
+    }
+}
+
+fn finish(result: Result<(), String>) -> Exit {
+    match result {
+        Ok(()) => Exit::Success,
+        Err(error) => complain(&format!("stint: {error}"), Exit::Failure),
+    }
+}
+
+/// Prints a line. Unlike `println!` it doesn't panic when the reader has gone.
+fn print(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn complain(line: &str, exit: Exit) -> Exit {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+    exit
+}
+
+impl From<Register> for register::Wish {
+    fn from(arguments: Register) -> register::Wish {
+        register::Wish {
+            endpoint: arguments.endpoint,
+            region: arguments.region,
+            activation_id: arguments.activation_id,
+            activation_code: arguments.activation_code,
+            ca_file: arguments.ca_file,
+            key_type: arguments.key_type,
+            yes: arguments.yes,
+            config: arguments.config,
+            state_dir: arguments.state_dir,
+        }
+    }
+}

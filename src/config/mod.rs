@@ -1,0 +1,185 @@
+//! The agent's configuration: one JSON file, checked whole before anything starts.
+//!
+//! Never here: the network, and state that the agent itself writes. Two spellings are read: the
+//! agent's own ([`native`]), where every unknown key is an error with its line, and
+//! amazon-ssm-agent's ([`original`]), which is as lenient as the original and says once what it
+//! didn't honour.
+
+pub mod native;
+pub mod original;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stint_wire::json;
+
+/// Where the file is when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/stint/agent.json";
+
+/// Where the agent keeps its state when nobody says otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/stint";
+
+/// A file larger than this is no configuration, bytes.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// What the file says, with defaults for what it doesn't.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The region, where the registration doesn't name it.
+    pub region: Option<String>,
+    /// Servers by service.
+    pub endpoints: Endpoints,
+    /// PEM file of the certificate authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether plain HTTP may leave the machine.
+    pub allow_plain_http: bool,
+    /// The time between two health reports.
+    pub health_interval: Duration,
+    /// How many documents run at the same time.
+    pub command_workers: usize,
+    /// What is logged.
+    pub log_level: log::LevelFilter,
+    /// The folder of registration, spool and outbox.
+    pub state_dir: PathBuf,
+}
+
+/// URLs of servers, without a trailing slash. A service without one of its own uses `all`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// For every service that has none of its own.
+    pub all: Option<String>,
+    /// `ssm`: registration, credentials, health.
+    pub ssm: Option<String>,
+    /// `ec2messages`: commands by polling.
+    pub ec2messages: Option<String>,
+    /// `ssmmessages`: commands and sessions by websocket.
+    pub ssmmessages: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            region: None,
+            endpoints: Endpoints::default(),
+            ca_file: None,
+            allow_plain_http: false,
+            // The original's default and its lower bound.
+            health_interval: Duration::from_secs(5 * 60),
+            // The original runs 5 at a time; a small board is full with fewer.
+            command_workers: 3,
+            log_level: log::LevelFilter::Info,
+            state_dir: PathBuf::from(DEFAULT_STATE),
+        }
+    }
+}
+
+/// Why a configuration can't be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file can't be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The text is no JSON.
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        cause: json::SyntaxError,
+    },
+    /// A key isn't known.
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u32,
+        /// From the top, joined with dots.
+        key: String,
+        /// The keys that may stand there.
+        known: &'static [&'static str],
+    },
+    /// A value isn't one the key may have.
+    BadValue {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: u32,
+        /// From the top, joined with dots.
+        key: String,
+        /// What it would have to be.
+        wanted: &'static str,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Unreadable { path, cause } => {
+                write!(f, "can't read the configuration {}: {cause}", path.display())
+            }
+            ConfigError::Syntax { path, cause } => write!(f, "{} {cause}", path.display()),
+            ConfigError::UnknownKey { path, line, key, known } => write!(
+                f,
+                "{} line {line}: there is no key \"{key}\"; the keys here are {}",
+                path.display(),
+                known.join(", ")
+            ),
+            ConfigError::BadValue { path, line, key, wanted } => {
+                write!(f, "{} line {line}: \"{key}\" must be {wanted}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A configuration and what is to be said about it once.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What the agent goes by.
+    pub config: Config,
+    /// Keys of amazon-ssm-agent.json that are set and not honoured, each with the reason.
+    pub not_honoured: Vec<String>,
+}
+
+/// Reads the file at `named`, or the first of `usual` that exists, or takes the defaults.
+///
+/// # Errors
+/// A file named by the user must exist; every file that exists must be valid.
+pub fn load(named: Option<&Path>, usual: &[&str]) -> Result<Loaded, ConfigError> {
+    let path = match named {
+        Some(path) => path,
+        None => match usual.iter().map(Path::new).find(|path| path.exists()) {
+            Some(path) => path,
+            None => return Ok(Loaded::default()),
+        },
+    };
+    let unreadable = |cause| ConfigError::Unreadable { path: path.to_owned(), cause };
+    if fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE {
+        return Err(unreadable(io::Error::other("it is larger than 256 KiB")));
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
+    let root =
+        json::parse(text).map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
+    if original::is_original(&root) {
+        return Ok(original::read(&root));
+    }
+    native::read(path, &root).map(|config| Loaded { config, not_honoured: Vec::new() })
+}
+
+/// Cuts what a URL must not end with, and checks that it is one.
+fn clean_url(text: &str) -> Option<String> {
+    let url = text.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let host_only = !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']);
+    host_only.then(|| url.to_owned())
+}

@@ -1,0 +1,217 @@
+//! The agent's own spelling of its configuration. Strict: a mistyped key would otherwise be a
+//! setting that silently has no effect on a device that nobody can reach.
+
+use super::{Config, ConfigError, Endpoints, clean_url};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stint_wire::json::Node;
+
+const KEYS: &[&str] = &[
+    "region",
+    "endpoint",
+    "endpoints",
+    "caFile",
+    "allowPlainHttp",
+    "healthIntervalMinutes",
+    "commandWorkers",
+    "logLevel",
+    "stateDir",
+];
+
+const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages"];
+
+const URL: &str = "a URL of a scheme and a host, such as \"https://hub.example:7400\"";
+
+/// Above an hour a server couldn't tell a slow node from a dead one.
+const HEALTH_MINUTES: std::ops::RangeInclusive<u64> = 1..=60;
+
+/// More than this at a time no board of ours could run.
+const WORKERS: std::ops::RangeInclusive<u64> = 1..=64;
+
+/// Reads a configuration that has been parsed.
+///
+/// # Errors
+/// The first key that isn't known or whose value isn't one it may have, with its line.
+pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
+    let reader = Reader { path };
+    let mut config = Config::default();
+    for (key, node) in reader.members("", root, KEYS)? {
+        match key {
+            "region" => {
+                config.region = Some(reader.text(key, node, "a region's name", is_region)?)
+            }
+            "endpoint" => config.endpoints.all = Some(reader.url(key, node)?),
+            "endpoints" => reader.endpoints(node, &mut config.endpoints)?,
+            "caFile" => config.ca_file = Some(reader.path(key, node)?),
+            "allowPlainHttp" => {
+                config.allow_plain_http =
+                    node.as_bool().ok_or_else(|| reader.bad(key, node, "true or false"))?;
+            }
+            "healthIntervalMinutes" => {
+                let wanted = "a whole number of minutes from 1 to 60";
+                let minutes = reader.number(key, node, HEALTH_MINUTES, wanted)?;
+                config.health_interval = Duration::from_secs(minutes * 60);
+            }
+            "commandWorkers" => {
+                let wanted = "a whole number from 1 to 64";
+                config.command_workers = reader.number(key, node, WORKERS, wanted)? as usize;
+            }
+            "logLevel" => {
+                let level = node.as_str().and_then(|level| level.parse().ok());
+                let wanted = "\"off\", \"error\", \"warn\", \"info\" or \"debug\"";
+                config.log_level = level.ok_or_else(|| reader.bad(key, node, wanted))?;
+            }
+            "stateDir" => config.state_dir = reader.path(key, node)?,
+            _ => {}
+        }
+    }
+    Ok(config)
+}
+
+fn is_region(name: &str) -> bool {
+    let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    (1..=100).contains(&name.len()) && name.bytes().all(valid)
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    /// The members of an object, all of whose names are in `known`.
+    fn members<'n>(
+        &self,
+        parent: &str,
+        node: &'n Node,
+        known: &'static [&'static str],
+    ) -> Result<Vec<(&'n str, &'n Node)>, ConfigError> {
+        if !matches!(node.value, stint_wire::json::Value::Object(_)) {
+            let key = if parent.is_empty() { "the configuration" } else { parent };
+            return Err(self.bad(key, node, "an object"));
+        }
+        let mut members = Vec::new();
+        for (name, value) in node.members() {
+            if !known.contains(&name.as_str()) {
+                let key = if parent.is_empty() { name.clone() } else { format!("{parent}.{name}") };
+                let path = self.path.to_owned();
+                return Err(ConfigError::UnknownKey { path, line: value.line, key, known });
+            }
+            members.push((name.as_str(), value));
+        }
+        Ok(members)
+    }
+
+    fn bad(&self, key: &str, node: &Node, wanted: &'static str) -> ConfigError {
+        let path = self.path.to_owned();
+        ConfigError::BadValue { path, line: node.line, key: key.to_owned(), wanted }
+    }
+
+    fn text(
+        &self,
+        key: &str,
+        node: &Node,
+        wanted: &'static str,
+        valid: fn(&str) -> bool,
+    ) -> Result<String, ConfigError> {
+        match node.as_str() {
+            Some(text) if valid(text) => Ok(text.to_owned()),
+            _ => Err(self.bad(key, node, wanted)),
+        }
+    }
+
+    fn url(&self, key: &str, node: &Node) -> Result<String, ConfigError> {
+        node.as_str().and_then(clean_url).ok_or_else(|| self.bad(key, node, URL))
+    }
+
+    fn path(&self, key: &str, node: &Node) -> Result<PathBuf, ConfigError> {
+        self.text(key, node, "an absolute path", |text| text.starts_with('/')).map(PathBuf::from)
+    }
+
+    fn number(
+        &self,
+        key: &str,
+        node: &Node,
+        range: std::ops::RangeInclusive<u64>,
+        wanted: &'static str,
+    ) -> Result<u64, ConfigError> {
+        node.as_u64().filter(|n| range.contains(n)).ok_or_else(|| self.bad(key, node, wanted))
+    }
+
+    fn endpoints(&self, node: &Node, endpoints: &mut Endpoints) -> Result<(), ConfigError> {
+        for (service, node) in self.members("endpoints", node, SERVICES)? {
+            let url = Some(self.url(&format!("endpoints.{service}"), node)?);
+            match service {
+                "ssm" => endpoints.ssm = url,
+                "ec2messages" => endpoints.ec2messages = url,
+                _ => endpoints.ssmmessages = url,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stint_wire::json;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let root = json::parse(text).map_err(|e| e.to_string())?;
+        read(Path::new("agent.json"), &root).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_key_has_its_effect() {
+        let config = parse(
+            r#"{"region": "eu-west-1", "endpoint": "https://hub:7400/", "endpoints": {"ssm": "http://a",
+            "ec2messages": "http://b", "ssmmessages": "http://c"}, "caFile": "/ca.pem",
+            "allowPlainHttp": true, "healthIntervalMinutes": 2, "commandWorkers": 1,
+            "logLevel": "warn", "stateDir": "/data/stint"}"#,
+        )
+        .unwrap();
+        let expected = Config {
+            region: Some("eu-west-1".into()),
+            endpoints: Endpoints {
+                all: Some("https://hub:7400".into()),
+                ssm: Some("http://a".into()),
+                ec2messages: Some("http://b".into()),
+                ssmmessages: Some("http://c".into()),
+            },
+            ca_file: Some("/ca.pem".into()),
+            allow_plain_http: true,
+            health_interval: Duration::from_secs(120),
+            command_workers: 1,
+            log_level: log::LevelFilter::Warn,
+            state_dir: "/data/stint".into(),
+        };
+        assert_eq!(config, expected);
+        assert_eq!(parse("{}").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_error_names_the_key_the_line_and_the_remedy() {
+        for (text, wanted) in [
+            (
+                "{\n\"regoin\": \"x\"}",
+                "agent.json line 2: there is no key \"regoin\"; the keys here are region,",
+            ),
+            (
+                "{\"endpoints\":\n{\n\"s3\": \"http://x\"}}",
+                "agent.json line 3: there is no key \"endpoints.s3\"",
+            ),
+            ("{\n\n\"region\": \"a b\"}", "agent.json line 3: \"region\" must be a region's name"),
+            ("{\"endpoint\": \"hub:7400\"}", "\"endpoint\" must be a URL of a scheme"),
+            ("{\"endpoint\": \"http://hub/path\"}", "\"endpoint\" must be a URL of a scheme"),
+            ("{\"healthIntervalMinutes\": 0}", "must be a whole number of minutes from 1 to 60"),
+            ("{\"commandWorkers\": 1.5}", "must be a whole number from 1 to 64"),
+            ("{\"allowPlainHttp\": \"yes\"}", "must be true or false"),
+            ("{\"caFile\": \"ca.pem\"}", "\"caFile\" must be an absolute path"),
+            ("{\"logLevel\": \"loud\"}", "\"logLevel\" must be \"off\""),
+            ("[]", "\"the configuration\" must be an object"),
+            ("{\"endpoints\": 1}", "\"endpoints\" must be an object"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+}

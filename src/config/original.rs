@@ -1,0 +1,121 @@
+//! amazon-ssm-agent.json, as far as it makes sense here, read as leniently as Go's decoder does:
+//! keys in any case of letters, unknown keys passed over, a value out of range replaced by the
+//! default.
+
+use super::{Config, Loaded};
+use std::time::Duration;
+use stint_wire::json::{Node, Value};
+
+/// The sections of the original's file. One that has any of them is in that spelling.
+const SECTIONS: [&str; 10] =
+    ["Profile", "Mds", "Ssm", "Mgs", "Agent", "Os", "S3", "Birdwatcher", "Kms", "Identity"];
+
+/// Section and key of everything that is honoured; the rest is listed once.
+const HONOURED: [(&str, &str); 7] = [
+    ("Ssm", "Endpoint"),
+    ("Ssm", "HealthFrequencyMinutes"),
+    ("Mds", "Endpoint"),
+    ("Mds", "CommandWorkersLimit"),
+    ("Mgs", "Endpoint"),
+    ("Agent", "Region"),
+    ("Identity", "ConsumptionOrder"),
+];
+
+/// The one identity there is so far: a hybrid activation.
+const ON_PREMISES: &str = "OnPrem";
+
+/// Whether the file is in the original's spelling.
+pub fn is_original(root: &Node) -> bool {
+    SECTIONS.iter().any(|section| root.get_any_case(section).is_some())
+}
+
+/// Reads it. There is nothing in it that could be wrong enough to refuse.
+pub fn read(root: &Node) -> Loaded {
+    let get = |section: &str, key: &str| root.get_any_case(section)?.get_any_case(key);
+    let url = |section: &str| {
+        let text = get(section, "Endpoint")?.as_str().filter(|text| !text.is_empty())?;
+        // The original takes a bare host for https.
+        let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        super::clean_url(&text)
+    };
+    let mut config = Config::default();
+    // One set of endpoints stays per service here: the original has no endpoint for all.
+    config.endpoints.ssm = url("Ssm");
+    config.endpoints.ec2messages = url("Mds");
+    config.endpoints.ssmmessages = url("Mgs");
+    config.region =
+        get("Agent", "Region").and_then(Node::as_str).filter(|r| !r.is_empty()).map(str::to_owned);
+    if let Some(minutes @ 5..=60) = get("Ssm", "HealthFrequencyMinutes").and_then(Node::as_u64) {
+        config.health_interval = Duration::from_secs(minutes * 60);
+    }
+    if let Some(workers @ 1..=64) = get("Mds", "CommandWorkersLimit").and_then(Node::as_u64) {
+        config.command_workers = workers as usize;
+    }
+    // The original needs no leave for plain HTTP, and who runs it so has said it in the endpoint.
+    config.allow_plain_http = true;
+    Loaded { config, not_honoured: not_honoured(root) }
+}
+
+fn not_honoured(root: &Node) -> Vec<String> {
+    let mut found = Vec::new();
+    for (section, node) in root.members() {
+        if node.members().is_empty() && !matches!(node.value, Value::Object(_)) {
+            found.push(section.clone());
+        }
+        for (key, value) in node.members() {
+            let same = |(s, k): &(&str, &str)| {
+                s.eq_ignore_ascii_case(section) && k.eq_ignore_ascii_case(key)
+            };
+            if !HONOURED.iter().any(same) {
+                found.push(format!("{section}.{key}"));
+            } else if key.eq_ignore_ascii_case("ConsumptionOrder") {
+                let others = value.elements().unwrap_or_default().iter().filter_map(Node::as_str);
+                found.extend(
+                    others
+                        .filter(|o| *o != ON_PREMISES)
+                        .map(|other| format!("{section}.{key}: {other}")),
+                );
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stint_wire::json;
+
+    fn parse(text: &str) -> Loaded {
+        let root = json::parse(text).unwrap();
+        assert!(is_original(&root));
+        read(&root)
+    }
+
+    #[test]
+    fn the_file_that_points_the_original_at_a_server_works_here() {
+        let loaded = parse(
+            r#"{"Ssm":{"Endpoint":"http://127.0.0.1:8081"},"Mds":{"Endpoint":"127.0.0.1:8082"},
+            "Mgs":{"Region":"none!"},"Identity":{"ConsumptionOrder":["OnPrem","EC2"]}}"#,
+        );
+        assert_eq!(loaded.config.endpoints.ssm.as_deref(), Some("http://127.0.0.1:8081"));
+        assert_eq!(loaded.config.endpoints.ec2messages.as_deref(), Some("https://127.0.0.1:8082"));
+        assert_eq!(loaded.not_honoured, ["Mgs.Region", "Identity.ConsumptionOrder: EC2"]);
+    }
+
+    #[test]
+    fn keys_in_any_case_and_values_out_of_range_are_taken_as_the_original_does() {
+        let loaded = parse(
+            r#"{"ssm":{"healthfrequencyminutes":90},"MDS":{"commandworkerslimit":2},"agent":{"region":"eu-west-1"}}"#,
+        );
+        assert_eq!(loaded.config.health_interval, Duration::from_secs(300));
+        assert_eq!(loaded.config.command_workers, 2);
+        assert_eq!(loaded.config.region.as_deref(), Some("eu-west-1"));
+        assert!(loaded.not_honoured.is_empty());
+    }
+
+    #[test]
+    fn a_file_in_the_native_spelling_is_none_of_these() {
+        assert!(!is_original(&json::parse(r#"{"region":"x"}"#).unwrap()));
+    }
+}

@@ -1,0 +1,18 @@
+//! Documents: what the steps are, which of them run, and what each plugin does.
+//!
+//! Never here: a server, and the spool's files. Parsing and deciding are pure; only the plugins
+//! touch the system, and they run in a worker process.
+
+mod exec;
+mod flow;
+mod parameters;
+mod parse;
+mod plugin;
+mod precondition;
+mod run_shell_script;
+mod stream;
+
+pub use exec::Signals;
+pub use flow::{Flow, Next};
+pub use parse::{Document, Step};
+pub use plugin::{Context, Ended, run};

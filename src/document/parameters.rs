@@ -1,0 +1,131 @@
+//! Filling `{{ name }}` in.
+//!
+//! A string that is one placeholder takes the value with its type, a list included; inside a
+//! longer string the value becomes text. What has been filled in isn't looked at again, so a
+//! value can't smuggle in another parameter. Placeholders without a parameter stay.
+
+use stint_wire::json::{Node, Value};
+
+/// The parameters of one run, by name: given ones, and defaults for the rest.
+pub struct Parameters(Vec<(String, Node)>);
+
+impl Parameters {
+    /// From a document's `parameters` and what was given. Given names that the document doesn't
+    /// declare are passed over, as the original does.
+    pub fn new(declared: Option<&Node>, given: &Node) -> Parameters {
+        let declared = declared.map(Node::members).unwrap_or_default();
+        let value = |(name, definition): &(String, Node)| {
+            let value = given.get(name).or_else(|| definition.get_any_case("default"))?;
+            Some((name.clone(), value.clone()))
+        };
+        Parameters(declared.iter().filter_map(value).collect())
+    }
+
+    /// `node` with every placeholder in its values filled in; names of members stay.
+    pub fn fill(&self, node: &Node) -> Node {
+        let value = match &node.value {
+            Value::String(text) => return self.fill_text(node.line, text),
+            Value::Array(elements) => {
+                Value::Array(elements.iter().map(|element| self.fill(element)).collect())
+            }
+            Value::Object(members) => Value::Object(
+                members.iter().map(|(name, node)| (name.clone(), self.fill(node))).collect(),
+            ),
+            other => other.clone(),
+        };
+        Node { line: node.line, value }
+    }
+
+    fn fill_text(&self, line: u32, text: &str) -> Node {
+        if let Some((0, end, node)) = self.next_placeholder(text)
+            && end == text.len()
+        {
+            return Node { line, value: node.value.clone() };
+        }
+        let (mut out, mut rest) = (String::new(), text);
+        while let Some((start, end, node)) = self.next_placeholder(rest) {
+            out.push_str(rest.get(..start).unwrap_or_default());
+            match node.as_str() {
+                Some(value) => out.push_str(value),
+                None => out.push_str(&node.to_string()),
+            }
+            rest = rest.get(end..).unwrap_or_default();
+        }
+        out.push_str(rest);
+        Node { line, value: Value::String(out) }
+    }
+
+    /// The first placeholder of a known parameter: where it starts and ends, and its value.
+    fn next_placeholder(&self, text: &str) -> Option<(usize, usize, &Node)> {
+        let mut from = 0;
+        loop {
+            let start = from + text.get(from..)?.find("{{")?;
+            let inside = text.get(start + 2..)?;
+            let length = inside.find("}}")?;
+            let name = inside.get(..length)?.trim();
+            if let Some((_, value)) = self.0.iter().find(|(known, _)| known == name) {
+                return Some((start, start + 2 + length + 2, value));
+            }
+            from = start + 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use stint_wire::json;
+
+    fn parameters() -> Parameters {
+        let declared = r#"{"s":{"type":"String"},"l":{"type":"StringList"},"d":{"default":"std"},"n":{"default":3}}"#;
+        let given = r#"{"s":"{{ d }}","l":["a","b"],"undeclared":"x"}"#;
+        Parameters::new(Some(&json::parse(declared).unwrap()), &json::parse(given).unwrap())
+    }
+
+    fn fill(text: &str) -> String {
+        let node = Node { line: 1, value: Value::String(text.into()) };
+        parameters().fill(&node).to_string()
+    }
+
+    #[test]
+    fn a_lone_placeholder_takes_the_value_with_its_type() {
+        assert_eq!(fill("{{ l }}"), r#"["a","b"]"#);
+        assert_eq!(fill("{{n}}"), "3");
+        assert_eq!(fill("{{\td\n}}"), r#""std""#);
+    }
+
+    #[test]
+    fn inside_text_a_value_becomes_text() {
+        assert_eq!(fill("-{{ d }}-{{ n }}-"), r#""-std-3-""#);
+        assert_eq!(fill("x {{ l }}"), r#""x [\"a\",\"b\"]""#);
+    }
+
+    #[test]
+    fn what_was_filled_in_is_not_looked_at_again_and_unknown_names_stay() {
+        assert_eq!(fill("{{ s }}"), r#""{{ d }}""#);
+        assert_eq!(fill("a{{ s }}b"), r#""a{{ d }}b""#);
+        for text in ["{{ undeclared }}", "{{ ssm:x }}", "{{", "{{}}", "}}{{"] {
+            assert_eq!(fill(text), json::quote(text));
+        }
+        assert_eq!(fill("{{ x {{ d }}"), r#""{{ x std""#);
+    }
+
+    #[test]
+    fn placeholders_are_found_at_every_depth_but_not_in_names() {
+        let node = json::parse(r#"{"{{ d }}":[{"a":"{{ d }}"}]}"#).unwrap();
+        assert_eq!(parameters().fill(&node).to_string(), r#"{"{{ d }}":[{"a":"std"}]}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_placeholders_stays(text in "[^{]*") {
+            prop_assert_eq!(fill(&text), json::quote(&text));
+        }
+
+        #[test]
+        fn no_text_makes_the_filler_panic(text in "[{} a-zäd]*") {
+            fill(&text);
+        }
+    }
+}

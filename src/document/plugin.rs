@@ -1,0 +1,121 @@
+//! The plugins: which names exist, and the one way in which each is run.
+
+use super::exec::Signals;
+use super::parse::Step;
+use super::run_shell_script;
+use crate::sys::process::Identity;
+use std::path::Path;
+use stint_wire::json::Node;
+use stint_wire::reply::{Status, limit_stream};
+
+/// Plugins that this agent runs.
+const HERE: [&str; 1] = [run_shell_script::NAME];
+
+/// Plugins that the original doesn't have on Linux either.
+const ELSEWHERE: [&str; 4] =
+    ["aws:applications", "aws:configureDaemon", "aws:psModule", "aws:updateAgent"];
+
+/// Plugins that the original has on Linux and this agent lacks.
+const MISSING: [&str; 11] = [
+    "aws:cloudWatch",
+    "aws:configureDocker",
+    "aws:configurePackage",
+    "aws:domainJoin",
+    "aws:downloadContent",
+    "aws:refreshAssociation",
+    "aws:runDockerAction",
+    "aws:runDocument",
+    "aws:runPowerShellScript",
+    "aws:softwareInventory",
+    "aws:updateSsmAgent",
+];
+
+/// Whether a plugin can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// Yes.
+    Here,
+    /// It is for another platform.
+    Elsewhere,
+    /// It would have its place here, and this version doesn't have it.
+    Missing,
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// Whether the plugin of that name can be run.
+pub fn support(name: &str) -> Support {
+    if HERE.contains(&name) {
+        Support::Here
+    } else if ELSEWHERE.contains(&name) {
+        Support::Elsewhere
+    } else if MISSING.contains(&name) {
+        Support::Missing
+    } else {
+        Support::Unknown
+    }
+}
+
+/// What a plugin may know and use.
+pub struct Context<'a> {
+    /// The command's id.
+    pub command: &'a str,
+    /// This node's id.
+    pub node: &'a str,
+    /// This node's region.
+    pub region: &'a str,
+    /// A folder of the step's own, for its files and its output.
+    pub folder: &'a Path,
+    /// Where relative working directories are looked for: what `aws:downloadContent` fetched.
+    pub downloads: &'a Path,
+    /// The worker's signals.
+    pub signals: &'a mut Signals,
+    /// Hears of each process that is started.
+    pub begun: &'a mut dyn FnMut(Identity),
+}
+
+/// How a step ended. The streams are within the limits of the wire.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its status.
+    pub status: Status,
+    /// Its exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// A step that failed without a program of its own having failed.
+    pub fn failed(reason: impl Into<String>) -> Ended {
+        Ended { status: Status::Failed, code: 1, stdout: String::new(), stderr: reason.into() }
+    }
+}
+
+/// Runs a step. Several inputs run one after the other; the step ends with the first code that
+/// isn't 0 and the weightiest status.
+pub fn run(step: &Step, context: &mut Context<'_>) -> Ended {
+    let mut results = step.inputs.iter().map(|inputs| run_one(&step.plugin, inputs, context));
+    let Some(mut merged) = results.next() else { return Ended::failed("the step has no inputs") };
+    for next in results {
+        merged.code = if merged.code == 0 { next.code } else { merged.code };
+        merged.status = Status::of_document([merged.status, next.status].into_iter());
+        merged.stdout = join(&merged.stdout, &next.stdout);
+        merged.stderr = join(&merged.stderr, &next.stderr);
+    }
+    merged
+}
+
+fn join(first: &str, second: &str) -> String {
+    let separator = if first.is_empty() || second.is_empty() { "" } else { "\n" };
+    limit_stream(&format!("{first}{separator}{second}"))
+}
+
+fn run_one(plugin: &str, inputs: &Node, context: &mut Context<'_>) -> Ended {
+    match plugin {
+        run_shell_script::NAME => run_shell_script::run(inputs, context),
+        other => Ended::failed(format!("there is no plugin {other}")),
+    }
+}

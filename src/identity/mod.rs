@@ -1,0 +1,10 @@
+//! Who this device is: its key pair, and what the server called it.
+//!
+//! Never here: the network. A private key never leaves the device, is never logged, and its file
+//! is readable by the agent's user alone.
+
+pub mod keys;
+pub mod registration;
+
+pub use keys::KeyPair;
+pub use registration::{Registration, RegistrationError};

@@ -1,0 +1,193 @@
+//! The registration: one file that holds everything by which the server knows this device.
+//!
+//! One file, because then it is replaced as a whole: a registration that fails, or a power cut
+//! in the middle of one, leaves the old one working. (The original writes the new private key
+//! over the old one before it asks the server.)
+
+use super::keys::{KeyError, KeyPair};
+use crate::sys::{FileError, durable};
+use miniserde::{Deserialize, Serialize, json};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use stint_wire::keys::KeyType;
+use stint_wire::time::Utc;
+use zeroize::Zeroizing;
+
+/// The file's name in the state folder.
+const FILE: &str = "registration.json";
+
+/// Who this device is to its server.
+pub struct Registration {
+    /// `mi-` and 17 hexadecimal digits.
+    pub instance_id: String,
+    /// The region named when registering; it stands in every credential scope.
+    pub region: String,
+    /// The server, if it isn't AWS. The configuration may say otherwise.
+    pub endpoint: Option<String>,
+    /// The certificate authorities named when registering.
+    pub ca_file: Option<PathBuf>,
+    /// A random UUID that was sent along; it goes with every request for credentials.
+    pub fingerprint: String,
+    /// When it was made, by the device's clock.
+    pub registered_at: Utc,
+    /// The node's own key pair.
+    pub key: KeyPair,
+}
+
+/// The file's form.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(rename = "instanceId")]
+    instance_id: String,
+    region: String,
+    endpoint: Option<String>,
+    #[serde(rename = "caFile")]
+    ca_file: Option<String>,
+    fingerprint: String,
+    #[serde(rename = "registeredAt")]
+    registered_at: String,
+    #[serde(rename = "keyType")]
+    key_type: String,
+    #[serde(rename = "privateKey")]
+    private_key: String,
+}
+
+/// Why there is no registration to go by.
+#[derive(Debug)]
+pub enum RegistrationError {
+    /// There is none: this device has not been registered.
+    Missing(PathBuf),
+    /// The file can't be read or written.
+    File(FileError),
+    /// The file isn't what the agent wrote.
+    Damaged(PathBuf),
+    /// The private key in it is none.
+    Key(KeyError),
+}
+
+impl fmt::Display for RegistrationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RegistrationError::Missing(path) => write!(
+                f,
+                "this device is not registered (there is no {}); run `stint register`",
+                path.display()
+            ),
+            RegistrationError::File(cause) => write!(f, "{cause}"),
+            RegistrationError::Damaged(path) => {
+                write!(f, "{} is damaged; run `stint register` again", path.display())
+            }
+            RegistrationError::Key(cause) => write!(f, "{cause}"),
+        }
+    }
+}
+
+impl std::error::Error for RegistrationError {}
+
+impl Registration {
+    /// Where the registration of a state folder is.
+    pub fn path(state: &Path) -> PathBuf {
+        state.join(FILE)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// See [`RegistrationError`].
+    pub fn load(state: &Path) -> Result<Registration, RegistrationError> {
+        let path = Registration::path(state);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                return Err(RegistrationError::Missing(path));
+            }
+            Err(cause) => {
+                return Err(RegistrationError::File(FileError::new("read", &path)(cause)));
+            }
+        };
+        let damaged = || RegistrationError::Damaged(path.clone());
+        let mut stored: Stored = json::from_str(&text).map_err(|_| damaged())?;
+        let private_key = Zeroizing::new(std::mem::take(&mut stored.private_key));
+        let kind = KeyType::parse(&stored.key_type).ok_or_else(damaged)?;
+        Ok(Registration {
+            key: KeyPair::from_stored(kind, &private_key).map_err(RegistrationError::Key)?,
+            registered_at: Utc::parse_iso(&stored.registered_at).ok_or_else(damaged)?,
+            instance_id: stored.instance_id,
+            region: stored.region,
+            endpoint: stored.endpoint,
+            ca_file: stored.ca_file.map(PathBuf::from),
+            fingerprint: stored.fingerprint,
+        })
+    }
+
+    /// Replaces the registration of a state folder, which is made if need be.
+    ///
+    /// # Errors
+    /// The file can't be written; then the old registration is still there.
+    pub fn save(&self, state: &Path) -> Result<(), RegistrationError> {
+        let mut stored = Stored {
+            instance_id: self.instance_id.clone(),
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            ca_file: self.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            fingerprint: self.fingerprint.clone(),
+            registered_at: self.registered_at.iso(),
+            key_type: self.key.kind().as_str().to_owned(),
+            private_key: self.key.to_stored().map_err(RegistrationError::Key)?.to_string(),
+        };
+        let text = Zeroizing::new(json::to_string(&stored));
+        drop(Zeroizing::new(std::mem::take(&mut stored.private_key)));
+        durable::make_folder(state).map_err(RegistrationError::File)?;
+        durable::write(&Registration::path(state), text.as_bytes()).map_err(RegistrationError::File)
+    }
+
+    /// Forgets it, private key and all.
+    ///
+    /// # Errors
+    /// The file can't be removed.
+    pub fn clear(state: &Path) -> Result<(), RegistrationError> {
+        durable::remove(&Registration::path(state)).map_err(RegistrationError::File)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    fn registration() -> Registration {
+        Registration {
+            instance_id: "mi-0123456789abcdef0".into(),
+            region: "eu-west-1".into(),
+            endpoint: Some("http://127.0.0.1:1".into()),
+            ca_file: None,
+            fingerprint: "f".into(),
+            registered_at: Utc(1_000),
+            key: KeyPair::generate(KeyType::Ed25519).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_registration_comes_back_from_its_folder() {
+        let folder = Folder::new();
+        let state = folder.path().join("deep/state");
+        let written = registration();
+        written.save(&state).unwrap();
+        let read = Registration::load(&state).unwrap();
+        assert_eq!(read.instance_id, written.instance_id);
+        assert_eq!(read.endpoint, written.endpoint);
+        assert_eq!(read.registered_at, written.registered_at);
+        assert_eq!(read.key.public().unwrap(), written.key.public().unwrap());
+        Registration::clear(&state).unwrap();
+        assert!(matches!(Registration::load(&state), Err(RegistrationError::Missing(_))));
+    }
+
+    #[test]
+    fn a_damaged_registration_says_what_to_do() {
+        let folder = Folder::new();
+        fs::write(Registration::path(folder.path()), "{\"instanceId\":").unwrap();
+        let error = Registration::load(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("is damaged; run `stint register` again"), "{error}");
+    }
+}

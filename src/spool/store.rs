@@ -1,0 +1,367 @@
+//! The four folders of the spool and the ways between them.
+
+use super::file_name;
+use super::folder::{JOB, JobFolder};
+use super::job::Job;
+use crate::sys::{FileError, durable};
+use miniserde::{Serialize, json};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use stint_wire::time::Utc;
+
+/// Jobs that may wait at once. More stay with the server, unacknowledged.
+const MAX_PENDING: usize = 64;
+
+/// Records of jobs that are over, about 100 bytes each. The original forgets after 30 minutes;
+/// this many commands in that time no device gets.
+const MAX_COMPLETED: usize = 512;
+
+/// A job larger than this isn't taken, bytes: documents of AWS are at most 64 KiB, parameters
+/// come on top.
+pub const MAX_JOB: usize = 256 * 1024;
+
+/// The spool of one state folder.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    pending: PathBuf,
+    current: PathBuf,
+    completed: PathBuf,
+    corrupt: PathBuf,
+}
+
+/// What became of a job that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It is durable now and waits for its turn.
+    New,
+    /// It has been accepted before and still waits.
+    Waiting,
+    /// It has been accepted before, and started or ended.
+    Known,
+}
+
+/// Why a job can't be taken.
+#[derive(Debug)]
+pub enum SpoolError {
+    /// The disk: most often full, or read-only.
+    File(FileError),
+    /// Too many jobs wait.
+    Full,
+    /// The job is too large.
+    TooLarge,
+}
+
+impl fmt::Display for SpoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpoolError::File(cause) => write!(f, "{cause}"),
+            SpoolError::Full => write!(f, "{MAX_PENDING} jobs wait already"),
+            SpoolError::TooLarge => {
+                write!(f, "the document and its parameters exceed {MAX_JOB} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SpoolError {}
+
+impl From<FileError> for SpoolError {
+    fn from(cause: FileError) -> SpoolError {
+        SpoolError::File(cause)
+    }
+}
+
+/// How many jobs are where.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Wait for their turn.
+    pub pending: usize,
+    /// Are being run.
+    pub running: usize,
+    /// Are over and still remembered.
+    pub completed: usize,
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    id: &'a str,
+    status: &'a str,
+    finished: String,
+}
+
+impl Spool {
+    /// The spool below a state folder; its folders are made and cleared of half-written files.
+    ///
+    /// # Errors
+    /// A folder can't be made or read.
+    pub fn open(state: &Path) -> Result<Spool, FileError> {
+        let spool = Spool::at(state);
+        for folder in [&spool.pending, &spool.current, &spool.completed, &spool.corrupt] {
+            durable::make_folder(folder)?;
+            durable::sweep(folder)?;
+        }
+        Ok(spool)
+    }
+
+    fn at(state: &Path) -> Spool {
+        let root = state.join("spool");
+        Spool {
+            pending: root.join("pending"),
+            current: root.join("current"),
+            completed: root.join("completed"),
+            corrupt: root.join("corrupt"),
+        }
+    }
+
+    /// Counts the jobs of a state folder without touching it.
+    pub fn count(state: &Path) -> Counts {
+        let spool = Spool::at(state);
+        let count = |folder| durable::list(folder).map_or(0, |names| names.len());
+        Counts {
+            pending: count(&spool.pending),
+            running: count(&spool.current),
+            completed: count(&spool.completed),
+        }
+    }
+
+    /// Takes a job, once and for all: when this returns it survives a power cut.
+    ///
+    /// # Errors
+    /// See [`SpoolError`]; the job has not been taken.
+    pub fn accept(&self, job: &Job) -> Result<Acceptance, SpoolError> {
+        let name = file_name(&job.id);
+        let waiting = durable::list(&self.pending)?;
+        if waiting.iter().any(|file| pending_name(file) == Some(&name)) {
+            return Ok(Acceptance::Waiting);
+        }
+        if self.current.join(&name).exists() || self.completed.join(format!("{name}.json")).exists()
+        {
+            return Ok(Acceptance::Known);
+        }
+        if waiting.len() >= MAX_PENDING {
+            return Err(SpoolError::Full);
+        }
+        let text = json::to_string(job);
+        if text.len() > MAX_JOB {
+            return Err(SpoolError::TooLarge);
+        }
+        let last = waiting.iter().filter_map(|file| sequence(file)).max().unwrap_or(0);
+        let file = format!("{:016x}-{name}.json", last + 1);
+        durable::write(&self.pending.join(file), text.as_bytes())?;
+        Ok(Acceptance::New)
+    }
+
+    /// The jobs that wait, oldest first. What can't be read is set aside.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub fn pending(&self) -> Result<Vec<Job>, FileError> {
+        let mut jobs = Vec::new();
+        for file in durable::list(&self.pending)? {
+            let path = self.pending.join(&file);
+            let job = fs::read_to_string(&path).ok().and_then(|text| json::from_str(&text).ok());
+            match job {
+                Some(job) => jobs.push(job),
+                None => self.set_aside(&path),
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Gives a waiting job its folder, for a worker to run it in. `None` if it doesn't wait.
+    ///
+    /// # Errors
+    /// The folder can't be made; the job still waits.
+    pub fn start(&self, id: &str) -> Result<Option<JobFolder>, FileError> {
+        let Some(path) = self.find_pending(id)? else { return Ok(None) };
+        let folder = self.current.join(file_name(id));
+        durable::make_folder(&folder)?;
+        durable::rename(&path, &folder.join(JOB))?;
+        Ok(Some(JobFolder::at(&folder)))
+    }
+
+    /// The folders of jobs that have been started and are not over. What can't be read is set
+    /// aside; a folder that never got its job is removed.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub fn current(&self) -> Result<Vec<(Job, JobFolder)>, FileError> {
+        let mut jobs = Vec::new();
+        for name in durable::list(&self.current)? {
+            let path = self.current.join(&name);
+            let folder = JobFolder::at(&path);
+            match folder.job() {
+                Some(job) => jobs.push((job, folder)),
+                None if !path.join(JOB).exists() && fs::remove_dir(&path).is_ok() => {}
+                None => self.set_aside(&path),
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The folder of a job that has been started.
+    pub fn find_current(&self, id: &str) -> Option<JobFolder> {
+        let path = self.current.join(file_name(id));
+        path.exists().then(|| JobFolder::at(&path))
+    }
+
+    /// Remembers that a job is over and removes what it left. Its report must be durable
+    /// elsewhere by then.
+    ///
+    /// # Errors
+    /// The record can't be written; the job still counts as not over.
+    pub fn complete(&self, id: &str, status: &str, now: Utc) -> Result<(), FileError> {
+        let name = file_name(id);
+        let record = Record { id, status, finished: now.iso() };
+        let path = self.completed.join(format!("{name}.json"));
+        durable::write(&path, json::to_string(&record).as_bytes())?;
+        if let Some(path) = self.find_pending(id)? {
+            durable::remove(&path)?;
+        }
+        let folder = self.current.join(&name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(FileError::new("remove", &folder))?;
+        }
+        self.prune();
+        Ok(())
+    }
+
+    fn find_pending(&self, id: &str) -> Result<Option<PathBuf>, FileError> {
+        let name = file_name(id);
+        let files = durable::list(&self.pending)?;
+        let found = files.iter().find(|file| pending_name(file) == Some(&name));
+        Ok(found.map(|file| self.pending.join(file)))
+    }
+
+    /// Forgets the jobs that were over first. What can't be removed now will be another time.
+    fn prune(&self) {
+        let Ok(names) = durable::list(&self.completed) else { return };
+        let surplus = names.len().saturating_sub(MAX_COMPLETED);
+        if surplus == 0 {
+            return;
+        }
+        let mut aged: Vec<_> = names
+            .into_iter()
+            .filter_map(|name| {
+                let path = self.completed.join(name);
+                Some((fs::metadata(&path).ok()?.modified().ok()?, path))
+            })
+            .collect();
+        aged.sort_unstable();
+        for (_, path) in aged.into_iter().take(surplus) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn set_aside(&self, path: &Path) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let to = self.corrupt.join(name.unwrap_or_default());
+        log::error!("{} can't be read; it is kept in {}", path.display(), to.display());
+        if let Err(error) = durable::rename(path, &to) {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// The job's name in the name of a file in `pending/`: 16 digits, a hyphen, the name, `.json`.
+fn pending_name(file: &str) -> Option<&str> {
+    file.strip_suffix(".json")?.get(17..)
+}
+
+fn sequence(file: &str) -> Option<u64> {
+    u64::from_str_radix(file.get(..16)?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::Outcome;
+    use crate::testing::Folder;
+
+    fn job(id: &str) -> Job {
+        Job {
+            id: id.into(),
+            receipt: format!("aws.ssm.{id}.mi-1"),
+            created: String::new(),
+            node: "mi-1".into(),
+            region: "r".into(),
+            document_name: "D".into(),
+            document: "{}".into(),
+            parameters: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn a_job_goes_from_pending_to_completed_and_is_recognised_all_the_way() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        assert_eq!(spool.accept(&job("a")).unwrap(), Acceptance::New);
+        assert_eq!(spool.accept(&job("a")).unwrap(), Acceptance::Waiting);
+        assert_eq!(spool.accept(&job("b")).unwrap(), Acceptance::New);
+        let waiting: Vec<_> = spool.pending().unwrap().into_iter().map(|job| job.id).collect();
+        assert_eq!(waiting, ["a", "b"]);
+        let started = spool.start("a").unwrap().unwrap();
+        assert_eq!(started.job(), Some(job("a")));
+        assert_eq!(spool.accept(&job("a")).unwrap(), Acceptance::Known);
+        assert!(spool.start("a").unwrap().is_none());
+        spool.complete("a", "Success", Utc(0)).unwrap();
+        assert_eq!(spool.accept(&job("a")).unwrap(), Acceptance::Known);
+        assert_eq!(Spool::count(folder.path()), Counts { pending: 1, running: 0, completed: 1 });
+    }
+
+    #[test]
+    fn a_job_cancelled_before_its_turn_never_starts() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.accept(&job("a")).unwrap();
+        spool.complete("a", "Cancelled", Utc(0)).unwrap();
+        assert!(spool.start("a").unwrap().is_none());
+        assert_eq!(spool.accept(&job("a")).unwrap(), Acceptance::Known);
+    }
+
+    #[test]
+    fn a_full_spool_leaves_jobs_with_the_server() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        for n in 0..MAX_PENDING {
+            spool.accept(&job(&n.to_string())).unwrap();
+        }
+        assert!(matches!(spool.accept(&job("more")), Err(SpoolError::Full)));
+        let mut large = job("large");
+        large.document = "x".repeat(MAX_JOB);
+        spool.complete("0", "Success", Utc(0)).unwrap();
+        assert!(matches!(spool.accept(&large), Err(SpoolError::TooLarge)));
+    }
+
+    #[test]
+    fn what_is_damaged_is_set_aside_and_the_rest_goes_on() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.accept(&job("a")).unwrap();
+        spool.accept(&job("b")).unwrap();
+        spool.start("b").unwrap();
+        fs::write(spool.pending.join("0000000000000000-bad.json"), "{\"id\":").unwrap();
+        fs::create_dir(spool.current.join("bad")).unwrap();
+        fs::write(spool.current.join("bad").join(JOB), "").unwrap();
+        fs::create_dir(spool.current.join("never-begun")).unwrap();
+        assert_eq!(spool.pending().unwrap(), [job("a")]);
+        let current: Vec<_> = spool.current().unwrap().into_iter().map(|(job, _)| job).collect();
+        assert_eq!(current, [job("b")]);
+        assert_eq!(durable::list(&spool.corrupt).unwrap(), ["0000000000000000-bad.json", "bad"]);
+        assert_eq!(durable::list(&spool.current).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn an_outcome_is_read_back_and_a_missing_one_is_a_job_just_begun() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.accept(&job("a")).unwrap();
+        let started = spool.start("a").unwrap().unwrap();
+        assert_eq!(started.outcome(), Outcome::begun());
+        let mut outcome = Outcome::begun();
+        outcome.complete = true;
+        started.save_outcome(&outcome).unwrap();
+        assert_eq!(started.outcome(), outcome);
+    }
+}

@@ -1,0 +1,64 @@
+//! Waiting for descriptors in processes that have no executor, and asking what state they are in.
+
+use super::check;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// What became of one descriptor while waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// There is something to read, or the end has come.
+    pub readable: bool,
+}
+
+/// Waits until one of `descriptors` can be read, at most `patience`; without it, for ever. An
+/// interruption by a signal counts as the end of the wait.
+///
+/// # Errors
+/// What poll(2) says, other than EINTR.
+pub fn wait<const N: usize>(
+    descriptors: [Option<BorrowedFd<'_>>; N],
+    patience: Option<Duration>,
+) -> io::Result<[Ready; N]> {
+    // A negative descriptor is passed over by the kernel, which keeps the places aligned.
+    let mut set = descriptors.map(|descriptor| libc::pollfd {
+        fd: descriptor.map_or(-1, |descriptor| descriptor.as_raw_fd()),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    let millis = match patience {
+        None => -1,
+        // Rounded up: waking a little early would only make the caller wait again.
+        Some(patience) => patience.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32,
+    };
+    // SAFETY: the array lives through the call and has N elements.
+    let result = check(unsafe { libc::poll(set.as_mut_ptr(), N as libc::nfds_t, millis) });
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(set.map(|entry| Ready { readable: entry.revents != 0 })),
+    }
+}
+
+/// Whether writing to standard error would fail because its reader is gone.
+pub fn standard_error_is_broken() -> bool {
+    let mut set = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one element, alive through the call; a wait of 0 ms returns at once.
+    let ready = unsafe { libc::poll(&raw mut set, 1, 0) };
+    ready > 0 && set.revents & (libc::POLLERR | libc::POLLNVAL | libc::POLLHUP) != 0
+}
+
+/// Lets reads of `descriptor` return at once when there is nothing to read.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let fd = descriptor.as_raw_fd();
+    // SAFETY: the descriptor is open for the length of the borrow; these commands take and give
+    // integers only.
+    unsafe {
+        let flags = check(libc::fcntl(fd, libc::F_GETFL))?;
+        check(libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Files that survive a power cut: durable or not at all.
+//!
+//! Every state file of the agent goes through [`write`]: temporary file, write, fsync, rename,
+//! fsync of the folder. After a power cut there is the old content or the new one.
+
+use super::FileError;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// State files are for the agent's user alone.
+const FILE_MODE: u32 = 0o600;
+
+/// So are the folders they are in.
+const FOLDER_MODE: u32 = 0o700;
+
+/// Names of temporary files end so; what a crash left of them is removed by [`sweep`].
+const TEMPORARY: &str = ".tmp";
+
+/// Replaces the content of `path`.
+///
+/// # Errors
+/// The step that failed. The old content is still there, and no temporary file is left unless
+/// the process died.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let temporary = temporary_name(path);
+    let written = write_temporary(&temporary, content).and_then(|()| rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_temporary(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(FILE_MODE);
+    let mut file = options.open(path).map_err(FileError::new("create", path))?;
+    file.write_all(content).map_err(FileError::new("write", path))?;
+    file.sync_all().map_err(FileError::new("fsync", path))
+}
+
+/// Adds to the end of a file, which is made if need be, and waits until it is on disk.
+///
+/// # Errors
+/// The step that failed. A part of `content` may have been written.
+pub fn append(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let fresh = !path.exists();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(FILE_MODE);
+    let mut file = options.open(path).map_err(FileError::new("open", path))?;
+    file.write_all(content).map_err(FileError::new("write", path))?;
+    file.sync_data().map_err(FileError::new("fsync", path))?;
+    if fresh { sync_parent(path) } else { Ok(()) }
+}
+
+/// Moves a file or a folder within one file system; done when it is on disk.
+///
+/// # Errors
+/// The step that failed.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(FileError::new("rename", from))?;
+    sync_parent(to)?;
+    if from.parent() == to.parent() { Ok(()) } else { sync_parent(from) }
+}
+
+/// Removes a file; one that isn't there is fine.
+///
+/// # Errors
+/// The step that failed.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(FileError::new("remove", path)(cause)),
+    }
+}
+
+/// Makes a folder and its parents.
+///
+/// # Errors
+/// The step that failed.
+pub fn make_folder(path: &Path) -> Result<(), FileError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(FOLDER_MODE).create(path).map_err(FileError::new("make", path))
+}
+
+/// Removes what a crash left half written in a folder. Nothing refers to it.
+///
+/// # Errors
+/// The folder can't be read.
+pub fn sweep(folder: &Path) -> Result<(), FileError> {
+    for name in list(folder)? {
+        if name.ends_with(TEMPORARY) {
+            let _ = fs::remove_file(folder.join(name));
+        }
+    }
+    Ok(())
+}
+
+/// The names in a folder, sorted. Names that are no UTF-8 are none of ours and are left out.
+///
+/// # Errors
+/// The folder can't be read.
+pub fn list(folder: &Path) -> Result<Vec<String>, FileError> {
+    let entries = fs::read_dir(folder).map_err(FileError::new("read", folder))?;
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    PathBuf::from(name)
+}
+
+fn sync_parent(path: &Path) -> Result<(), FileError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let folder = File::open(parent).map_err(FileError::new("open", parent))?;
+    folder.sync_all().map_err(FileError::new("fsync", parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_is_private() {
+        let folder = Folder::new();
+        let path = folder.path().join("state.json");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(list(folder.path()).unwrap(), ["state.json"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content_and_no_rubbish() {
+        let folder = Folder::new();
+        let path = folder.path().join("in-the-way");
+        fs::create_dir(&path).unwrap();
+        let error = write(&path, b"x").unwrap_err();
+        assert_eq!(error.action, "rename");
+        assert_eq!(list(folder.path()).unwrap(), ["in-the-way"]);
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_is_swept() {
+        let folder = Folder::new();
+        fs::write(folder.path().join("a.json.tmp"), b"half").unwrap();
+        fs::write(folder.path().join("a.json"), b"whole").unwrap();
+        sweep(folder.path()).unwrap();
+        assert_eq!(list(folder.path()).unwrap(), ["a.json"]);
+    }
+
+    #[test]
+    fn lines_are_added_at_the_end() {
+        let folder = Folder::new();
+        let path = folder.path().join("journal");
+        append(&path, b"a\n").unwrap();
+        append(&path, b"b\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a\nb\n");
+    }
+}

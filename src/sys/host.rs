@@ -1,0 +1,76 @@
+//! What the machine says of itself.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+
+/// Where the distribution names itself (os-release(5)).
+const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+
+/// The host's name; `None` if it has none.
+pub fn name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The address from which this machine would send to `peer`. No packet is sent: a connected UDP
+/// socket only asks the routing table.
+///
+/// # Errors
+/// There is no route.
+pub fn address_towards(peer: IpAddr) -> io::Result<IpAddr> {
+    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect((peer, 9))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// The distribution's name and version, as os-release gives them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Platform {
+    /// NAME
+    pub name: Option<String>,
+    /// VERSION_ID
+    pub version: Option<String>,
+}
+
+impl Platform {
+    /// Reads os-release. What isn't there stays `None`.
+    pub fn read() -> Platform {
+        let text = OS_RELEASE.iter().find_map(|path| fs::read_to_string(Path::new(path)).ok());
+        Platform::parse(&text.unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Platform {
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+            let value = line.trim().trim_matches(['"', '\'']);
+            (!value.is_empty()).then(|| value.to_owned())
+        };
+        Platform { name: value("NAME"), version: value("VERSION_ID") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release_is_read_with_and_without_quotes() {
+        let debian = "PRETTY_NAME=\"Debian\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\n";
+        assert_eq!(
+            Platform::parse(debian),
+            Platform { name: Some("Debian GNU/Linux".into()), version: Some("12".into()) }
+        );
+        assert_eq!(Platform::parse("NAME=OpenWrt\n").name.as_deref(), Some("OpenWrt"));
+        assert_eq!(Platform::parse(""), Platform::default());
+    }
+
+    #[test]
+    fn loopback_is_reached_from_loopback() {
+        let there = "127.0.0.1".parse().unwrap();
+        assert_eq!(address_towards(there).unwrap(), there);
+    }
+}

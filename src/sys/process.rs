@@ -1,0 +1,142 @@
+//! Starting and ending processes.
+
+use super::check;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Descriptors above this are not looked for when a child is started; ours are few.
+const HIGHEST_DESCRIPTOR: libc::c_int = 1024;
+
+/// How a child relates to its parent's process group and session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// A process group of its own, to be killed as a whole.
+    Own,
+    /// A session of its own: it outlives the daemon and hears nothing of its terminal.
+    Session,
+}
+
+/// Makes `command` start its child clean: no descriptors but the standard three, default signal
+/// handling, an empty signal mask, and an ordinary chance to be picked by the OOM killer.
+pub fn isolate(command: &mut Command, group: Group) -> &mut Command {
+    let start = move || {
+        // SAFETY: between fork and exec only async-signal-safe calls are made, none of which
+        // allocates; the mask and the action are valid when all bits are zero.
+        unsafe {
+            match group {
+                Group::Own => check(libc::setpgid(0, 0))?,
+                Group::Session => check(libc::setsid())?,
+            };
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            for signal in 1..32 {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            for descriptor in 3..HIGHEST_DESCRIPTOR {
+                // Marked rather than closed: the standard library reports a failed exec through
+                // a pipe of its own.
+                libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+            }
+            let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY);
+            if score >= 0 {
+                libc::write(score, c"0".as_ptr().cast(), 1);
+                libc::close(score);
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: see the closure.
+    unsafe { command.pre_exec(start) }
+}
+
+/// A process as the kernel can tell it from every other since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The process id.
+    pub pid: u32,
+    /// Clock ticks between boot and its start.
+    pub started: u64,
+}
+
+impl Identity {
+    /// Reads it from `/proc`; `None` if there is no such process.
+    pub fn of(pid: u32) -> Option<Identity> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may hold anything; field 22 is the 20th after it.
+        let started = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+        Some(Identity { pid, started })
+    }
+
+    /// Whether it is still there, and is no zombie's successor.
+    pub fn is_alive(self) -> bool {
+        Identity::of(self.pid) == Some(self)
+    }
+}
+
+/// Sends `signal` to one process.
+///
+/// # Errors
+/// What kill(2) says: most often that it is gone.
+pub fn signal(pid: u32, signal: libc::c_int) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: takes integers only.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Kills a whole process group at once.
+///
+/// # Errors
+/// What kill(2) says: most often that it is gone.
+pub fn kill_group(leader: u32) -> io::Result<()> {
+    let group = libc::pid_t::try_from(leader).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: takes integers only.
+    check(unsafe { libc::kill(-group, libc::SIGKILL) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    #[test]
+    fn a_killed_group_takes_its_grandchildren_along() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!; wait"]).stdout(Stdio::piped());
+        let mut child = isolate(&mut command, Group::Own).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = io::BufReader::new(child.stdout.take().unwrap());
+        io::BufRead::read_line(&mut out, &mut line).unwrap();
+        let grandchild = Identity::of(line.trim().parse().unwrap()).unwrap();
+        kill_group(child.id()).unwrap();
+        child.wait().unwrap();
+        // The pipe ends when the last holder of its writing end is dead.
+        io::Read::read_to_string(&mut out, &mut line).unwrap();
+        let state =
+            fs::read_to_string(format!("/proc/{}/stat", grandchild.pid)).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[test]
+    fn a_process_is_told_from_a_later_one_with_its_number() {
+        let me = Identity::of(std::process::id()).unwrap();
+        assert!(me.is_alive());
+        assert!(!Identity { started: me.started + 1, ..me }.is_alive());
+        assert_eq!(Identity::of(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_child_inherits_no_descriptor() {
+        let file = fs::File::open("/dev/null").unwrap();
+        // SAFETY: takes integers only; makes the descriptor inheritable.
+        unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_SETFD, 0) };
+        let mut command = Command::new("ls");
+        command.arg("/proc/self/fd").stdin(Stdio::null());
+        let output = isolate(&mut command, Group::Own).output().unwrap();
+        let listed = String::from_utf8(output.stdout).unwrap();
+        // 0, 1, 2, and the one that ls itself has opened.
+        assert_eq!(listed.lines().count(), 4, "{listed}");
+    }
+}

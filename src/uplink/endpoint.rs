@@ -1,0 +1,165 @@
+//! Where each service is.
+
+use crate::config::{Config, Endpoints};
+use std::fmt;
+
+/// The services of Systems Manager that a node talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Registration, credentials, health.
+    Ssm,
+    /// Commands by polling.
+    Ec2Messages,
+}
+
+impl Service {
+    /// The name in host names and credential scopes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Ssm => stint_wire::ssm::SERVICE,
+            Service::Ec2Messages => stint_wire::ec2messages::SERVICE,
+        }
+    }
+
+    /// The prefix of `X-Amz-Target`.
+    pub fn target_prefix(self) -> &'static str {
+        match self {
+            Service::Ssm => stint_wire::ssm::TARGET_PREFIX,
+            Service::Ec2Messages => stint_wire::ec2messages::TARGET_PREFIX,
+        }
+    }
+}
+
+/// A server's URL is plain HTTP and leads off this machine, which nobody has allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PlainHttpRefused(String);
+
+impl fmt::Display for PlainHttpRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is plain HTTP and not on this machine; use https, or say \"allowPlainHttp\": true \
+             in the configuration",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for PlainHttpRefused {}
+
+/// Prefixes of regions whose hosts are in a domain of their own.
+const DOMAINS: [(&str, &str); 6] = [
+    ("cn-", "amazonaws.com.cn"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("eusc-de-", "amazonaws.eu"),
+];
+
+/// The URL of a service, without a trailing slash: the configuration's, else the one given when
+/// registering, else AWS's.
+///
+/// # Errors
+/// [`PlainHttpRefused`], unless the configuration allows it.
+pub fn resolve(
+    service: Service,
+    region: &str,
+    config: &Config,
+    registered: Option<&str>,
+) -> Result<String, PlainHttpRefused> {
+    let Endpoints { all, ssm, ec2messages, .. } = &config.endpoints;
+    let own = match service {
+        Service::Ssm => ssm,
+        Service::Ec2Messages => ec2messages,
+    };
+    let url = match own.as_deref().or(all.as_deref()).or(registered) {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => aws(service, region),
+    };
+    if url.starts_with("http://") && !is_loopback(&url) && !config.allow_plain_http {
+        return Err(PlainHttpRefused(url));
+    }
+    Ok(url)
+}
+
+fn aws(service: Service, region: &str) -> String {
+    let own = DOMAINS.iter().find(|(prefix, _)| region.starts_with(prefix));
+    let domain = own.map_or("amazonaws.com", |(_, domain)| domain);
+    format!("https://{}.{region}.{domain}", service.name())
+}
+
+/// The host and port of a URL, as the `Host` header has them.
+pub fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+/// The host of a URL, without port and brackets.
+pub fn host(url: &str) -> &str {
+    let authority = authority(url);
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(v6),
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    }
+}
+
+/// Whether a URL's host is this machine, by its spelling: no name is looked up.
+pub fn is_loopback(url: &str) -> bool {
+    let host = host(url);
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_goes_where_the_nearest_word_says() {
+        let mut config = Config::default();
+        let url = |config: &Config, registered| {
+            resolve(Service::Ssm, "eu-west-1", config, registered).unwrap()
+        };
+        assert_eq!(url(&config, None), "https://ssm.eu-west-1.amazonaws.com");
+        assert_eq!(url(&config, Some("https://hub/")), "https://hub");
+        config.endpoints.all = Some("https://all".into());
+        assert_eq!(url(&config, Some("https://hub")), "https://all");
+        config.endpoints.ssm = Some("https://own".into());
+        assert_eq!(url(&config, Some("https://hub")), "https://own");
+        assert_eq!(
+            resolve(Service::Ec2Messages, "eu-west-1", &config, None).unwrap(),
+            "https://all"
+        );
+        assert_eq!(
+            aws(Service::Ec2Messages, "cn-north-1"),
+            "https://ec2messages.cn-north-1.amazonaws.com.cn"
+        );
+        assert_eq!(aws(Service::Ssm, "us-isob-east-1"), "https://ssm.us-isob-east-1.sc2s.sgov.gov");
+    }
+
+    #[test]
+    fn plain_http_leaves_the_machine_only_when_allowed() {
+        let mut config = Config::default();
+        let ask = |config: &Config, url| resolve(Service::Ssm, "r", config, Some(url));
+        for url in
+            ["http://127.0.0.1:7400", "http://[::1]:7400", "http://localhost", "http://127.8.8.8"]
+        {
+            assert!(ask(&config, url).is_ok(), "{url}");
+        }
+        for url in
+            ["http://10.0.0.1", "http://localhost.evil.example", "http://127.0.0.1.nip.io:80"]
+        {
+            assert!(ask(&config, url).unwrap_err().to_string().contains("allowPlainHttp"), "{url}");
+        }
+        config.allow_plain_http = true;
+        assert!(ask(&config, "http://10.0.0.1").is_ok());
+    }
+
+    #[test]
+    fn a_host_is_found_in_every_kind_of_url() {
+        assert_eq!(host("https://hub.example:7400"), "hub.example");
+        assert_eq!(host("http://[::1]:7400"), "::1");
+        assert_eq!(authority("http://[::1]:7400/x"), "[::1]:7400");
+    }
+}

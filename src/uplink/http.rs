@@ -1,0 +1,168 @@
+//! HTTP for uplinks: one client, small buffers, bounded answers.
+
+use super::endpoint;
+use rustls::crypto::ring;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use stint_wire::time::Utc;
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+
+/// Where distributions keep their certificate authorities: Debian and OpenWrt, Alpine, Fedora,
+/// openSUSE.
+const SYSTEM_CA_FILES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+];
+
+/// An answer larger than this isn't one of ours, bytes. Ten commands of 64 KiB fit in it.
+const MAX_ANSWER: u64 = 1024 * 1024;
+
+/// ureq's own 128 KiB each way would be a third of the agent's memory.
+const INPUT_BUFFER: usize = 8 * 1024;
+const OUTPUT_BUFFER: usize = 4 * 1024;
+const MAX_HEADERS: usize = 8 * 1024;
+
+/// One connection for the poll and one for everything else.
+const IDLE_CONNECTIONS: usize = 2;
+
+/// Longer than the pause between two polls, shorter than what middleboxes forget after.
+const IDLE_AGE: Duration = Duration::from_secs(30);
+
+/// A connection that isn't there in this time won't come.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The agent's name in `User-Agent`.
+const USER_AGENT: &str = concat!("stint/", env!("CARGO_PKG_VERSION"));
+
+/// The client. Shared by all threads that talk to a server.
+pub struct Http {
+    direct: Agent,
+    proxied: Agent,
+}
+
+/// What a server answered.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Date` header, if it can be read.
+    pub date: Option<Utc>,
+    /// The body.
+    pub body: String,
+}
+
+/// Why a certificate authority file is of no use.
+#[derive(Debug)]
+pub enum CaError {
+    /// It can't be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// There is no certificate in it.
+    Empty(PathBuf),
+}
+
+impl fmt::Display for CaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CaError::Unreadable { path, cause } => {
+                write!(f, "can't read the CA file {}: {cause}", path.display())
+            }
+            CaError::Empty(path) => {
+                write!(f, "there is no certificate in {}; it must be a PEM file", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for CaError {}
+
+impl Http {
+    /// A client that trusts the certificate authorities of `ca_file`, or else the system's.
+    ///
+    /// # Errors
+    /// The file named is unreadable or holds no certificate. A system without any is no error:
+    /// plain HTTP on loopback still works, and https then fails with its own words.
+    pub fn new(ca_file: Option<&Path>) -> Result<Http, CaError> {
+        let roots = match ca_file {
+            Some(path) => certificates(path)?,
+            None => SYSTEM_CA_FILES
+                .iter()
+                .find_map(|path| certificates(Path::new(path)).ok())
+                .unwrap_or_default(),
+        };
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&roots))
+            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .build();
+        let config = || {
+            Agent::config_builder()
+                .tls_config(tls.clone())
+                .http_status_as_error(false)
+                .user_agent(USER_AGENT)
+                .max_redirects(0)
+                .input_buffer_size(INPUT_BUFFER)
+                .output_buffer_size(OUTPUT_BUFFER)
+                .max_response_header_size(MAX_HEADERS)
+                .max_idle_connections(IDLE_CONNECTIONS)
+                .max_idle_connections_per_host(IDLE_CONNECTIONS)
+                .max_idle_age(IDLE_AGE)
+                .timeout_connect(Some(CONNECT_TIMEOUT))
+        };
+        Ok(Http {
+            direct: config().proxy(None).build().new_agent(),
+            proxied: config().build().new_agent(),
+        })
+    }
+
+    /// Sends `body` to a server's root and waits for the whole answer, at most `patience`.
+    ///
+    /// # Errors
+    /// There is no answer, in words for people.
+    pub fn post(
+        &self,
+        endpoint: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        patience: Duration,
+    ) -> Result<Answer, String> {
+        // A proxy for the way out is never right for the way to this machine.
+        let agent = if endpoint::is_loopback(endpoint) { &self.direct } else { &self.proxied };
+        let mut request = agent.post(format!("{endpoint}/"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.config().timeout_global(Some(patience)).build();
+        let mut response = request.send(body).map_err(|error| error.to_string())?;
+        let date =
+            response.headers().get("date").and_then(|date| Utc::parse_http(date.to_str().ok()?));
+        let body =
+            response.body_mut().with_config().limit(MAX_ANSWER).lossy_utf8(true).read_to_string();
+        Ok(Answer {
+            status: response.status().as_u16(),
+            date,
+            body: body.map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CaError> {
+    let pem =
+        fs::read(path).map_err(|cause| CaError::Unreadable { path: path.to_owned(), cause })?;
+    // One bad entry in a bundle of a hundred is no reason to trust none.
+    let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() { Err(CaError::Empty(path.to_owned())) } else { Ok(certificates) }
+}

@@ -1,0 +1,151 @@
+//! The ways to a server. An uplink is the only thing that knows a server's protocol; the rest of
+//! the agent sees jobs and reports.
+//!
+//! Never here: running anything, and files. Uplinks are plain blocking code without an
+//! executor's knowledge; the loop calls them through [`lane::Lane`].
+
+pub mod clock;
+pub mod endpoint;
+pub mod http;
+pub mod lane;
+pub mod ssm;
+
+use crate::spool::{Job, Report};
+use std::fmt;
+
+/// What every server can do for a node. Registering isn't part of it, because it happens once,
+/// from the command line, before there is anything to be uplink of.
+///
+/// Every call may be repeated after an error: servers recognise what they have seen.
+pub trait Uplink: Send + Sync {
+    /// The link's name in status and health reports.
+    fn name(&self) -> &'static str;
+
+    /// Tells the server that this node is alive, and what it is.
+    ///
+    /// # Errors
+    /// See [`UplinkError`].
+    fn ping(&self) -> Result<(), UplinkError>;
+
+    /// Waits for work, as long as the protocol lets a node wait. Nothing to do is an empty list.
+    ///
+    /// # Errors
+    /// See [`UplinkError`].
+    fn poll(&self) -> Result<Vec<Delivery>, UplinkError>;
+
+    /// Tells the server that a delivery is durable here, so that it isn't delivered again.
+    ///
+    /// # Errors
+    /// [`UplinkError::Refused`] means that the server no longer wants it done.
+    fn acknowledge(&self, receipt: &str) -> Result<(), UplinkError>;
+
+    /// Reports what became of a job, or how far it has come.
+    ///
+    /// # Errors
+    /// [`UplinkError::Refused`] means that no repetition will help.
+    fn report(&self, report: &Report) -> Result<(), UplinkError>;
+}
+
+/// What a server hands to a node.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Something to do.
+    Job(Job),
+    /// Something to stop doing, named by the job's id.
+    Cancel {
+        /// What to acknowledge.
+        receipt: String,
+        /// The id of the job to cancel.
+        job: String,
+    },
+    /// Something this agent can't take, with the reason for the operator.
+    Unreadable {
+        /// What to report on.
+        receipt: String,
+        /// The id it would have had.
+        job: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something no part of this agent takes; the server is told and nothing else happens.
+    Unknown {
+        /// What was refused, for the log.
+        topic: String,
+    },
+}
+
+/// Why a call to the server failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UplinkError {
+    /// No answer: name look-up, connection, TLS, time limit.
+    Unreachable {
+        /// Where to.
+        endpoint: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The server understood and said no; repeating the same won't help.
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// The server's word for it.
+        code: String,
+        /// Its sentence for people.
+        message: String,
+    },
+    /// The server has trouble of its own, or asks to be spared for a while.
+    Trouble {
+        /// The operation.
+        operation: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// The server's word for it, if any.
+        code: String,
+    },
+    /// The answer isn't what the protocol promises: often a captive portal or a proxy.
+    BadAnswer {
+        /// The operation.
+        operation: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The request couldn't even be made: no randomness, a key that won't sign.
+    Local(String),
+}
+
+impl UplinkError {
+    /// Whether the server knows this node and turned it away: it has been deregistered, or its
+    /// key isn't the one on record. Only a person can mend it, so asking often is no use.
+    pub fn is_rejection_of_the_node(&self) -> bool {
+        let codes = [
+            "AccessDeniedException",
+            "InvalidInstanceId",
+            "MachineFingerprintDoesNotMatch",
+            "InvalidSignatureException",
+            "UnrecognizedClientException",
+        ];
+        matches!(self, UplinkError::Refused { code, .. } if codes.contains(&code.as_str()))
+    }
+}
+
+impl fmt::Display for UplinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UplinkError::Unreachable { endpoint, cause } => {
+                write!(f, "can't reach {endpoint}: {cause}")
+            }
+            UplinkError::Refused { operation, code, message } => {
+                write!(f, "{operation} was refused: {code}: {message}")
+            }
+            UplinkError::Trouble { operation, status, code } => {
+                write!(f, "the server has trouble with {operation}: HTTP {status} {code}")
+            }
+            UplinkError::BadAnswer { operation, what } => {
+                write!(f, "the answer to {operation} makes no sense: {what}")
+            }
+            UplinkError::Local(cause) => f.write_str(cause),
+        }
+    }
+}
+
+impl std::error::Error for UplinkError {}

@@ -1,0 +1,195 @@
+//! Messages into deliveries, reports into replies. Pure.
+
+use super::super::Delivery;
+use crate::spool::{Job, Report};
+use miniserde::json as miniserde_json;
+use std::collections::BTreeMap;
+use stint_wire::ec2messages::{CANCEL_COMMAND, CancelPayload, Message, SEND_COMMAND};
+use stint_wire::json::{self, Node};
+use stint_wire::reply::{AdditionalInfo, AgentInfo, Reply, StepReply, combined_output};
+use stint_wire::time::Utc;
+use stint_wire::{ids, text};
+
+/// What a message asks of this node.
+pub fn read(message: &Message, node: &str, region: &str) -> Delivery {
+    let receipt = message.message_id.clone();
+    if message.topic.starts_with(CANCEL_COMMAND) {
+        let job = ids::command_of_message(&receipt).to_owned();
+        return match miniserde_json::from_str::<CancelPayload>(&message.payload) {
+            Ok(cancel) => {
+                let job = ids::command_of_message(&cancel.cancel_message_id).to_owned();
+                Delivery::Cancel { receipt, job }
+            }
+            Err(_) => Delivery::Unreadable {
+                receipt,
+                job,
+                reason: "the cancellation names no command".into(),
+            },
+        };
+    }
+    if !message.topic.starts_with(SEND_COMMAND) {
+        return Delivery::Unknown { topic: message.topic.clone() };
+    }
+    let job = ids::command_of_message(&receipt).to_owned();
+    match read_command(message, node, region, &job) {
+        Ok(job) => Delivery::Job(job),
+        Err(reason) => Delivery::Unreadable { receipt, job, reason },
+    }
+}
+
+fn read_command(message: &Message, node: &str, region: &str, id: &str) -> Result<Job, String> {
+    let payload = json::parse(&message.payload)
+        .map_err(|error| format!("the payload is no JSON: {error}"))?;
+    let text = |name: &str| {
+        payload.get_any_case(name).and_then(Node::as_str).unwrap_or_default().to_owned()
+    };
+    let document =
+        payload.get_any_case("DocumentContent").ok_or("the payload holds no document")?;
+    let parameters = payload.get_any_case("Parameters").map(Node::to_string);
+    Ok(Job {
+        id: id.to_owned(),
+        receipt: message.message_id.clone(),
+        created: message.created_date.clone(),
+        node: node.to_owned(),
+        region: region.to_owned(),
+        document_name: text("DocumentName"),
+        document: document.to_string(),
+        parameters: parameters.unwrap_or_else(|| "{}".to_owned()),
+    })
+}
+
+/// The payload of SendReply. The last reply of a document carries all its steps, where the
+/// original's carries none if there are several: a server that merges, as it must, loses nothing.
+pub fn reply(report: &Report, agent_name: &str, now: Utc) -> String {
+    let steps: BTreeMap<String, StepReply> = report
+        .outcome
+        .steps
+        .iter()
+        .map(|step| {
+            let reply = StepReply {
+                status: step.status.clone(),
+                code: step.code,
+                name: step.plugin.clone(),
+                output: combined_output(&step.stdout, &step.stderr),
+                start_date_time: step.started.clone(),
+                end_date_time: step.ended.clone(),
+                output_s3_bucket_name: String::new(),
+                output_s3_key_prefix: String::new(),
+                step_name: String::new(),
+                standard_output: step.stdout.clone(),
+                standard_error: step.stderr.clone(),
+            };
+            (step.name.clone(), reply)
+        })
+        .collect();
+    let mut counts = BTreeMap::new();
+    for step in steps.values() {
+        *counts.entry(step.status.clone()).or_default() += 1;
+    }
+    let some = !steps.is_empty();
+    miniserde_json::to_string(&Reply {
+        additional_info: AdditionalInfo {
+            agent: AgentInfo {
+                lang: "en-US".into(),
+                name: agent_name.into(),
+                os: "linux".into(),
+                osver: "1".into(),
+                ver: env!("CARGO_PKG_VERSION").into(),
+            },
+            date_time: now.iso(),
+            run_id: String::new(),
+            runtime_status_counts: some.then_some(counts),
+        },
+        document_status: report.outcome.status.clone(),
+        document_trace_output: report.outcome.trace.clone(),
+        runtime_status: some.then_some(steps),
+    })
+}
+
+/// The bytes of a reply's id. The same report always has the same one, so that a server
+/// recognises it when it is sent again after a power cut.
+pub fn reply_id(report: &Report) -> [u8; 16] {
+    let seed =
+        format!("{}\n{}\n{}", report.receipt, report.outcome.status, report.outcome.steps.len());
+    let digest = text::sha256_hex(seed.as_bytes());
+    let mut bytes = [0; 16];
+    for (byte, from) in bytes.iter_mut().zip(digest.bytes()) {
+        *byte = from;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{Outcome, StepOutcome};
+
+    fn message(topic: &str, payload: &str) -> Message {
+        Message {
+            created_date: "2026-11-22T08:16:32.646Z".into(),
+            destination: "mi-1".into(),
+            message_id: "aws.ssm.c-1.mi-1".into(),
+            payload: payload.into(),
+            topic: topic.into(),
+        }
+    }
+
+    #[test]
+    fn a_command_becomes_a_job() {
+        let payload = r#"{"Parameters":{"commands":["id"]},"DocumentContent":{"schemaVersion":"1.2"},"CommandId":"c-1","DocumentName":"D"}"#;
+        let Delivery::Job(job) = read(&message("aws.ssm.sendCommand.x", payload), "mi-1", "r")
+        else {
+            panic!("no job")
+        };
+        assert_eq!((job.id.as_str(), job.document_name.as_str()), ("c-1", "D"));
+        assert_eq!(job.document, r#"{"schemaVersion":"1.2"}"#);
+        assert_eq!(job.parameters, r#"{"commands":["id"]}"#);
+    }
+
+    #[test]
+    fn a_cancellation_names_the_job_and_not_itself() {
+        let mut cancel =
+            message("aws.ssm.cancelCommand.x", r#"{"CancelMessageId":"aws.ssm.c-1.mi-1"}"#);
+        cancel.message_id = "aws.ssm.other.mi-1".into();
+        assert_eq!(
+            read(&cancel, "mi-1", "r"),
+            Delivery::Cancel { receipt: "aws.ssm.other.mi-1".into(), job: "c-1".into() }
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_reported_and_what_is_unknown_is_refused() {
+        for payload in ["", "{}", "[", "{\"DocumentContent\":"] {
+            let delivery = read(&message(SEND_COMMAND, payload), "mi-1", "r");
+            assert!(matches!(delivery, Delivery::Unreadable { .. }), "{payload}");
+        }
+        assert!(matches!(read(&message("other", "{}"), "mi-1", "r"), Delivery::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_report_becomes_a_reply_and_keeps_its_id() {
+        let step = StepOutcome {
+            name: "s".into(),
+            plugin: "aws:runShellScript".into(),
+            status: "Failed".into(),
+            code: 7,
+            started: "2026-11-22T08:16:32.646Z".into(),
+            ended: "2026-11-22T08:16:33.646Z".into(),
+            stdout: "out".into(),
+            stderr: "err".into(),
+        };
+        let outcome = Outcome {
+            complete: true,
+            status: "Failed".into(),
+            trace: String::new(),
+            steps: vec![step],
+        };
+        let report = Report { job: "c-1".into(), receipt: "aws.ssm.c-1.mi-1".into(), outcome };
+        let text = reply(&report, "stint", Utc(0));
+        let back: Reply = miniserde_json::from_str(&text).unwrap();
+        let step = &back.runtime_status.unwrap()["s"];
+        assert_eq!((step.code, step.output.as_str()), (7, "out\n----------ERROR-------\nerr"));
+        assert_eq!(back.additional_info.runtime_status_counts.unwrap()["Failed"], 1);
+        assert_eq!(reply_id(&report), reply_id(&report));
+    }
+}

@@ -1,0 +1,160 @@
+//! AWS Systems Manager: the `ssm` and `ec2messages` services, as amazon-ssm-agent uses them
+//! (`docs/PROTOCOL.md`).
+
+mod call;
+mod credentials;
+mod messages;
+pub mod register;
+
+use super::clock::Clock;
+use super::endpoint::{self, PlainHttpRefused, Service};
+use super::http::{CaError, Http};
+use super::{Delivery, Uplink, UplinkError};
+use crate::config::Config;
+use crate::identity::Registration;
+use crate::spool::Report;
+use crate::sys::{host, random};
+use credentials::Keeper;
+use std::fmt;
+use std::net::ToSocketAddrs;
+use std::time::Duration;
+use stint_wire::ssm::NodeReport;
+use stint_wire::{ec2messages, ids};
+
+/// The time limit of every call but the long poll.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Servers hold a poll for up to 20 s; an answer that takes longer comes over a dead link.
+const POLL_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The only agent name that AWS takes.
+const NAME_FOR_AWS: &str = "amazon-ssm-agent";
+
+/// The uplink to Systems Manager of one registered node.
+pub struct Ssm {
+    registration: Registration,
+    http: Http,
+    clock: Clock,
+    keeper: Keeper,
+    ssm: String,
+    ec2messages: String,
+    agent_name: &'static str,
+}
+
+/// Why the uplink can't be set up.
+#[derive(Debug)]
+pub enum SetupError {
+    /// The certificate authorities.
+    Ca(CaError),
+    /// The server's URL.
+    PlainHttp(PlainHttpRefused),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupError::Ca(cause) => write!(f, "{cause}"),
+            SetupError::PlainHttp(cause) => write!(f, "{cause}"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+impl Ssm {
+    /// Sets the uplink up; nothing is sent yet.
+    ///
+    /// # Errors
+    /// See [`SetupError`].
+    pub fn new(config: &Config, registration: Registration) -> Result<Ssm, SetupError> {
+        let ca_file = config.ca_file.as_deref().or(registration.ca_file.as_deref());
+        let registered = registration.endpoint.as_deref();
+        let resolve = |service| {
+            endpoint::resolve(service, &registration.region, config, registered)
+                .map_err(SetupError::PlainHttp)
+        };
+        let (ssm, ec2messages) = (resolve(Service::Ssm)?, resolve(Service::Ec2Messages)?);
+        let is_aws = endpoint::host(&ssm).contains(".amazonaws.");
+        Ok(Ssm {
+            http: Http::new(ca_file).map_err(SetupError::Ca)?,
+            agent_name: if is_aws { NAME_FOR_AWS } else { "stint" },
+            clock: Clock::default(),
+            keeper: Keeper::default(),
+            registration,
+            ssm,
+            ec2messages,
+        })
+    }
+
+    fn endpoint(&self, service: Service) -> &str {
+        match service {
+            Service::Ssm => &self.ssm,
+            Service::Ec2Messages => &self.ec2messages,
+        }
+    }
+
+    fn report_of_this_node(&self) -> NodeReport {
+        let platform = host::Platform::read();
+        let url = &self.ssm;
+        let port = if url.starts_with("https") { 443 } else { 80 };
+        let peer =
+            (endpoint::host(url), port).to_socket_addrs().ok().and_then(|mut all| all.next());
+        let address = peer.and_then(|peer| host::address_towards(peer.ip()).ok());
+        NodeReport {
+            instance_id: self.registration.instance_id.clone(),
+            agent_name: self.agent_name.to_owned(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            computer_name: host::name(),
+            ip_address: address.map(|address| address.to_string()),
+            platform_name: platform.name,
+            platform_version: platform.version,
+            connection_channel: Some(self.name().to_owned()),
+        }
+    }
+
+    fn request_id(&self) -> Result<String, UplinkError> {
+        random::uuid().map_err(|error| UplinkError::Local(error.to_string()))
+    }
+}
+
+impl Uplink for Ssm {
+    fn name(&self) -> &'static str {
+        ec2messages::SERVICE
+    }
+
+    fn ping(&self) -> Result<(), UplinkError> {
+        let body = self.report_of_this_node().to_json();
+        self.call(Service::Ssm, "UpdateInstanceInformation", &body, CALL_TIMEOUT).map(drop)
+    }
+
+    fn poll(&self) -> Result<Vec<Delivery>, UplinkError> {
+        let operation = "GetMessages";
+        let node = &self.registration.instance_id;
+        let body = ec2messages::get_messages(node, &self.request_id()?);
+        let answer = self.call(Service::Ec2Messages, operation, &body, POLL_TIMEOUT)?;
+        let answer: ec2messages::Messages = miniserde::json::from_str(&answer)
+            .map_err(|_| UplinkError::BadAnswer { operation, what: "it is no list of messages" })?;
+        let mut deliveries = Vec::new();
+        for message in answer.messages.unwrap_or_default() {
+            let delivery = messages::read(&message, node, &self.registration.region);
+            if let Delivery::Unknown { .. } = delivery {
+                let body = ec2messages::fail_message(&message.message_id);
+                self.call(Service::Ec2Messages, "FailMessage", &body, CALL_TIMEOUT)?;
+            }
+            deliveries.push(delivery);
+        }
+        Ok(deliveries)
+    }
+
+    fn acknowledge(&self, receipt: &str) -> Result<(), UplinkError> {
+        let body = ec2messages::acknowledge(receipt);
+        self.call(Service::Ec2Messages, "AcknowledgeMessage", &body, CALL_TIMEOUT).map(drop)
+    }
+
+    fn report(&self, report: &Report) -> Result<(), UplinkError> {
+        let payload = messages::reply(report, self.agent_name, self.clock.now());
+        let id = ids::uuid(messages::reply_id(report));
+        let body = ec2messages::send_reply(&report.receipt, &payload, &id);
+        self.call(Service::Ec2Messages, "SendReply", &body, CALL_TIMEOUT).map(drop)
+    }
+}

@@ -1,0 +1,316 @@
+//! `stint worker`: runs one job in a process of its own, so that nothing a script does can harm
+//! the daemon.
+//!
+//! Never here: the network. A worker knows its job's folder and nothing else; it outlives the
+//! daemon, and a later worker can go on where it was killed. Its standard output is the doorbell
+//! by which the daemon hears of it (`sys::doorbell`).
+
+use crate::document::{Context, Document, Ended, Flow, Next, Signals, Step, run};
+use crate::spool::{Job, JobFolder, Outcome, StepOutcome};
+use crate::sys::{FileError, clock, durable, process};
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use stint_wire::reply::{Status, limit_stream};
+
+/// The code of a step that was cancelled before it was started.
+const NOT_STARTED: i32 = 1;
+
+/// Why a worker gives up. The daemon sees only that it is gone and that its job isn't complete.
+#[derive(Debug)]
+pub enum WorkerError {
+    /// There is no job to be read in the folder.
+    NoJob(PathBuf),
+    /// A file of the job can't be written; most often the disk is full.
+    File(FileError),
+    /// Signals can't be caught.
+    Signals(io::Error),
+}
+
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WorkerError::NoJob(path) => write!(f, "there is no job in {}", path.display()),
+            WorkerError::File(cause) => write!(f, "{cause}"),
+            WorkerError::Signals(cause) => write!(f, "can't catch signals: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for WorkerError {}
+
+impl From<FileError> for WorkerError {
+    fn from(cause: FileError) -> WorkerError {
+        WorkerError::File(cause)
+    }
+}
+
+/// Runs the job in `folder` to its end, from wherever an earlier worker left it. After each step
+/// `bell` gets a byte; nobody need be there to hear it.
+///
+/// # Errors
+/// See [`WorkerError`]; what is over is on disk all the same.
+pub fn work(folder: &Path, bell: &mut dyn Write) -> Result<(), WorkerError> {
+    let signals = Signals::catch().map_err(WorkerError::Signals)?;
+    let folder = JobFolder::at(folder);
+    let job = folder.job().ok_or_else(|| WorkerError::NoJob(folder.path().to_owned()))?;
+    let journal = folder.journal();
+    if let Some(script) = journal.script.filter(|script| script.is_alive()) {
+        // Its worker was killed and couldn't end it.
+        let _ = process::kill_group(script.pid);
+    }
+    folder.note_run()?;
+    let mut worker = Worker {
+        outcome: folder.outcome(),
+        started: journal.started_steps,
+        flow: Flow::default(),
+        folder,
+        job,
+        signals,
+    };
+    if worker.outcome.complete { Ok(()) } else { worker.run(bell) }
+}
+
+struct Worker {
+    folder: JobFolder,
+    job: Job,
+    outcome: Outcome,
+    /// Steps that an earlier worker has started, whether or not they are over.
+    started: usize,
+    flow: Flow,
+    signals: Signals,
+}
+
+impl Worker {
+    fn run(&mut self, bell: &mut dyn Write) -> Result<(), WorkerError> {
+        let document = match Document::parse(&self.job.document, &self.job.parameters) {
+            Ok(document) => document,
+            Err(error) => {
+                self.outcome = Outcome::ended(Status::Failed, error.to_string());
+                return Ok(self.folder.save_outcome(&self.outcome)?);
+            }
+        };
+        let count = document.steps.len();
+        for (number, step) in document.steps.iter().enumerate() {
+            let outcome = match self.outcome.steps.get(number) {
+                Some(known) => {
+                    self.flow.ended(step, known.status(), known.code);
+                    continue;
+                }
+                None => self.step(number, step, number + 1 == count)?,
+            };
+            self.outcome.steps.push(outcome);
+            if number + 1 == count {
+                self.outcome.complete = true;
+                let statuses = self.outcome.steps.iter().map(StepOutcome::status);
+                self.outcome.status = Status::of_document(statuses).as_str().to_owned();
+            }
+            self.folder.save_outcome(&self.outcome)?;
+            let _ = bell.write_all(b".").and_then(|()| bell.flush());
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, number: usize, step: &Step, last: bool) -> Result<StepOutcome, WorkerError> {
+        let started = clock::system();
+        let ended = if number < self.started {
+            self.interrupted(number)
+        } else if self.signals.is_cancelled() || self.folder.is_cancelled() {
+            let stderr = "The step was cancelled before it was started.".to_owned();
+            Ended { status: Status::Cancelled, code: NOT_STARTED, stdout: String::new(), stderr }
+        } else {
+            match self.flow.next(step, last) {
+                Next::Run => self.execute(number, step)?,
+                Next::Skip(why) => {
+                    Ended { status: Status::Skipped, code: 0, stdout: why, stderr: String::new() }
+                }
+                Next::Fail(why) => Ended::failed(why),
+            }
+        };
+        let (status, code) = self.flow.ended(step, ended.status, ended.code);
+        let forgiven = status == Status::Success && ended.status == Status::Failed;
+        Ok(StepOutcome {
+            name: step.name.clone(),
+            plugin: step.plugin.clone(),
+            status: status.as_str().to_owned(),
+            code,
+            started: started.iso(),
+            ended: clock::system().iso(),
+            stdout: ended.stdout,
+            // A failure that the document turns into a success leaves no error behind.
+            stderr: if forgiven { String::new() } else { ended.stderr },
+        })
+    }
+
+    fn execute(&mut self, number: usize, step: &Step) -> Result<Ended, WorkerError> {
+        let path = self.step_folder(number);
+        durable::make_folder(&path)?;
+        // Only now may the step be started: whoever comes after us can tell that it was.
+        self.folder.note_step()?;
+        let folder = &self.folder;
+        let mut begun = |script| {
+            // Without it a killed worker's script would go on; the step itself is noted already.
+            let _ = folder.note_script(script);
+        };
+        let mut context = Context {
+            command: &self.job.id,
+            node: &self.job.node,
+            region: &self.job.region,
+            folder: &path,
+            downloads: &folder.path().join("downloads"),
+            signals: &mut self.signals,
+            begun: &mut begun,
+        };
+        Ok(run(step, &mut context))
+    }
+
+    /// A step that an earlier worker started and didn't bring to its end. It isn't run again:
+    /// nobody can know how far it came.
+    fn interrupted(&self, number: usize) -> Ended {
+        let path = self.step_folder(number);
+        let output = |name| {
+            let bytes = std::fs::read(path.join(name)).unwrap_or_default();
+            limit_stream(&String::from_utf8_lossy(&bytes))
+        };
+        let cancelled = self.folder.is_cancelled();
+        let status = if cancelled { Status::Cancelled } else { Status::Failed };
+        let remark = "stint: the step was interrupted (its process was killed or the device lost \
+                      power) and is not run again";
+        let stderr = limit_stream(&format!("{}{remark}", output("stderr")));
+        Ended { status, code: 1, stdout: output("stdout"), stderr }
+    }
+
+    fn step_folder(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("step-{number}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{Job, Spool};
+    use crate::sys::process::Identity;
+    use crate::testing::Folder;
+
+    fn job(steps: &str) -> Job {
+        Job {
+            id: "c-1".into(),
+            receipt: "aws.ssm.c-1.mi-1".into(),
+            created: String::new(),
+            node: "mi-1".into(),
+            region: "eu-west-1".into(),
+            document_name: "D".into(),
+            document: format!(r#"{{"schemaVersion":"2.2","mainSteps":[{steps}]}}"#),
+            parameters: "{}".into(),
+        }
+    }
+
+    fn shell(name: &str, script: &str) -> String {
+        let script = stint_wire::json::quote(script);
+        format!(
+            r#"{{"action":"aws:runShellScript","name":"{name}","inputs":{{"runCommand":[{script}],"timeoutSeconds":5}}}}"#
+        )
+    }
+
+    fn started(folder: &Folder, job: &Job) -> JobFolder {
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.accept(job).unwrap();
+        spool.start(&job.id).unwrap().unwrap()
+    }
+
+    fn run(steps: &str) -> Outcome {
+        let folder = Folder::new();
+        let started = started(&folder, &job(steps));
+        work(started.path(), &mut io::sink()).unwrap();
+        started.outcome()
+    }
+
+    #[test]
+    fn a_document_runs_to_its_end_and_says_how_each_step_ended() {
+        let outcome = run(&[shell("a", "echo out; echo err >&2"), shell("b", "exit 7")].join(","));
+        assert!(outcome.complete);
+        assert_eq!(outcome.status, "Failed");
+        let (a, b) = (&outcome.steps[0], &outcome.steps[1]);
+        assert_eq!(
+            (a.status.as_str(), a.stdout.as_str(), a.stderr.as_str()),
+            ("Success", "out\n", "err\n")
+        );
+        assert_eq!((b.status.as_str(), b.code), ("Failed", 7));
+        assert_eq!(b.stderr, "failed to run commands: exit status 7");
+    }
+
+    #[test]
+    fn a_script_knows_its_command_and_not_the_agents_secrets() {
+        let script =
+            "echo $SSM_COMMAND_ID $AWS_SSM_INSTANCE_ID $AWS_SSM_REGION_NAME; env | grep -c CARGO";
+        let outcome = run(&shell("a", script));
+        assert_eq!(outcome.steps[0].stdout, "c-1 mi-1 eu-west-1\n0\n");
+    }
+
+    #[test]
+    fn a_child_left_in_the_background_does_not_hold_the_step() {
+        let outcome = run(&shell("a", "sleep 60 & echo $!"));
+        let step = &outcome.steps[0];
+        assert_eq!(step.status, "Success");
+        let left: u32 = step.stdout.trim().parse().unwrap();
+        assert!(Identity::of(left).is_some(), "it was meant to stay");
+        process::signal(left, libc::SIGKILL).unwrap();
+    }
+
+    #[test]
+    fn a_script_that_takes_too_long_is_killed_with_its_children() {
+        let outcome = run(&shell("a", "echo begun; sleep 600 & echo $! >&2; wait"));
+        let step = &outcome.steps[0];
+        assert_eq!(
+            (step.status.as_str(), step.code, step.stdout.as_str()),
+            ("TimedOut", 137, "begun\n")
+        );
+        let child: u32 = step.stderr.trim().parse().unwrap();
+        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[test]
+    fn a_step_that_was_begun_and_not_ended_is_reported_and_not_run_again() {
+        let folder = Folder::new();
+        let marker = folder.path().join("ran");
+        let script = format!("echo again >> {}", marker.display());
+        let job = job(&[shell("a", &script), shell("b", "true")].join(","));
+        let started = started(&folder, &job);
+        started.note_run().unwrap();
+        started.note_step().unwrap();
+        durable::make_folder(&started.path().join("step-0")).unwrap();
+        std::fs::write(started.path().join("step-0/stdout"), "half").unwrap();
+        work(started.path(), &mut io::sink()).unwrap();
+        let outcome = started.outcome();
+        assert!(!marker.exists());
+        assert_eq!((outcome.status.as_str(), outcome.steps[0].stdout.as_str()), ("Failed", "half"));
+        assert!(outcome.steps[0].stderr.contains("was interrupted"));
+        assert_eq!(outcome.steps[1].status, "Success");
+    }
+
+    #[test]
+    fn a_cancelled_job_starts_no_step() {
+        let folder = Folder::new();
+        let started = started(&folder, &job(&shell("a", "echo ran")));
+        started.cancel().unwrap();
+        work(started.path(), &mut io::sink()).unwrap();
+        let outcome = started.outcome();
+        assert_eq!((outcome.status.as_str(), outcome.steps[0].stdout.as_str()), ("Cancelled", ""));
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_read_fails_with_the_reason() {
+        let folder = Folder::new();
+        let mut job = job("");
+        job.document = r#"{"schemaVersion":"0.3"}"#.into();
+        let started = started(&folder, &job);
+        work(started.path(), &mut io::sink()).unwrap();
+        let outcome = started.outcome();
+        assert!(
+            outcome.complete && outcome.trace.contains("schema version 0.3"),
+            "{}",
+            outcome.trace
+        );
+    }
+}
