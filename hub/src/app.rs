@@ -2,6 +2,7 @@
 
 use crate::auth::seal::Seal;
 use crate::nodes::wakeups::Wakeups;
+use crate::server::metrics::Metrics;
 use crate::store::Store;
 use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
@@ -15,6 +16,8 @@ pub struct App {
     pub seal: Seal,
     /// Wakes the long polls of nodes that have got work.
     pub wakeups: Wakeups,
+    /// Counts for `/metrics`; this process's own.
+    pub metrics: Metrics,
     /// The twelve-digit account id that stands in ARNs.
     pub account_id: String,
 }
@@ -29,9 +32,28 @@ pub struct Caller {
 }
 
 impl App {
+    /// A hub over an open store.
+    pub fn new(store: Store, seal: Seal, account_id: String) -> App {
+        App { store, seal, wakeups: Wakeups::default(), metrics: Metrics::default(), account_id }
+    }
+
     /// The time. Every rule that depends on it takes it as an argument; only the edge calls this.
     pub fn now(&self) -> Utc {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Utc(since.as_millis() as u64)
+    }
+}
+
+/// A hub over an empty store in a directory of its own.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::store::sqlite;
+
+    /// The hub, and the directory that lives as long as the test holds it.
+    pub async fn app() -> (App, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = sqlite::open(&dir.path().join("hub.db")).await.unwrap();
+        (App::new(store, Seal::new([7; 32]), "123456789012".to_owned()), dir)
     }
 }

@@ -1,4 +1,4 @@
-//! The one error type of the API: a code that clients branch on, and a text for people.
+//! The two error types of the hub: what a client is told, and what stops the program.
 
 use axum::http::StatusCode;
 
@@ -28,6 +28,11 @@ impl ApiError {
         ApiError::new("ValidationException", message)
     }
 
+    /// The caller is known and may not do this.
+    pub fn access_denied(message: impl Into<String>) -> ApiError {
+        ApiError::new("AccessDeniedException", message)
+    }
+
     /// A fault of the hub. The cause goes to the log; clients retry on it.
     pub fn internal(cause: impl std::fmt::Display) -> ApiError {
         tracing::error!(%cause, "internal error");
@@ -42,5 +47,36 @@ impl ApiError {
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> ApiError {
         ApiError::internal(error)
+    }
+}
+
+impl From<getrandom::Error> for ApiError {
+    fn from(error: getrandom::Error) -> ApiError {
+        ApiError::internal(error)
+    }
+}
+
+/// Why the hub can't start, or a command of its own can't be done: one line for the person who
+/// typed it.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct StartError {
+    what: String,
+    remedy: String,
+}
+
+impl StartError {
+    /// What went wrong, with the place, and what to do about it.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> StartError {
+        StartError { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl From<getrandom::Error> for StartError {
+    fn from(error: getrandom::Error) -> StartError {
+        StartError::new(
+            format!("the operating system has no randomness to give: {error}"),
+            "try again later",
+        )
     }
 }

@@ -1,2 +1,54 @@
 //! The device side: what amazon-ssm-agent and stint call.
+//!
+//! Never here: whether a request is signed well (see [`crate::auth`]), what an operator may ask.
+//! A node acts only as itself: every operation compares the node that signed with the node that
+//! the input names.
+
+pub mod associations;
+pub mod health;
+pub mod input;
+pub mod messages;
+pub mod registration;
+pub mod role_token;
+pub mod rotation;
 pub mod wakeups;
+
+use crate::app::App;
+use crate::auth::identity::NodeCaller;
+use crate::error::{ApiError, ApiResult};
+use serde_json::Value;
+
+/// Operations of `ssm` that only nodes call with their temporary credentials. They are no part
+/// of the public model, so operators get to hear that they may not.
+pub const NODE_ONLY: [&str; 2] = ["UpdateInstanceInformation", "ListInstanceAssociations"];
+
+/// Answers an operation of `ssm` that a node called.
+///
+/// # Errors
+/// `AccessDeniedException` for what only operators may do; else the operation's own.
+pub async fn call(
+    app: &App,
+    node: &NodeCaller,
+    operation: &str,
+    input: &Value,
+) -> ApiResult<Value> {
+    match operation {
+        "UpdateInstanceInformation" => health::update(app, node, input).await,
+        "ListInstanceAssociations" | "ListAssociations" => Ok(associations::none()),
+        _ => Err(ApiError::access_denied(format!(
+            "{} is a managed node and is not authorized to perform: ssm:{operation}",
+            node.id
+        ))),
+    }
+}
+
+/// Refuses a node that names another.
+///
+/// # Errors
+/// `AccessDeniedException`.
+fn only_itself(node: &NodeCaller, named: &str) -> ApiResult<()> {
+    if node.id == named {
+        return Ok(());
+    }
+    Err(ApiError::access_denied(format!("{} may not act as {named}", node.id)))
+}

@@ -1,0 +1,348 @@
+//! Judges a signed request: form, date, scope and coverage of the signature, then the HMAC.
+//!
+//! The codes and texts are the ones AWS answers, because clients print and match them.
+
+use super::request::Request;
+use crate::error::{ApiError, ApiResult};
+use stint_wire::sigv4::{self, Authorization, Scope};
+use stint_wire::text;
+use stint_wire::time::Utc;
+use subtle::ConstantTimeEq;
+
+/// How far a client's clock may be off, minutes: AWS's own bound.
+const SKEW_MINUTES: u64 = 5;
+const MILLIS_PER_MINUTE: u64 = 60_000;
+
+const DATE: &str = "x-amz-date";
+const TOKEN: &str = "x-amz-security-token";
+const CONTENT_HASH: &str = "x-amz-content-sha256";
+
+/// A well-formed signed request, whose signature is still to be judged.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    /// The access key id, or the node's id when its own key signs.
+    pub key: String,
+    /// What the signature is good for.
+    pub scope: Scope,
+    /// The session token, if the request has one.
+    pub token: Option<&'a str>,
+    /// As the client gave it.
+    pub signature: String,
+    /// What was signed.
+    pub string_to_sign: String,
+}
+
+/// Which headers a signature has to cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every `X-Amz-…` header.
+    All,
+    /// Every one but `X-Amz-Content-Sha256`: amazon-ssm-agent adds it after it has signed with
+    /// its own key. The body is in the signature all the same.
+    AllButContentHash,
+}
+
+impl Claim<'_> {
+    /// Whether this secret access key made the signature. Takes the same time for every wrong
+    /// one.
+    pub fn is_signed_with(&self, secret: &str) -> bool {
+        let expected = sigv4::sign(secret, &self.scope, &self.string_to_sign);
+        expected.as_bytes().ct_eq(self.signature.as_bytes()).into()
+    }
+}
+
+/// The answer to a signature that doesn't match.
+pub fn mismatch() -> ApiError {
+    invalid(
+        "The request signature we calculated does not match the signature you provided. Check \
+         your AWS Secret Access Key and signing method. Consult the service documentation for \
+         details.",
+    )
+}
+
+/// Reads the claim of a request to `service`, received at `now`.
+///
+/// # Errors
+/// `MissingAuthenticationTokenException` without an Authorization header,
+/// `IncompleteSignatureException` if it is malformed, `InvalidSignatureException` if the date,
+/// the scope, the signed headers or the body's digest are not right.
+pub fn read<'a>(
+    request: &'a Request,
+    service: &str,
+    coverage: Coverage,
+    now: Utc,
+) -> ApiResult<Claim<'a>> {
+    let header = request.header("authorization").ok_or_else(|| {
+        ApiError::new("MissingAuthenticationTokenException", "Missing Authentication Token")
+    })?;
+    let authorization = Authorization::parse(header).ok_or_else(|| {
+        incomplete(
+            "Authorization header requires 'Credential' parameter. Authorization header requires \
+             'Signature' parameter. Authorization header requires 'SignedHeaders' parameter.",
+        )
+    })?;
+    let date = request.header(DATE).ok_or_else(|| {
+        incomplete("Authorization header requires existence of a 'X-Amz-Date' header.")
+    })?;
+    check_date(date, now)?;
+    check_scope(&authorization.scope, date, service)?;
+    check_coverage(request, &authorization.signed_headers, coverage)?;
+    check_content_hash(request)?;
+    let headers = signed_headers(request, &authorization.signed_headers)?;
+    let string_to_sign = sigv4::Request {
+        method: &request.method,
+        path: &request.path,
+        query: &request.query,
+        headers: &headers,
+        body: &request.body,
+    }
+    .string_to_sign(date, &authorization.scope);
+    Ok(Claim {
+        key: authorization.access_key,
+        scope: authorization.scope,
+        token: request.header(TOKEN),
+        signature: authorization.signature,
+        string_to_sign,
+    })
+}
+
+fn check_date(date: &str, now: Utc) -> ApiResult<()> {
+    let signed = Utc::parse_amz(date).ok_or_else(|| {
+        incomplete(format!(
+            "Date must be in ISO-8601 'basic format'. Got '{date}'. See \
+             http://en.wikipedia.org/wiki/ISO_8601"
+        ))
+    })?;
+    let skew = SKEW_MINUTES * MILLIS_PER_MINUTE;
+    let (oldest, newest) = (Utc(now.0.saturating_sub(skew)), Utc(now.0.saturating_add(skew)));
+    // The header has whole seconds, so a moment late in a second counts as its start.
+    if signed.secs() < oldest.secs() {
+        return Err(invalid(format!(
+            "Signature expired: {date} is now earlier than {} ({} - {SKEW_MINUTES} min.)",
+            oldest.amz(),
+            now.amz()
+        )));
+    }
+    if signed > newest {
+        return Err(invalid(format!(
+            "Signature not yet current: {date} is still later than {} ({} + {SKEW_MINUTES} min.)",
+            newest.amz(),
+            now.amz()
+        )));
+    }
+    Ok(())
+}
+
+fn check_scope(scope: &Scope, date: &str, service: &str) -> ApiResult<()> {
+    if scope.service != service {
+        return Err(invalid(format!(
+            "Credential should be scoped to correct service: '{service}'."
+        )));
+    }
+    if text::head(date, scope.date.len()) != scope.date || scope.date.len() != 8 {
+        return Err(invalid(format!(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from \
+             HTTP: '{}' != '{}', from '{date}'.",
+            scope.date,
+            text::head(date, 8)
+        )));
+    }
+    Ok(())
+}
+
+/// Whatever could change what a request means has to be signed.
+fn check_coverage(request: &Request, signed: &[String], coverage: Coverage) -> ApiResult<()> {
+    let is_signed = |name: &str| signed.iter().any(|header| header == name);
+    for name in ["host", DATE] {
+        if !is_signed(name) {
+            return Err(invalid(format!(
+                "'{name}' must be a 'SignedHeader' in the AWS Authorization."
+            )));
+        }
+    }
+    for (name, _) in &request.headers {
+        let meaningful = name == "content-type" || name.starts_with("x-amz-");
+        let exempt = name == CONTENT_HASH && coverage == Coverage::AllButContentHash;
+        if meaningful && !exempt && !is_signed(name) {
+            return Err(invalid(format!(
+                "The header '{name}' is in the request and must be signed."
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_content_hash(request: &Request) -> ApiResult<()> {
+    match request.header(CONTENT_HASH) {
+        Some(hash) if hash != text::sha256_hex(&request.body) => Err(invalid(
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn signed_headers<'a>(
+    request: &'a Request,
+    signed: &[String],
+) -> ApiResult<Vec<(&'a str, &'a str)>> {
+    for name in signed {
+        if request.header(name).is_none() {
+            return Err(invalid(format!("The signed header '{name}' is not in the request.")));
+        }
+    }
+    Ok(request
+        .headers
+        .iter()
+        .filter(|(name, _)| signed.contains(name))
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect())
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidSignatureException", message)
+}
+
+fn incomplete(message: impl Into<String>) -> ApiError {
+    ApiError::new("IncompleteSignatureException", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::testing::parse;
+    use super::*;
+
+    const SECRET: &str = "stubSecretKeystubSecretKeystubSecretKey1";
+
+    macro_rules! capture {
+        ($name:literal) => {
+            (
+                $name,
+                include_str!(concat!("../../../tests/fixtures/amazon-ssm-agent/", $name, ".http")),
+            )
+        };
+    }
+
+    fn ping() -> Request {
+        parse(capture!("session-0003-updateinstanceinformation").1)
+    }
+
+    fn at_signing(request: &Request) -> Utc {
+        Utc::parse_amz(request.header(DATE).unwrap()).unwrap()
+    }
+
+    fn set(request: &mut Request, name: &str, value: &str) {
+        request.headers.retain(|(header, _)| header != name);
+        request.headers.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn refusal(request: &Request, now: Utc) -> String {
+        read(request, "ssm", Coverage::All, now).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_captured_request_of_the_real_agent_verifies() {
+        for (name, text) in [
+            capture!("session-0003-updateinstanceinformation"),
+            capture!("session-0004-getmessages"),
+            capture!("session-0005-updateinstanceinformation"),
+            capture!("session-0006-listinstanceassociations"),
+            capture!("session-0007-sendreply"),
+            capture!("session-0008-acknowledgemessage"),
+            capture!("session-0010-sendreply"),
+            capture!("session-0011-sendreply"),
+            capture!("session-0012-acknowledgemessage"),
+            capture!("session-0013-sendreply"),
+            capture!("session-0016-sendreply"),
+            capture!("session-0017-acknowledgemessage"),
+            capture!("session-0019-sendreply"),
+        ] {
+            let request = parse(text);
+            let target = request.header("x-amz-target").unwrap();
+            let service = if target.starts_with("AmazonSSM.") { "ssm" } else { "ec2messages" };
+            let claim = read(&request, service, Coverage::All, at_signing(&request)).unwrap();
+            assert_eq!(claim.key, "ASIASTUBSTUBSTUBSTUB");
+            assert_eq!(claim.token, Some("stubSessionToken=="));
+            assert!(claim.is_signed_with(SECRET), "{name}");
+            assert!(!claim.is_signed_with("stubSecretKeystubSecretKeystubSecretKey2"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_changed_body_or_header_does_not_verify() {
+        let mut body = ping();
+        body.body = body.body.iter().chain(b" ").copied().collect::<Vec<u8>>().into();
+        let mut target = ping();
+        set(&mut target, "x-amz-target", "AmazonSSM.ListInstanceAssociations");
+        for request in [body, target] {
+            let claim = read(&request, "ssm", Coverage::All, at_signing(&request)).unwrap();
+            assert!(!claim.is_signed_with(SECRET));
+        }
+    }
+
+    #[test]
+    fn a_signature_is_good_for_five_minutes_either_way() {
+        let request = ping();
+        let signed = at_signing(&request).0;
+        let limit = SKEW_MINUTES * MILLIS_PER_MINUTE;
+        for now in [signed - limit, signed, signed + limit, signed + limit + 999] {
+            assert!(read(&request, "ssm", Coverage::All, Utc(now)).is_ok());
+        }
+        assert_eq!(
+            refusal(&request, Utc(signed + limit + 1000)),
+            "InvalidSignatureException: Signature expired: 20261122T083420Z is now earlier than \
+             20261122T083421Z (20261122T083921Z - 5 min.)"
+        );
+        assert!(
+            refusal(&request, Utc(signed - limit - 1))
+                .starts_with("InvalidSignatureException: Signature not yet current: ")
+        );
+    }
+
+    #[test]
+    fn the_scope_must_name_the_service_and_the_day() {
+        let request = ping();
+        let now = at_signing(&request);
+        let wrong = read(&request, "ec2messages", Coverage::All, now).unwrap_err();
+        assert!(wrong.message.contains("correct service: 'ec2messages'"));
+        let mut other_day = ping();
+        let header = other_day.header("authorization").unwrap().replace("/20261122/", "/20261121/");
+        set(&mut other_day, "authorization", &header);
+        assert!(refusal(&other_day, now).contains("'20261121' != '20261122'"));
+    }
+
+    #[test]
+    fn what_could_change_the_meaning_must_be_signed() {
+        let now = at_signing(&ping());
+        let mut added = ping();
+        set(&mut added, "x-amz-extra", "1");
+        assert!(refusal(&added, now).contains("'x-amz-extra'"));
+        for name in ["host;", "x-amz-date;", "content-type;"] {
+            let mut dropped = ping();
+            let header = dropped.header("authorization").unwrap().replace(name, "");
+            set(&mut dropped, "authorization", &header);
+            assert!(refusal(&dropped, now).contains(name.trim_end_matches(';')));
+        }
+        let mut absent = ping();
+        absent.headers.retain(|(name, _)| name != "content-length");
+        assert!(refusal(&absent, now).contains("'content-length' is not in the request"));
+        let mut hash = ping();
+        set(&mut hash, CONTENT_HASH, &text::sha256_hex(b"other"));
+        assert!(read(&hash, "ssm", Coverage::AllButContentHash, now).is_err());
+    }
+
+    #[test]
+    fn a_missing_or_malformed_authorization_says_which() {
+        let now = at_signing(&ping());
+        let mut missing = ping();
+        missing.headers.retain(|(name, _)| name != "authorization");
+        assert!(refusal(&missing, now).starts_with("MissingAuthenticationTokenException"));
+        let mut basic = ping();
+        set(&mut basic, "authorization", "Basic abc");
+        assert!(refusal(&basic, now).starts_with("IncompleteSignatureException"));
+        for date in ["yesterday", ""] {
+            let mut bad_date = ping();
+            set(&mut bad_date, DATE, date);
+            assert!(refusal(&bad_date, now).starts_with("IncompleteSignatureException"));
+        }
+    }
+}

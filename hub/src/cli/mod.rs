@@ -1,0 +1,93 @@
+//! The command line: arguments, one function per command, exit codes.
+//!
+//! Never here: logic that a test would want to reach without a process.
+
+mod access_key;
+mod logging;
+mod open;
+mod serve;
+
+use crate::error::StartError;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A self-hosted control plane that answers the AWS Systems Manager API.
+#[derive(Parser)]
+#[command(name = "stint-hub", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until SIGTERM.
+    Serve(serve::Arguments),
+    /// Manage the access keys of operators; works beside a hub that runs.
+    #[command(subcommand)]
+    AccessKey(access_key::Command),
+}
+
+/// Where the hub keeps everything.
+#[derive(Args)]
+struct Data {
+    /// The data directory; created if it doesn't exist.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+}
+
+/// Runs the program. Exit code 1 says that a command failed, with one line on standard error;
+/// 2 that the arguments are wrong.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::AccessKey(command) => access_key::run(&command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stint-hub: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One thread per processor for the server, as tokio has it.
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| {
+        StartError::new(format!("can't start threads: {e}"), "raise the limit on processes")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn half_a_tls_pair_and_a_malformed_account_id_are_usage_errors() {
+        let parse = |extra: &[&str]| {
+            let base = ["stint-hub", "serve", "--data", "d"];
+            Arguments::try_parse_from(base.iter().chain(extra)).map(drop)
+        };
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--tls-cert", "c", "--tls-key", "k"]).is_ok());
+        assert!(parse(&["--account-id", "012345678901"]).is_ok());
+        for bad in [
+            &["--tls-cert", "c"][..],
+            &["--tls-key", "k"],
+            &["--tls-self-signed", "--tls-cert", "c", "--tls-key", "k"],
+            &["--account-id", "12345"],
+            &["--account-id", "12345678901x"],
+            &["--tls-name", "hub.lan"],
+        ] {
+            assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The message delivery service (`ec2messages`): how commands reach a node and how it reports.
+//!
+//! Never here: which node gets a command and when it is released; that is the schedule's. A
+//! message stays in the store until the node has acknowledged it, so one that is lost on the
+//! way is offered again.
+
+mod acknowledge;
+mod address;
+mod offer;
+mod payload;
+mod poll;
+mod reply;
+mod verdict;
+
+use crate::app::App;
+use crate::auth::identity::NodeCaller;
+use crate::error::{ApiError, ApiResult};
+use serde_json::{Value, json};
+
+/// Answers an operation. `endpoint` is the URL under which the node reached the hub.
+///
+/// # Errors
+/// `UnknownOperationException`, and the operation's own.
+pub async fn call(
+    app: &App,
+    node: &NodeCaller,
+    operation: &str,
+    input: &Value,
+    endpoint: &str,
+) -> ApiResult<Value> {
+    match operation {
+        "GetMessages" => poll::get_messages(app, node, input).await,
+        "AcknowledgeMessage" => acknowledge::acknowledge(app, node, input).await,
+        "DeleteMessage" => acknowledge::delete(app, node, input).await,
+        "FailMessage" => acknowledge::fail(app, node, input).await,
+        "SendReply" => reply::send_reply(app, node, input).await,
+        "GetEndpoint" => Ok(json!({"Endpoint": endpoint})),
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("{operation} is no operation of the message delivery service"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,238 @@
+//! What a node is to be handed now, and when something hidden comes up again.
+
+use super::payload::{self, Command};
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+use serde_json::Value;
+use sqlx::{Any, Transaction};
+use stint_wire::time::Utc;
+
+/// Messages in one answer.
+const BATCH: usize = 10;
+
+/// Bytes of payload in one answer, unless a single message has more: the smallest agents read an
+/// answer into memory whole.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// The answer to a look into the store.
+#[derive(Debug)]
+pub enum Offer {
+    /// Hidden from now on, and to be sent.
+    Messages(Vec<Value>),
+    /// Nothing until then, unless the bell rings; `None` if nothing is hidden either.
+    NothingUntil(Option<Utc>),
+}
+
+#[derive(sqlx::FromRow)]
+struct Cancellation {
+    message_id: String,
+    command_id: String,
+    requested_at: i64,
+}
+
+/// Takes what is there for the node, and hides it for `visibility_millis`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn take(app: &App, node: &str, now: Utc, visibility_millis: u64) -> ApiResult<Offer> {
+    let cancellations = visible_cancellations(app, node, now).await?;
+    let commands = visible_commands(app, node, now).await?;
+    // Most looks find nothing, so the single writer is asked for only when there is something.
+    if cancellations.is_empty() && commands.is_empty() {
+        return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
+    }
+    let until = Utc(now.0.saturating_add(visibility_millis));
+    let mut transaction = app.store.begin().await?;
+    let mut batch = Batch::default();
+    // A cancellation first: it may stop what a command behind it would wait for.
+    for row in cancellations {
+        if batch.has_room() && hide_cancellation(&mut transaction, &row, now, until).await? {
+            let (id, command) = (&row.message_id, &row.command_id);
+            batch.push(payload::cancel_message(id, command, node, row.requested_at));
+        }
+    }
+    for row in commands {
+        if batch.has_room() && hide_command(&mut transaction, &row.id, node, now, until).await? {
+            batch.push(payload::command_message(&row, node).map_err(ApiError::internal)?);
+        }
+    }
+    transaction.commit().await?;
+    if batch.messages.is_empty() {
+        // Somebody else took or ended all of them in between.
+        return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
+    }
+    Ok(Offer::Messages(batch.messages))
+}
+
+#[derive(Default)]
+struct Batch {
+    messages: Vec<Value>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn has_room(&self) -> bool {
+        self.messages.len() < BATCH && self.bytes < BATCH_BYTES
+    }
+
+    fn push(&mut self, message: Value) {
+        self.bytes += message.get("Payload").and_then(Value::as_str).map_or(0, str::len);
+        self.messages.push(message);
+    }
+}
+
+async fn visible_commands(app: &App, node: &str, now: Utc) -> ApiResult<Vec<Command>> {
+    Ok(sqlx::query_as(
+        "SELECT c.id, c.document_name, c.content, c.parameters, c.options, c.requested_at
+         FROM invocation AS i JOIN command AS c ON c.id = i.command_id
+         WHERE i.node_id = $1 AND i.acknowledged_at IS NULL AND i.finished_at IS NULL
+           AND i.released_at IS NOT NULL AND i.status IN ('Pending', 'Delayed', 'InProgress')
+           AND (i.hidden_until IS NULL OR i.hidden_until <= $2) AND c.expires_at > $2
+         ORDER BY i.requested_at, i.command_id LIMIT $3",
+    )
+    .bind(node)
+    .bind(now.0 as i64)
+    .bind(BATCH as i64)
+    .fetch_all(&app.store.read)
+    .await?)
+}
+
+async fn visible_cancellations(app: &App, node: &str, now: Utc) -> ApiResult<Vec<Cancellation>> {
+    Ok(sqlx::query_as(
+        "SELECT message_id, command_id, requested_at FROM cancellation
+         WHERE node_id = $1 AND acknowledged_at IS NULL
+           AND (hidden_until IS NULL OR hidden_until <= $2)
+         ORDER BY requested_at, message_id LIMIT $3",
+    )
+    .bind(node)
+    .bind(now.0 as i64)
+    .bind(BATCH as i64)
+    .fetch_all(&app.store.read)
+    .await?)
+}
+
+async fn next_visible(app: &App, node: &str, now: Utc) -> ApiResult<Option<Utc>> {
+    let next: Option<i64> = sqlx::query_scalar(
+        "SELECT MIN(hidden_until) FROM (
+           SELECT hidden_until FROM invocation
+           WHERE node_id = $1 AND acknowledged_at IS NULL AND finished_at IS NULL
+           UNION ALL
+           SELECT hidden_until FROM cancellation
+           WHERE node_id = $1 AND acknowledged_at IS NULL
+         ) AS waiting WHERE hidden_until > $2",
+    )
+    .bind(node)
+    .bind(now.0 as i64)
+    .fetch_one(&app.store.read)
+    .await?;
+    Ok(next.map(|at| Utc(at.unsigned_abs())))
+}
+
+/// `false` if it was acknowledged, cancelled or handed out since it was read.
+async fn hide_command(
+    transaction: &mut Transaction<'static, Any>,
+    command: &str,
+    node: &str,
+    now: Utc,
+    until: Utc,
+) -> ApiResult<bool> {
+    let hidden = sqlx::query(
+        "UPDATE invocation SET hidden_until = $1
+         WHERE command_id = $2 AND node_id = $3 AND acknowledged_at IS NULL
+           AND finished_at IS NULL AND (hidden_until IS NULL OR hidden_until <= $4)",
+    )
+    .bind(until.0 as i64)
+    .bind(command)
+    .bind(node)
+    .bind(now.0 as i64)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(hidden.rows_affected() == 1)
+}
+
+async fn hide_cancellation(
+    transaction: &mut Transaction<'static, Any>,
+    row: &Cancellation,
+    now: Utc,
+    until: Utc,
+) -> ApiResult<bool> {
+    let hidden = sqlx::query(
+        "UPDATE cancellation SET hidden_until = $1
+         WHERE message_id = $2 AND acknowledged_at IS NULL
+           AND (hidden_until IS NULL OR hidden_until <= $3)",
+    )
+    .bind(until.0 as i64)
+    .bind(&row.message_id)
+    .bind(now.0 as i64)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(hidden.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cancel, command, expire, hub, set};
+    use super::*;
+
+    async fn ids(app: &App, node: &str, now: u64) -> Vec<String> {
+        match take(app, node, Utc(now), 10).await.unwrap() {
+            Offer::Messages(messages) => messages
+                .iter()
+                .map(|message| message["MessageId"].as_str().unwrap())
+                .map(|id| stint_wire::ids::command_of_message(id).to_owned())
+                .collect(),
+            Offer::NothingUntil(_) => Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn commands_come_in_the_order_asked_and_cancellations_first() {
+        let (app, node, _dir) = hub().await;
+        command(&app, &node, "c-2", 2).await;
+        command(&app, &node, "c-1", 1).await;
+        cancel(&app, &node, "c-1", "x-1").await;
+        assert_eq!(ids(&app, &node.id, 5).await, ["x-1", "c-1", "c-2"]);
+        assert!(ids(&app, &node.id, 5).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_acknowledged_comes_again_when_its_time_is_up() {
+        let (app, node, _dir) = hub().await;
+        command(&app, &node, "c-1", 1).await;
+        assert_eq!(ids(&app, &node.id, 5).await, ["c-1"]);
+        let offer = take(&app, &node.id, Utc(6), 10).await.unwrap();
+        assert!(matches!(offer, Offer::NothingUntil(Some(Utc(15)))));
+        assert_eq!(ids(&app, &node.id, 15).await, ["c-1"]);
+    }
+
+    #[tokio::test]
+    async fn unreleased_acknowledged_finished_and_expired_commands_are_not_offered() {
+        let (app, node, _dir) = hub().await;
+        for (id, change) in [
+            ("c-1", "released_at = NULL"),
+            ("c-2", "acknowledged_at = 1"),
+            ("c-3", "finished_at = 1"),
+            ("c-4", "status = 'Cancelled'"),
+        ] {
+            command(&app, &node, id, 1).await;
+            set(&app, id, change).await;
+        }
+        assert!(ids(&app, &node.id, 5).await.is_empty());
+        command(&app, &node, "c-5", 1).await;
+        expire(&app, "c-5", 100_000).await;
+        assert!(ids(&app, &node.id, 100_000).await.is_empty());
+        assert_eq!(ids(&app, &node.id, 99_999).await, ["c-5"]);
+        assert!(ids(&app, "mi-00000000000000000", 5).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_ten_messages_at_most() {
+        let (app, node, _dir) = hub().await;
+        for n in 0..12 {
+            command(&app, &node, &format!("c-{n:02}"), n).await;
+        }
+        assert_eq!(ids(&app, &node.id, 20).await.len(), 10);
+        // The ten that are hidden now don't stand in the way of the rest.
+        assert_eq!(ids(&app, &node.id, 21).await, ["c-10", "c-11"]);
+    }
+}

@@ -1,0 +1,178 @@
+//! The text of a message: a command or a cancellation as an agent reads it.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use stint_wire::ec2messages::{CANCEL_COMMAND, SEND_COMMAND};
+use stint_wire::ids;
+use stint_wire::text::sha256_hex;
+use stint_wire::time::Utc;
+
+/// What follows the topic's prefix. Agents look at the prefix only.
+const TOPIC_SUFFIX: &str = ".stint";
+
+/// The columns of a command that its payload is made of.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Command {
+    /// Its UUID.
+    pub id: String,
+    /// The document's name.
+    pub document_name: String,
+    /// The document as JSON.
+    pub content: String,
+    /// JSON: name to list of strings.
+    pub parameters: String,
+    /// JSON: the members of the request that are only passed on.
+    pub options: String,
+    /// Milliseconds since 1970.
+    pub requested_at: i64,
+}
+
+/// What of a command's options a node needs, spelt as in SendCommand.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Options {
+    #[serde(rename = "OutputS3BucketName")]
+    output_s3_bucket_name: String,
+    #[serde(rename = "OutputS3KeyPrefix")]
+    output_s3_key_prefix: String,
+    cloud_watch_output_config: CloudWatch,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct CloudWatch {
+    cloud_watch_log_group_name: String,
+    cloud_watch_output_enabled: bool,
+}
+
+/// The message that hands a command to a node.
+///
+/// # Errors
+/// When a column holds no JSON, which would be a fault of the hub.
+pub fn command_message(command: &Command, node: &str) -> Result<Value, serde_json::Error> {
+    let content: Value = serde_json::from_str(&command.content)?;
+    let given: Map<String, Value> = serde_json::from_str(&command.parameters)?;
+    let options: Options = serde_json::from_str(&command.options)?;
+    let cloud_watch = options.cloud_watch_output_config;
+    let payload = json!({
+        "Parameters": parameters(&content, given),
+        "DocumentContent": content,
+        "CommandId": command.id,
+        "DocumentName": command.document_name,
+        "OutputS3BucketName": options.output_s3_bucket_name,
+        "OutputS3KeyPrefix": options.output_s3_key_prefix,
+        "CloudWatchLogGroupName": cloud_watch.cloud_watch_log_group_name,
+        // A string, not a boolean: so the original reads it.
+        "CloudWatchOutputEnabled": cloud_watch.cloud_watch_output_enabled.to_string(),
+    });
+    Ok(envelope(
+        SEND_COMMAND,
+        &ids::message_id(&command.id, node),
+        node,
+        command.requested_at,
+        payload.to_string(),
+    ))
+}
+
+/// The message that takes a command back.
+pub fn cancel_message(message: &str, command: &str, node: &str, requested_at: i64) -> Value {
+    let payload = json!({"CancelMessageId": ids::message_id(command, node)});
+    envelope(CANCEL_COMMAND, message, node, requested_at, payload.to_string())
+}
+
+fn envelope(topic: &str, message: &str, node: &str, created: i64, payload: String) -> Value {
+    json!({
+        "CreatedDate": Utc(created.unsigned_abs()).iso(),
+        "Destination": node,
+        "MessageId": message,
+        "PayloadDigest": sha256_hex(payload.as_bytes()),
+        "Payload": payload,
+        "Topic": format!("{topic}{TOPIC_SUFFIX}"),
+    })
+}
+
+/// SendCommand's lists of strings, in the form that the document declares.
+fn parameters(content: &Value, given: Map<String, Value>) -> Map<String, Value> {
+    let declared = |name: &str| content.get("parameters")?.get(name)?.get("type")?.as_str();
+    given
+        .into_iter()
+        .map(|(name, values)| {
+            let kind = declared(&name).unwrap_or("String");
+            let value = typed(kind, values);
+            (name, value)
+        })
+        .collect()
+}
+
+fn typed(kind: &str, values: Value) -> Value {
+    let Value::Array(mut values) = values else { return values };
+    match kind {
+        "StringList" => Value::Array(values),
+        "MapList" => Value::Array(values.into_iter().map(unquoted).collect()),
+        _ if values.is_empty() => Value::String(String::new()),
+        "StringMap" => unquoted(values.swap_remove(0)),
+        _ => values.swap_remove(0),
+    }
+}
+
+/// Maps cross SendCommand as JSON in a string.
+fn unquoted(value: Value) -> Value {
+    value.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command() -> Command {
+        Command {
+            id: "181cf578-8201-460b-8a5d-e405b1126a8a".to_owned(),
+            document_name: "AWS-RunShellScript".to_owned(),
+            content: json!({"schemaVersion": "2.2", "parameters": {
+                "commands": {"type": "StringList"}, "workingDirectory": {"type": "String"},
+                "wait": {"type": "Boolean"}, "map": {"type": "StringMap"},
+                "maps": {"type": "MapList"}}})
+            .to_string(),
+            parameters: json!({"commands": ["echo hello"], "workingDirectory": ["/tmp"],
+                "wait": ["true"], "map": ["{\"a\":\"b\"}"], "maps": ["{\"a\":\"b\"}"],
+                "empty": []})
+            .to_string(),
+            options: json!({"OutputS3BucketName": "b"}).to_string(),
+            requested_at: 1_795_335_392_646,
+        }
+    }
+
+    #[test]
+    fn parameters_have_the_types_that_the_document_declares() {
+        let message = command_message(&command(), "mi-1").unwrap();
+        let payload: Value = serde_json::from_str(message["Payload"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            payload["Parameters"],
+            json!({"commands": ["echo hello"], "workingDirectory": "/tmp", "wait": "true",
+                   "map": {"a": "b"}, "maps": [{"a": "b"}], "empty": ""})
+        );
+        assert_eq!(payload["DocumentContent"]["schemaVersion"], "2.2");
+        assert_eq!(payload["OutputS3BucketName"], "b");
+        assert_eq!(payload["OutputS3KeyPrefix"], "");
+        assert_eq!(payload["CloudWatchOutputEnabled"], "false");
+    }
+
+    #[test]
+    fn an_envelope_has_every_member_that_the_original_needs() {
+        let message = command_message(&command(), "mi-1").unwrap();
+        assert_eq!(message["CreatedDate"], "2026-11-22T08:16:32.646Z");
+        assert_eq!(message["Destination"], "mi-1");
+        assert_eq!(message["MessageId"], "aws.ssm.181cf578-8201-460b-8a5d-e405b1126a8a.mi-1");
+        assert_eq!(message["Topic"], "aws.ssm.sendCommand.stint");
+        let payload = message["Payload"].as_str().unwrap();
+        assert_eq!(message["PayloadDigest"], sha256_hex(payload.as_bytes()));
+    }
+
+    #[test]
+    fn a_cancellation_names_the_message_of_the_command() {
+        let message = cancel_message("aws.ssm.other.mi-1", "c-1", "mi-1", 0);
+        assert_eq!(message["Topic"], "aws.ssm.cancelCommand.stint");
+        assert_eq!(message["MessageId"], "aws.ssm.other.mi-1");
+        assert_eq!(message["Payload"], r#"{"CancelMessageId":"aws.ssm.c-1.mi-1"}"#);
+    }
+}

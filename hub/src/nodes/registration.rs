@@ -1,0 +1,319 @@
+//! RegisterManagedInstance: an activation's code makes a device a managed node.
+
+use super::input;
+use crate::app::App;
+use crate::auth::node_key::NodeKey;
+use crate::error::{ApiError, ApiResult};
+use crate::random;
+use serde_json::{Value, json};
+use sqlx::{Any, Transaction};
+use stint_wire::keys::KeyType;
+use stint_wire::time::Utc;
+use stint_wire::{ids, text};
+use subtle::ConstantTimeEq;
+
+/// Tags of activations, which their nodes inherit, are kept under this resource type.
+pub const ACTIVATION_TAGS: &str = "Activation";
+/// Tags of nodes are kept under this resource type, which is the API's word for them.
+pub const NODE_TAGS: &str = "ManagedInstance";
+
+/// The code of every refusal.
+const REFUSED: &str = "InvalidActivation";
+
+#[derive(sqlx::FromRow)]
+struct Activation {
+    code_hash: String,
+    default_name: Option<String>,
+    iam_role: String,
+    registration_limit: i64,
+    registrations_count: i64,
+    expires_at: i64,
+}
+
+struct Request<'a> {
+    activation: &'a str,
+    code: &'a str,
+    fingerprint: &'a str,
+    key_type: KeyType,
+    public_key: &'a str,
+}
+
+/// Answers the operation: the id of a new node, or of the one that registered with this key
+/// before and lost the answer.
+///
+/// # Errors
+/// `InvalidActivation` for one that is unknown, deleted, expired or used up, and for a wrong
+/// code; `ValidationException` for a malformed member or an unfit key.
+pub async fn register(app: &App, input: &Value, now: Utc) -> ApiResult<Value> {
+    let request = Request::read(input)?;
+    let mut transaction = app.store.begin().await?;
+    let activation = find(&mut transaction, &request).await?;
+    let node = match registered_before(&mut transaction, &request).await? {
+        Some(node) => node,
+        None => {
+            count(&mut transaction, request.activation, &activation, now).await?;
+            insert(&mut transaction, &request, &activation, now).await?
+        }
+    };
+    transaction.commit().await?;
+    tracing::info!(%node, activation = request.activation, "registered");
+    Ok(json!({"InstanceId": node}))
+}
+
+impl Request<'_> {
+    fn read(input: &Value) -> ApiResult<Request<'_>> {
+        let activation = input::required(input, "ActivationId", 36, 36)?;
+        let code = input::required(input, "ActivationCode", 20, 250)?;
+        let fingerprint = input::required(input, "Fingerprint", 1, 256)?;
+        let public_key = input::required(input, "PublicKey", 1, 4096)?;
+        let kind = input::required(input, "PublicKeyType", 1, 16)?;
+        NodeKey::parse(kind, public_key).map_err(ApiError::validation)?;
+        let key_type = KeyType::parse(kind)
+            .ok_or_else(|| ApiError::validation(format!("the key type '{kind}' is unknown")))?;
+        Ok(Request { activation, code, fingerprint, key_type, public_key })
+    }
+}
+
+/// The activation, if the code is its own.
+async fn find(
+    transaction: &mut Transaction<'_, Any>,
+    request: &Request<'_>,
+) -> ApiResult<Activation> {
+    let activation: Option<Activation> = sqlx::query_as(
+        "SELECT code_hash, default_name, iam_role, registration_limit, registrations_count,
+                expires_at
+         FROM activation WHERE id = $1",
+    )
+    .bind(request.activation)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    let hash = text::sha256_hex(request.code.as_bytes());
+    // One answer for both, so that nobody learns which ids exist.
+    activation
+        .filter(|activation| activation.code_hash.as_bytes().ct_eq(hash.as_bytes()).into())
+        .ok_or_else(|| {
+            ApiError::new(
+                REFUSED,
+                "The activation isn't valid. The activation might have been deleted, or the \
+                 ActivationId and the ActivationCode don't match.",
+            )
+        })
+}
+
+async fn registered_before(
+    transaction: &mut Transaction<'_, Any>,
+    request: &Request<'_>,
+) -> ApiResult<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT id FROM node WHERE activation_id = $1 AND public_key = $2")
+        .bind(request.activation)
+        .bind(request.public_key)
+        .fetch_optional(&mut **transaction)
+        .await?)
+}
+
+/// Uses up one registration. The conditions stand in the statement, so that two hubs on one
+/// database can't both take the last.
+async fn count(
+    transaction: &mut Transaction<'_, Any>,
+    id: &str,
+    activation: &Activation,
+    now: Utc,
+) -> ApiResult<()> {
+    let counted = sqlx::query(
+        "UPDATE activation SET registrations_count = registrations_count + 1
+         WHERE id = $1 AND registrations_count < registration_limit AND expires_at > $2",
+    )
+    .bind(id)
+    .bind(now.0 as i64)
+    .execute(&mut **transaction)
+    .await?;
+    if counted.rows_affected() == 1 {
+        return Ok(());
+    }
+    let reason = if activation.expires_at <= now.0 as i64 {
+        format!("it expired at {}", Utc(activation.expires_at.unsigned_abs()).iso())
+    } else {
+        format!(
+            "{} of {} registrations are used",
+            activation.registrations_count, activation.registration_limit
+        )
+    };
+    Err(ApiError::new(
+        REFUSED,
+        format!("The activation isn't valid: {reason}. Create another activation."),
+    ))
+}
+
+async fn insert(
+    transaction: &mut Transaction<'_, Any>,
+    request: &Request<'_>,
+    activation: &Activation,
+    now: Utc,
+) -> ApiResult<String> {
+    let node = ids::managed_node_id(random::bytes()?);
+    sqlx::query(
+        "INSERT INTO node (id, activation_id, name, iam_role, key_type, public_key, fingerprint,
+                           registered_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&node)
+    .bind(request.activation)
+    .bind(activation.default_name.as_deref())
+    .bind(&activation.iam_role)
+    .bind(request.key_type.as_str())
+    .bind(request.public_key)
+    .bind(request.fingerprint)
+    .bind(now.0 as i64)
+    .execute(&mut **transaction)
+    .await?;
+    sqlx::query(
+        "INSERT INTO tag (resource_type, resource_id, tag_key, tag_value)
+         SELECT $1, $2, tag_key, tag_value FROM tag WHERE resource_type = $3 AND resource_id = $4",
+    )
+    .bind(NODE_TAGS)
+    .bind(&node)
+    .bind(ACTIVATION_TAGS)
+    .bind(request.activation)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(node)
+}
+
+/// A registered node for the tests of other operations.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::auth::identity::NodeCaller;
+    use stint_wire::keys::ed25519_public_key;
+
+    pub const ACTIVATION: &str = "11111111-2222-3333-4444-555555555555";
+    pub const CODE: &str = "abcdefghijABCDEFGHIJ";
+
+    /// An activation for `limit` nodes that expires at `expires_at`.
+    pub async fn activation(app: &App, limit: i64, expires_at: i64) {
+        sqlx::query(
+            "INSERT INTO activation (id, code_hash, default_name, iam_role, registration_limit,
+                                     registrations_count, expires_at, created_at)
+             VALUES ($1, $2, 'router', 'role', $3, 0, $4, 0)",
+        )
+        .bind(ACTIVATION)
+        .bind(text::sha256_hex(CODE.as_bytes()))
+        .bind(limit)
+        .bind(expires_at)
+        .execute(&app.store.write)
+        .await
+        .unwrap();
+    }
+
+    /// The input of a device whose Ed25519 key is made of `seed`.
+    pub fn input(seed: u8) -> Value {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]);
+        json!({
+            "ActivationId": ACTIVATION, "ActivationCode": CODE, "Fingerprint": "f",
+            "PublicKey": ed25519_public_key(&key.verifying_key().to_bytes()),
+            "PublicKeyType": "Ed25519",
+        })
+    }
+
+    /// A node with the key of seed 1.
+    pub async fn register_node(app: &App) -> NodeCaller {
+        activation(app, 1, i64::MAX).await;
+        let answer = register(app, &input(1), Utc(1)).await.unwrap();
+        NodeCaller { id: answer["InstanceId"].as_str().unwrap().to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{ACTIVATION, activation, input};
+    use super::*;
+    use crate::app::testing;
+
+    async fn message(app: &App, input: &Value, now: u64) -> String {
+        let error = register(app, input, Utc(now)).await.unwrap_err();
+        assert_eq!(error.code, REFUSED);
+        error.message
+    }
+
+    #[tokio::test]
+    async fn a_node_inherits_name_role_and_tags_of_its_activation() {
+        let (app, _dir) = testing::app().await;
+        activation(&app, 1, 100).await;
+        sqlx::query("INSERT INTO tag VALUES ('Activation', $1, 'site', 'north')")
+            .bind(ACTIVATION)
+            .execute(&app.store.write)
+            .await
+            .unwrap();
+        let answer = register(&app, &input(1), Utc(50)).await.unwrap();
+        let id = answer["InstanceId"].as_str().unwrap();
+        assert!(ids::is_managed_node_id(id));
+        let row: (String, String, i64) =
+            sqlx::query_as("SELECT name, iam_role, registered_at FROM node WHERE id = $1")
+                .bind(id)
+                .fetch_one(&app.store.read)
+                .await
+                .unwrap();
+        assert_eq!(row, ("router".to_owned(), "role".to_owned(), 50));
+        let tag: (String, String) =
+            sqlx::query_as("SELECT tag_key, tag_value FROM tag WHERE resource_id = $1")
+                .bind(id)
+                .fetch_one(&app.store.read)
+                .await
+                .unwrap();
+        assert_eq!(tag, ("site".to_owned(), "north".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_retry_after_a_lost_answer_gets_the_same_id_and_counts_once() {
+        let (app, _dir) = testing::app().await;
+        activation(&app, 2, 100).await;
+        let first = register(&app, &input(1), Utc(1)).await.unwrap();
+        assert_eq!(register(&app, &input(1), Utc(1)).await.unwrap(), first);
+        assert_ne!(register(&app, &input(2), Utc(1)).await.unwrap(), first);
+        assert!(message(&app, &input(3), 1).await.contains("2 of 2 registrations are used"));
+        assert_eq!(register(&app, &input(1), Utc(1000)).await.unwrap(), first);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_a_mismatched_and_an_expired_activation_are_refused() {
+        let (app, _dir) = testing::app().await;
+        assert!(message(&app, &input(1), 1).await.contains("don't match"));
+        activation(&app, 1, 100).await;
+        let mut wrong = input(1);
+        wrong["ActivationCode"] = json!("abcdefghijABCDEFGHIj");
+        assert!(message(&app, &wrong, 1).await.contains("don't match"));
+        assert!(
+            message(&app, &input(1), 100).await.contains("expired at 1970-01-01T00:00:00.100Z")
+        );
+        assert!(register(&app, &input(1), Utc(99)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_malformed_request_names_the_member() {
+        let (app, _dir) = testing::app().await;
+        for (member, value, reason) in [
+            ("ActivationId", json!("short"), "activationId"),
+            ("ActivationCode", json!("short"), "activationCode"),
+            ("Fingerprint", json!(""), "fingerprint"),
+            ("PublicKey", json!("bm8="), "SubjectPublicKeyInfo"),
+            ("PublicKeyType", json!("Dsa"), "Rsa or Ed25519"),
+            ("PublicKeyType", Value::Null, "publicKeyType"),
+        ] {
+            let mut bad = input(1);
+            bad[member] = value;
+            let error = register(&app, &bad, Utc(1)).await.unwrap_err();
+            assert_eq!(error.code, "ValidationException");
+            assert!(error.message.contains(reason), "{}", error.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_captured_registration_of_the_real_agent_is_answered() {
+        use crate::auth::request::testing::parse;
+        let (app, _dir) = testing::app().await;
+        activation(&app, 1, 100).await;
+        let text = include_str!("../../../tests/fixtures/amazon-ssm-agent/register.http");
+        let captured: Value = serde_json::from_slice(&parse(text).body).unwrap();
+        assert!(register(&app, &captured, Utc(1)).await.unwrap()["InstanceId"].is_string());
+    }
+}

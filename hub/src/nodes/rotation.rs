@@ -1,0 +1,45 @@
+//! UpdateManagedInstancePublicKey: a node replaces its key.
+
+use super::input;
+use crate::app::App;
+use crate::auth::identity::KeyHolder;
+use crate::auth::node_key::NodeKey;
+use crate::error::{ApiError, ApiResult};
+use serde_json::{Value, json};
+use stint_wire::keys::KeyType;
+
+/// Answers the operation. The key that signed stays good until the new one has been used once,
+/// so that a node which never saw the answer can go on with either.
+///
+/// # Errors
+/// `ValidationException` for an unfit key, and for one that another node has.
+pub async fn rotate(app: &App, holder: &KeyHolder, input: &Value) -> ApiResult<Value> {
+    let key = input::required(input, "NewPublicKey", 1, 4096)?;
+    let kind = input::required(input, "NewPublicKeyType", 1, 16)?;
+    NodeKey::parse(kind, key).map_err(ApiError::validation)?;
+    let kind = KeyType::parse(kind).map_or(kind, |kind| kind.as_str());
+    let mut transaction = app.store.begin().await?;
+    let taken: Option<String> = sqlx::query_scalar(
+        "SELECT other.id FROM node AS other JOIN node ON node.activation_id = other.activation_id
+         WHERE node.id = $1 AND other.id <> $1 AND other.public_key = $2",
+    )
+    .bind(&holder.id)
+    .bind(key)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if taken.is_some() {
+        return Err(ApiError::validation("the new public key belongs to another node"));
+    }
+    // Signed with the previous key, the request repeats or replaces a rotation whose answer was
+    // lost: the key that signed stays the previous one.
+    let sql = if holder.with_previous_key {
+        "UPDATE node SET key_type = $1, public_key = $2 WHERE id = $3"
+    } else {
+        "UPDATE node SET previous_key_type = key_type, previous_public_key = public_key,
+                         key_type = $1, public_key = $2
+         WHERE id = $3 AND public_key <> $2"
+    };
+    sqlx::query(sql).bind(kind).bind(key).bind(&holder.id).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(json!({}))
+}

@@ -1,0 +1,164 @@
+//! Connections: accepting, TLS, time limits and the graceful end.
+
+use super::routes::{self, Peer, Site};
+use super::tls::{RELOAD_INTERVAL, Tls};
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
+
+/// Connections at the same time. Each holds some 20 kB, so this many stay under half a gigabyte.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// How long a TLS handshake may take; slow radios need seconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the head of a request may take, counted from the end of the last one: also how long
+/// an idle connection is kept.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The longest head of a request, bytes.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// How long a stopping hub waits for requests that run. Polls end at once; the rest are
+/// statements that take milliseconds.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long to wait before accepting again when there are no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` resolves, then lets running requests finish.
+pub async fn serve(
+    site: Site,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    stop: impl Future<Output = ()>,
+) {
+    let app = site.app.clone();
+    let router = routes::router(site);
+    let (stopping, stopped) = watch::channel(false);
+    // Every connection holds a sender; when the last is gone the receiver knows.
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    if let Some(tls) = tls.clone() {
+        let app = app.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RELOAD_INTERVAL).await;
+                tls.reload(app.now());
+            }
+        });
+    }
+    tokio::pin!(stop);
+    loop {
+        let (stream, address, permit) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &limit) => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let connection = Connection {
+            router: router.clone(),
+            peer: Peer { address, tls: tls.is_some() },
+            stopped: stopped.clone(),
+            _alive: alive.clone(),
+            _permit: permit,
+        };
+        let tls = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+        tokio::spawn(connection.run(stream, tls));
+    }
+    drop(listener);
+    drop(alive);
+    stopping.send_replace(true);
+    app.wakeups.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, all_gone.recv()).await.is_err() {
+        tracing::warn!("some requests did not end in time and are cut");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    limit: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = limit.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, address) = listener.accept().await?;
+    // Answers are small and whole; waiting for more to send would only delay them.
+    stream.set_nodelay(true)?;
+    Ok((stream, address, permit))
+}
+
+struct Connection {
+    router: Router,
+    peer: Peer,
+    stopped: watch::Receiver<bool>,
+    _alive: mpsc::Sender<()>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        let Some(tls) = tls else { return self.http(stream).await };
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.http(stream).await,
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %self.peer.address, %error, "the TLS handshake failed");
+            }
+            Err(_) => tracing::debug!(peer = %self.peer.address, "the TLS handshake timed out"),
+        }
+    }
+
+    async fn http(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let (router, peer) = (self.router.clone(), self.peer);
+        let service = service_fn(move |request| answer(router.clone(), peer, request));
+        let mut connection = std::pin::pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let stop = async { drop(self.stopped.wait_for(|stopped| *stopped).await) };
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = stop => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %peer.address, %error, "the connection ended early");
+        }
+    }
+}
+
+async fn answer(
+    mut router: Router,
+    peer: Peer,
+    mut request: hyper::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(peer);
+    router.call(request.map(Body::new)).await
+}

@@ -1,0 +1,147 @@
+//! Counts in the text format of Prometheus.
+
+use crate::app::App;
+use crate::error::ApiResult;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds of the latency histogram, seconds. Polls end up in the last ones.
+const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 20.0];
+
+/// Stands for operations whose caller proved nothing, or that don't exist.
+const NO_OPERATION: &str = "none";
+
+/// What this process has counted since it started.
+#[derive(Default)]
+pub struct Metrics(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    requests: BTreeMap<(String, &'static str), u64>,
+    latency: BTreeMap<String, Histogram>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Histogram {
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    seconds: f64,
+}
+
+impl Histogram {
+    fn observe(&mut self, seconds: f64) {
+        for (bucket, bound) in self.buckets.iter_mut().zip(BUCKETS) {
+            *bucket += u64::from(seconds <= bound);
+        }
+        self.count += 1;
+        self.seconds += seconds;
+    }
+}
+
+impl Metrics {
+    /// Counts one call. `code` is `OK` or the error's.
+    pub fn count(&self, operation: &str, code: &'static str, elapsed: Duration) {
+        let known = !operation.is_empty() && code != "UnknownOperationException";
+        let operation = if known { operation } else { NO_OPERATION };
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.requests.entry((operation.to_owned(), code)).or_default() += 1;
+        let latency = counts.latency.entry(operation.to_owned()).or_default();
+        latency.observe(elapsed.as_secs_f64());
+    }
+
+    /// Everything, with what the store and the open polls say at this moment.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn text(&self, app: &App) -> ApiResult<String> {
+        let nodes: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM node").fetch_one(&app.store.read).await?;
+        let commands: Vec<(String, i64)> =
+            sqlx::query_as("SELECT status, COUNT(*) FROM command GROUP BY status ORDER BY status")
+                .fetch_all(&app.store.read)
+                .await?;
+        let mut out = self.counted();
+        gauge(&mut out, "stint_hub_nodes", "Registered nodes.", &[("", nodes as u64)]);
+        let polls = app.wakeups.open_polls() as u64;
+        gauge(&mut out, "stint_hub_open_polls", "Nodes with a poll open.", &[("", polls)]);
+        let commands: Vec<(String, u64)> = commands
+            .into_iter()
+            .map(|(status, count)| (format!("{{status=\"{status}\"}}"), count as u64))
+            .collect();
+        let commands: Vec<(&str, u64)> = commands.iter().map(|(l, n)| (l.as_str(), *n)).collect();
+        gauge(&mut out, "stint_hub_commands", "Commands by status.", &commands);
+        Ok(out)
+    }
+
+    fn counted(&self) -> String {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = String::new();
+        describe(&mut out, "stint_hub_requests_total", "counter", "Calls by operation and code.");
+        for ((operation, code), count) in &counts.requests {
+            let labels = format!("{{operation=\"{operation}\",code=\"{code}\"}}");
+            sample(&mut out, "stint_hub_requests_total", &labels, count);
+        }
+        let name = "stint_hub_request_seconds";
+        describe(&mut out, name, "histogram", "Time from the request's head to its answer.");
+        for (operation, latency) in &counts.latency {
+            for (bucket, bound) in latency.buckets.iter().zip(BUCKETS) {
+                let labels = format!("_bucket{{operation=\"{operation}\",le=\"{bound}\"}}");
+                sample(&mut out, name, &labels, bucket);
+            }
+            let labels = format!("_bucket{{operation=\"{operation}\",le=\"+Inf\"}}");
+            sample(&mut out, name, &labels, &latency.count);
+            let labels = format!("_sum{{operation=\"{operation}\"}}");
+            sample(&mut out, name, &labels, &latency.seconds);
+            let labels = format!("_count{{operation=\"{operation}\"}}");
+            sample(&mut out, name, &labels, &latency.count);
+        }
+        out
+    }
+}
+
+fn gauge(out: &mut String, name: &str, help: &str, samples: &[(&str, u64)]) {
+    describe(out, name, "gauge", help);
+    for (labels, value) in samples {
+        sample(out, name, labels, value);
+    }
+}
+
+fn describe(out: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a string can't fail.
+    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+}
+
+fn sample(out: &mut String, name: &str, labels: &str, value: &dyn std::fmt::Display) {
+    let _ = writeln!(out, "{name}{labels} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::testing;
+
+    #[tokio::test]
+    async fn calls_are_counted_by_operation_code_and_time() {
+        let (app, _dir) = testing::app().await;
+        app.metrics.count("SendReply", "OK", Duration::from_millis(2));
+        app.metrics.count("SendReply", "OK", Duration::from_secs(30));
+        app.metrics.count("Bogus", "UnknownOperationException", Duration::ZERO);
+        let _poll = app.wakeups.bell("mi-1");
+        let text = app.metrics.text(&app).await.unwrap();
+        for line in [
+            "stint_hub_requests_total{operation=\"SendReply\",code=\"OK\"} 2",
+            "stint_hub_requests_total{operation=\"none\",code=\"UnknownOperationException\"} 1",
+            "stint_hub_request_seconds_bucket{operation=\"SendReply\",le=\"0.001\"} 0",
+            "stint_hub_request_seconds_bucket{operation=\"SendReply\",le=\"0.0025\"} 1",
+            "stint_hub_request_seconds_bucket{operation=\"SendReply\",le=\"+Inf\"} 2",
+            "stint_hub_request_seconds_sum{operation=\"SendReply\"} 30.002",
+            "stint_hub_open_polls 1",
+            "stint_hub_nodes 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("Bogus"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Paths, and what happens around each call: reading, timing, logging, counting.
+
+use super::{BODY_LIMIT, answer, probes, rpc};
+use crate::app::App;
+use crate::auth::request::Request;
+use crate::error::ApiError;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a body may take to arrive: the largest honest one over a line of 64 kbit/s, nearly.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a connection knows that its requests don't.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The client's address.
+    pub address: SocketAddr,
+    /// The connection is encrypted.
+    pub tls: bool,
+}
+
+/// The hub's own settings for its paths.
+#[derive(Clone)]
+pub struct Site {
+    /// What the handlers reach.
+    pub app: Arc<App>,
+    /// `/metrics` answers everybody, not only this machine.
+    pub public_metrics: bool,
+}
+
+/// All paths.
+pub fn router(site: Site) -> Router {
+    Router::new()
+        .route("/", post(call).fallback(not_found))
+        .route("/healthz", get(probes::healthz))
+        .route("/metrics", get(probes::metrics))
+        .route("/v1/control-channel/{node}", any(no_control_channel))
+        .fallback(not_found)
+        .with_state(site)
+}
+
+async fn call(State(site): State<Site>, request: axum::extract::Request) -> Response {
+    let started = Instant::now();
+    let app = site.app;
+    let request_id = answer::request_id();
+    let (parts, body) = request.into_parts();
+    let outcome = match read(body).await {
+        Ok(body) => {
+            let endpoint = endpoint(&parts);
+            rpc::answer(&app, &Request::new(&parts, body), &endpoint, app.now()).await
+        }
+        Err(error) => {
+            rpc::Outcome { operation: String::new(), caller: String::new(), result: Err(error) }
+        }
+    };
+    let elapsed = started.elapsed();
+    let code = outcome.result.as_ref().err().map_or("OK", |error| error.code);
+    app.metrics.count(&outcome.operation, code, elapsed);
+    log(&outcome, code, elapsed, &request_id, &parts);
+    match &outcome.result {
+        Ok(output) => answer::success(output, &request_id),
+        Err(error) => answer::failure(error, &request_id),
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
+    match whole.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(ApiError {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            ..ApiError::new(
+                "RequestEntityTooLargeException",
+                format!("The request body is larger than {BODY_LIMIT} bytes."),
+            )
+        }),
+        Ok(Err(e)) => Err(ApiError::new(
+            "SerializationException",
+            format!("The request body could not be read: {e}."),
+        )),
+        Err(_) => Err(ApiError {
+            status: StatusCode::REQUEST_TIMEOUT,
+            ..ApiError::new(
+                "RequestTimeoutException",
+                format!("The request body took more than {} s.", BODY_TIMEOUT.as_secs()),
+            )
+        }),
+    }
+}
+
+/// The URL under which the client reached the hub: whatever name or forwarded port it used.
+fn endpoint(parts: &Parts) -> String {
+    let tls = parts.extensions.get::<Peer>().is_some_and(|peer| peer.tls);
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    format!("{}://{}", if tls { "https" } else { "http" }, host.unwrap_or_default())
+}
+
+/// One line a call. Polls are too many for the default level.
+fn log(outcome: &rpc::Outcome, code: &str, elapsed: Duration, request_id: &str, parts: &Parts) {
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.address.to_string());
+    let peer = peer.unwrap_or_default();
+    let ms = elapsed.as_millis() as u64;
+    let (operation, caller) = (outcome.operation.as_str(), outcome.caller.as_str());
+    match &outcome.result {
+        Ok(_) if operation == "GetMessages" => {
+            tracing::debug!(operation, caller, code, ms, request_id, peer, "call");
+        }
+        Ok(_) => tracing::info!(operation, caller, code, ms, request_id, peer, "call"),
+        Err(error) => {
+            // Validation texts may quote the input, so they stay out of the log.
+            let quotes = error.code == "ValidationException";
+            let message = if quotes { "" } else { error.message.as_str() };
+            tracing::warn!(operation, caller, code, ms, request_id, peer, message, "call refused");
+        }
+    }
+}
+
+/// amazon-ssm-agent asks for a channel of the session service first, takes this answer as "use
+/// the message delivery service", and says so in its reports.
+async fn no_control_channel() -> Response {
+    answer::with_type(
+        StatusCode::FORBIDDEN,
+        "application/xml",
+        "<AccessDeniedException><Message>This hub has no control channel; poll for \
+         messages.</Message></AccessDeniedException>",
+        &answer::request_id(),
+    )
+}
+
+async fn not_found() -> Response {
+    let error = ApiError {
+        status: StatusCode::NOT_FOUND,
+        ..ApiError::new(
+            "UnknownOperationException",
+            "There is nothing here. Calls are POST /, probes GET /healthz and /metrics.",
+        )
+    };
+    answer::failure(&error, &answer::request_id())
+}

@@ -1,0 +1,140 @@
+//! One call: from the target's name to who may make it and who answers.
+
+use crate::app::App;
+use crate::auth::identity::{self, Identity};
+use crate::auth::request::Request;
+use crate::error::{ApiError, ApiResult};
+use crate::{nodes, tools};
+use serde_json::{Map, Value};
+use stint_wire::time::Utc;
+use stint_wire::{ec2messages, ssm};
+
+/// What became of a call, for the answer, the log and the metrics.
+pub struct Outcome {
+    /// The operation's name. Empty unless the caller proved who it is or the name is one of the
+    /// few that need no proof, so that strangers can't fill the metrics with names.
+    pub operation: String,
+    /// The access key or the node's id; empty if nobody proved anything.
+    pub caller: String,
+    /// The answer's members, or the error.
+    pub result: ApiResult<Value>,
+}
+
+impl Outcome {
+    fn refused(error: ApiError) -> Outcome {
+        Outcome { operation: String::new(), caller: String::new(), result: Err(error) }
+    }
+
+    fn of(operation: &str, caller: &str, result: ApiResult<Value>) -> Outcome {
+        Outcome { operation: operation.to_owned(), caller: caller.to_owned(), result }
+    }
+}
+
+/// Answers a request to `/`, received at `now` under the URL `endpoint`.
+pub async fn answer(app: &App, request: &Request, endpoint: &str, now: Utc) -> Outcome {
+    let target = request.header("x-amz-target").unwrap_or_default();
+    match target.split_once('.') {
+        Some((ssm::TARGET_PREFIX, "RegisterManagedInstance")) => register(app, request, now).await,
+        Some((
+            ssm::TARGET_PREFIX,
+            operation @ ("RequestManagedInstanceRoleToken" | "UpdateManagedInstancePublicKey"),
+        )) => key_signed(app, request, operation, now).await,
+        Some((ssm::TARGET_PREFIX, operation)) => {
+            systems_manager(app, request, operation, now).await
+        }
+        Some((ec2messages::TARGET_PREFIX, operation)) => {
+            messages(app, request, operation, endpoint, now).await
+        }
+        _ => Outcome::refused(ApiError::new(
+            "UnknownOperationException",
+            "The X-Amz-Target header names no service of this hub; use AmazonSSM.<operation>.",
+        )),
+    }
+}
+
+/// The one operation without a signature: the activation's code is the proof.
+async fn register(app: &App, request: &Request, now: Utc) -> Outcome {
+    let result = async {
+        let input = parse(request)?;
+        nodes::registration::register(app, &input, now).await
+    };
+    Outcome::of("RegisterManagedInstance", "", result.await)
+}
+
+async fn key_signed(app: &App, request: &Request, operation: &str, now: Utc) -> Outcome {
+    let holder = match identity::by_node_key(app, request, now).await {
+        Ok(holder) => holder,
+        Err(error) => return Outcome::of(operation, "", Err(error)),
+    };
+    let result = async {
+        let input = parse(request)?;
+        if operation == "UpdateManagedInstancePublicKey" {
+            nodes::rotation::rotate(app, &holder, &input).await
+        } else {
+            nodes::role_token::issue(app, &holder, &input, now).await
+        }
+    };
+    Outcome::of(operation, &holder.id, result.await)
+}
+
+async fn systems_manager(app: &App, request: &Request, operation: &str, now: Utc) -> Outcome {
+    match identity::by_secret(app, request, ssm::SERVICE, now).await {
+        Err(error) => Outcome::refused(error),
+        Ok(Identity::Node(node)) => {
+            let result = async { nodes::call(app, &node, operation, &parse(request)?).await };
+            Outcome::of(operation, &node.id, result.await)
+        }
+        Ok(Identity::Operator(caller)) => {
+            let result = async {
+                if nodes::NODE_ONLY.contains(&operation) {
+                    return Err(only_nodes(&caller.access_key, ssm::SERVICE, operation));
+                }
+                tools::call(app, &caller, operation, parse(request)?).await
+            };
+            Outcome::of(operation, &caller.access_key, result.await)
+        }
+    }
+}
+
+async fn messages(
+    app: &App,
+    request: &Request,
+    operation: &str,
+    endpoint: &str,
+    now: Utc,
+) -> Outcome {
+    match identity::by_secret(app, request, ec2messages::SERVICE, now).await {
+        Err(error) => Outcome::refused(error),
+        Ok(Identity::Operator(caller)) => {
+            let error = only_nodes(&caller.access_key, ec2messages::SERVICE, operation);
+            Outcome::of(operation, &caller.access_key, Err(error))
+        }
+        Ok(Identity::Node(node)) => {
+            let result = async {
+                let input = parse(request)?;
+                nodes::messages::call(app, &node, operation, &input, endpoint).await
+            };
+            Outcome::of(operation, &node.id, result.await)
+        }
+    }
+}
+
+fn only_nodes(caller: &str, service: &str, operation: &str) -> ApiError {
+    ApiError::access_denied(format!(
+        "{caller} is an operator and is not authorized to perform: {service}:{operation}, which \
+         only managed nodes call"
+    ))
+}
+
+/// The body as an object. Clients send `{}` for no members; nothing at all means the same.
+fn parse(request: &Request) -> ApiResult<Value> {
+    if request.body.is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    let malformed = |what: String| ApiError::new("SerializationException", what);
+    match serde_json::from_slice(&request.body) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(malformed("The request body must be a JSON object.".to_owned())),
+        Err(e) => Err(malformed(format!("The request body is no JSON: {e}."))),
+    }
+}
