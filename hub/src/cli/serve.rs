@@ -83,6 +83,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
             "use --tls-cert and --tls-key or --tls-self-signed, or allow it with --insecure-http",
         ));
     }
+    // Before anything is written: a hub that can't serve leaves no traces. Connections wait.
+    let listener = TcpListener::bind(address).await.map_err(|e| cannot_listen(address, &e))?;
     let dir = DataDir::open(&arguments.data.data)?;
     let _lock = dir.lock()?;
     let (store, seal) = open::open(&dir).await?;
@@ -96,7 +98,6 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     first_key::ensure(&dir, &app.store, &app.seal, given, app.now()).await?;
     let tls = tls(arguments, dir, address, &app)?;
     let stop = stop_signal()?;
-    let listener = TcpListener::bind(address).await.map_err(|e| cannot_listen(address, &e))?;
     announce(&listener, tls.is_some())?;
     let schedule = tokio::spawn(schedule::run(app.clone()));
     let site = Site { app: app.clone(), public_metrics: arguments.public_metrics };

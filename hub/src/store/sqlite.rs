@@ -3,7 +3,7 @@
 use super::Store;
 use crate::error::StartError;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AnyPool, Executor};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -43,6 +43,7 @@ pub async fn open(path: &Path) -> Result<Store, StartError> {
     let failed = |e: std::io::Error| unusable(format!("can't open the database {place}: {e}"));
     create_private(path).map_err(failed)?;
     let url = url_of(path);
+    try_out(&url).await.map_err(|e| unusable(format!("can't open the database {place}: {e}")))?;
     let write = pool(&url, 1, false)
         .await
         .map_err(|e| unusable(format!("can't open the database {place}: {e}")))?;
@@ -70,20 +71,27 @@ async fn migrate(write: &AnyPool, path: &Path) -> Result<(), Box<dyn std::error:
     Ok(MIGRATIONS.run(write).await?)
 }
 
+/// A pool tries again for half a minute where a single connection fails at once and says why.
+async fn try_out(url: &str) -> Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect(url).await?;
+    prepare(&mut connection, false).await?;
+    connection.close().await
+}
+
+async fn prepare(connection: &mut AnyConnection, read_only: bool) -> Result<(), sqlx::Error> {
+    for pragma in PRAGMAS {
+        connection.execute(pragma).await?;
+    }
+    if read_only {
+        connection.execute(READ_ONLY).await?;
+    }
+    Ok(())
+}
+
 async fn pool(url: &str, size: u32, read_only: bool) -> Result<AnyPool, sqlx::Error> {
     AnyPoolOptions::new()
         .max_connections(size)
-        .after_connect(move |connection: &mut AnyConnection, _| {
-            Box::pin(async move {
-                for pragma in PRAGMAS {
-                    connection.execute(pragma).await?;
-                }
-                if read_only {
-                    connection.execute(READ_ONLY).await?;
-                }
-                Ok(())
-            })
-        })
+        .after_connect(move |connection, _| Box::pin(prepare(connection, read_only)))
         .connect(url)
         .await
 }
