@@ -15,7 +15,7 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
         Ok(current) => {
             for (job, folder) in current {
                 log::info!("job {} was under way when the daemon ended", job.id);
-                shared.running.borrow_mut().insert(job.id.clone(), None);
+                shared.running.borrow_mut().insert(job.id.clone());
                 executor.spawn(watch::adopt(shared.clone(), job, folder)).detach();
             }
         }
@@ -59,7 +59,7 @@ async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<
         // None: cancelled, or refused by the server, since the list was made.
         if let Some(folder) = started {
             shared.acknowledged.borrow_mut().remove(&job.id);
-            shared.running.borrow_mut().insert(job.id.clone(), None);
+            shared.running.borrow_mut().insert(job.id.clone());
             executor.spawn(watch::start(shared.clone(), job, folder)).detach();
         }
     }
@@ -99,10 +99,10 @@ pub fn cancel(shared: &Shared, id: &str) -> Result<(), FileError> {
         shared.report(&Report::on(job, Outcome::ended(Status::Cancelled, reason)))?;
         shared.spool.complete(id, Status::Cancelled.as_str(), clock::system())?;
     } else if let Some(folder) = shared.spool.find_current(id) {
-        // The marker first: a worker that isn't listening yet will look for it.
+        // The marker first: a worker that hasn't noted itself yet will look for it.
         folder.cancel()?;
-        if let Some(Some(pid)) = shared.running.borrow().get(id) {
-            let _ = process::signal(*pid, libc::SIGTERM);
+        if let Some(worker) = folder.journal().worker.filter(|worker| worker.is_alive()) {
+            let _ = process::signal(worker.pid, libc::SIGTERM);
         }
     }
     Ok(())

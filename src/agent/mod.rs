@@ -20,7 +20,7 @@ use bell::Bell;
 use smol::{Async, LocalExecutor};
 use status::Board;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -78,8 +78,8 @@ struct Shared {
     /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
     /// twice does no harm.
     acknowledged: RefCell<BTreeSet<String>>,
-    /// Jobs that have a worker, and its process id where it is known.
-    running: RefCell<BTreeMap<String, Option<u32>>>,
+    /// Jobs that have been started and are not over.
+    running: RefCell<BTreeSet<String>>,
     /// There is a job to acknowledge or to start.
     jobs: Bell,
     /// There is a report to deliver.
@@ -115,7 +115,7 @@ fn in_words<R>(result: Result<Result<R, UplinkError>, LaneError>) -> Result<R, U
 /// # Errors
 /// See [`AgentError`].
 pub fn run(uplink: Arc<dyn Uplink>, state: &Path, settings: Settings) -> Result<(), AgentError> {
-    let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]);
+    let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT]);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
     let shared = Rc::new(Shared {
         board: Board::new(state, uplink.name()),

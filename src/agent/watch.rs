@@ -7,7 +7,7 @@ use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, clock};
 use smol::{Async, Timer};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -15,9 +15,6 @@ use stint_wire::reply::Status;
 
 /// Workers that may die over one job before the agent gives it up. The original's number.
 const MAX_RUNS: usize = 15;
-
-/// The worker's process id, for a later daemon that must cancel it.
-const PID: &str = "worker.pid";
 
 /// Runs a job that has just got its folder.
 pub async fn start(shared: Rc<Shared>, job: Job, folder: JobFolder) {
@@ -28,15 +25,7 @@ pub async fn start(shared: Rc<Shared>, job: Job, folder: JobFolder) {
 pub async fn adopt(shared: Rc<Shared>, job: Job, folder: JobFolder) {
     match doorbell::listen(folder.path()) {
         Ok(listener) if !matches!(doorbell::look(&listener), Ok(Look::Gone)) => {
-            let pid = fs::read_to_string(folder.path().join(PID)).ok();
-            let pid = pid.and_then(|pid| pid.trim().parse().ok());
             log::info!("job {} is still being run by its worker", job.id);
-            shared.running.borrow_mut().insert(job.id.clone(), pid);
-            if folder.is_cancelled()
-                && let Some(pid) = pid
-            {
-                let _ = process::signal(pid, libc::SIGTERM);
-            }
             listen(&shared, &job, &folder, listener).await;
         }
         Ok(_) => {}
@@ -107,18 +96,9 @@ async fn run_worker(shared: &Shared, job: &Job, folder: &JobFolder) -> Result<()
     let listener = doorbell::listen(folder.path())?;
     let bell = doorbell::hold(folder.path())?;
     let mut child = spawn(folder.path(), bell)?;
-    let _ = fs::write(folder.path().join(PID), child.id().to_string());
-    shared.running.borrow_mut().insert(job.id.clone(), Some(child.id()));
-    if folder.is_cancelled() {
-        // It came between two workers, when there was nobody to signal.
-        let _ = process::signal(child.id(), libc::SIGTERM);
-    }
     listen(shared, job, folder, listener).await;
     // It has closed its end of the doorbell, so it has ended or is just about to.
     let _ = child.wait();
-    if let Some(pid) = shared.running.borrow_mut().get_mut(&job.id) {
-        *pid = None;
-    }
     Ok(())
 }
 

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// the step's time limit and then reports a time-out.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// A killed program that isn't dead after this long is stuck in the kernel, and reported so.
+const DYING: Duration = Duration::from_secs(10);
+
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -64,7 +67,7 @@ impl Signals {
         Ok(Signals { pipe, cancelled: false })
     }
 
-    /// Whether SIGTERM has come.
+    /// Takes in what has come; true if SIGTERM was among it, now or before.
     pub fn is_cancelled(&mut self) -> bool {
         self.cancelled |= signals::take(&self.pipe).contains(&libc::SIGTERM);
         self.cancelled
@@ -122,7 +125,7 @@ impl Watched {
     }
 
     fn follow(&mut self, child: &mut Child, deadline: Instant, signals: &mut Signals) -> Exit {
-        let mut killed = None;
+        let mut killed: Option<(Exit, Instant)> = None;
         let mut ended: Option<(ExitStatus, Instant)> = None;
         loop {
             let now = Instant::now();
@@ -133,36 +136,43 @@ impl Watched {
             let open = self.stdout.source().is_some() || self.stderr.source().is_some();
             let until = match ended {
                 Some((status, until)) if !open || now >= until => {
-                    return killed.unwrap_or_else(|| exit_of(status));
+                    return killed.map_or_else(|| exit_of(status), |(exit, _)| exit);
                 }
                 Some((_, until)) => until,
                 None => {
                     let why = if signals.is_cancelled() { Exit::Cancelled } else { Exit::TimedOut };
                     if killed.is_none() && (why == Exit::Cancelled || now >= deadline) {
-                        killed = Some(why);
+                        killed = Some((why, now + DYING));
                         // As the original does: at once, and the whole group.
                         let _ = process::kill_group(child.id());
                     }
-                    if killed.is_some() { now + DRAIN } else { deadline }
+                    match killed {
+                        Some((exit, until)) if now >= until => return exit,
+                        Some((_, until)) => until,
+                        None => deadline,
+                    }
                 }
             };
             self.wait(signals, until.saturating_duration_since(now));
         }
     }
 
-    fn wait(&mut self, signals: &Signals, patience: Duration) {
+    fn wait(&mut self, signals: &mut Signals, patience: Duration) {
         let descriptors = [
             self.stdout.source().map(AsFd::as_fd),
             self.stderr.source().map(AsFd::as_fd),
             Some(signals.pipe.as_fd()),
         ];
         match descriptors::wait(descriptors, Some(patience)) {
-            Ok([out, err, _]) => {
+            Ok([out, err, signal]) => {
                 if out.readable {
                     self.stdout.turn();
                 }
                 if err.readable {
                     self.stderr.turn();
+                }
+                if signal.readable {
+                    signals.is_cancelled();
                 }
             }
             // Without poll(2) there is still the clock.

@@ -28,6 +28,8 @@ pub struct JobFolder(PathBuf);
 pub struct Journal {
     /// How many workers have been at it.
     pub runs: usize,
+    /// The last of them, dead or alive.
+    pub worker: Option<Identity>,
     /// How many steps have been started, the interrupted one included.
     pub started_steps: usize,
     /// The leader of the process group of the last script, to be ended if its worker was killed.
@@ -64,12 +66,13 @@ impl JobFolder {
         durable::write(&self.0.join(OUTCOME), json::to_string(outcome).as_bytes())
     }
 
-    /// Notes that a worker takes the job.
+    /// Notes that a worker takes the job. It must listen to signals by then.
     ///
     /// # Errors
     /// The journal can't be written.
-    pub fn note_run(&self) -> Result<(), FileError> {
-        self.note("run\n")
+    pub fn note_run(&self, worker: Option<Identity>) -> Result<(), FileError> {
+        let line = worker.map_or("run\n".to_owned(), |w| format!("run {} {}\n", w.pid, w.started));
+        durable::append(&self.0.join(JOURNAL), line.as_bytes())
     }
 
     /// Notes that the next step is about to be started. Only when this has returned may it be.
@@ -77,18 +80,16 @@ impl JobFolder {
     /// # Errors
     /// The journal can't be written; the step must not be started.
     pub fn note_step(&self) -> Result<(), FileError> {
-        self.note("step\n")
+        durable::append_durably(&self.0.join(JOURNAL), b"step\n")
     }
 
-    /// Notes the leader of a script's process group.
+    /// Notes the leader of a script's process group. A power cut that takes the note takes the
+    /// script as well.
     ///
     /// # Errors
     /// The journal can't be written.
     pub fn note_script(&self, script: Identity) -> Result<(), FileError> {
-        self.note(&format!("script {} {}\n", script.pid, script.started))
-    }
-
-    fn note(&self, line: &str) -> Result<(), FileError> {
+        let line = format!("script {} {}\n", script.pid, script.started);
         durable::append(&self.0.join(JOURNAL), line.as_bytes())
     }
 
@@ -118,20 +119,21 @@ fn parse_journal(text: &str) -> Journal {
     for line in text.lines() {
         let mut words = line.split(' ');
         match words.next().unwrap_or_default() {
-            "run" => journal.runs += 1,
-            "script" => {
-                let mut number = || words.next()?.parse::<u64>().ok();
-                let (pid, started) = (number(), number());
-                journal.script = pid
-                    .and_then(|pid| u32::try_from(pid).ok())
-                    .zip(started)
-                    .map(|(pid, started)| Identity { pid, started });
+            "run" => {
+                journal.runs += 1;
+                journal.worker = identity(words);
             }
+            "script" => journal.script = identity(words),
             word if !word.is_empty() && "step".starts_with(word) => journal.started_steps += 1,
             _ => {}
         }
     }
     journal
+}
+
+/// A process id and its start.
+fn identity<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Identity> {
+    Some(Identity { pid: words.next()?.parse().ok()?, started: words.next()?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -145,11 +147,13 @@ mod tests {
         let folder = Folder::new();
         let job = JobFolder::at(folder.path());
         assert_eq!(job.journal(), Journal::default());
-        job.note_run().unwrap();
+        let (worker, script) = (Identity { pid: 5, started: 6 }, Identity { pid: 7, started: 8 });
+        job.note_run(None).unwrap();
+        job.note_run(Some(worker)).unwrap();
         job.note_step().unwrap();
-        let script = Identity { pid: 7, started: 8 };
         job.note_script(script).unwrap();
-        assert_eq!(job.journal(), Journal { runs: 1, started_steps: 1, script: Some(script) });
+        let (worker, script) = (Some(worker), Some(script));
+        assert_eq!(job.journal(), Journal { runs: 2, worker, started_steps: 1, script });
     }
 
     #[test]

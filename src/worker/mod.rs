@@ -7,7 +7,8 @@
 
 use crate::document::{Context, Document, Ended, Flow, Next, Signals, Step, run};
 use crate::spool::{Job, JobFolder, Outcome, StepOutcome};
-use crate::sys::{FileError, clock, durable, process};
+use crate::sys::process::{self, Identity};
+use crate::sys::{FileError, clock, durable};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ pub fn work(folder: &Path, bell: &mut dyn Write) -> Result<(), WorkerError> {
         // Its worker was killed and couldn't end it.
         let _ = process::kill_group(script.pid);
     }
-    folder.note_run()?;
+    folder.note_run(Identity::of(std::process::id()))?;
     let mut worker = Worker {
         outcome: folder.outcome(),
         started: journal.started_steps,
@@ -189,7 +190,6 @@ impl Worker {
 mod tests {
     use super::*;
     use crate::spool::{Job, Spool};
-    use crate::sys::process::Identity;
     use crate::testing::Folder;
 
     fn job(steps: &str) -> Job {
@@ -277,7 +277,7 @@ mod tests {
         let script = format!("echo again >> {}", marker.display());
         let job = job(&[shell("a", &script), shell("b", "true")].join(","));
         let started = started(&folder, &job);
-        started.note_run().unwrap();
+        started.note_run(None).unwrap();
         started.note_step().unwrap();
         durable::make_folder(&started.path().join("step-0")).unwrap();
         std::fs::write(started.path().join("step-0/stdout"), "half").unwrap();
