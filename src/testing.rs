@@ -25,3 +25,16 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// Waits until a process is gone or a zombie: a killed one takes a moment to die.
+pub fn wait_for_death(pid: u32) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.is_empty() || stat.contains(") Z ") {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "it lives: {stat}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
