@@ -1,18 +1,68 @@
 //! Everything driven by time or by progress rather than by a request.
+//!
+//! Never here: a wire format, or a decision that reads the clock. The decisions are functions of
+//! rows and `now`; this folder's tasks carry them out.
+
+mod progress;
+mod prune;
+mod rate;
+mod rollup;
+mod tally;
+mod timeouts;
+
+pub use progress::{advance, progressed};
+pub use rollup::rollup;
+pub use tally::{Tally, tallies, tally};
 
 use crate::app::App;
 use crate::error::ApiResult;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
 
-/// Runs until cancelled by dropping.
-pub async fn run(_app: Arc<App>) {
-    std::future::pending::<()>().await
+/// How often deadlines are looked at. Delivery timeouts are told in seconds.
+const DEADLINES_EVERY: Duration = Duration::from_secs(1);
+
+/// How often every unfinished command is looked at: for what no event announces, such as a node
+/// that holds a place of the rate control for too long, and after a crash of the hub between a
+/// reply and its consequences.
+const REVIEW_EVERY: Duration = Duration::from_secs(60);
+
+/// How often old rows are deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Runs until cancelled by dropping. A failure of the store is logged and tried again.
+pub async fn run(app: Arc<App>) {
+    let [mut deadlines, mut review, mut prune] =
+        [DEADLINES_EVERY, REVIEW_EVERY, PRUNE_EVERY].map(|every| {
+            let mut timer = interval(every);
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            timer
+        });
+    loop {
+        let (what, done) = tokio::select! {
+            _ = deadlines.tick() => ("deadlines", timeouts::run(&app, app.now()).await),
+            _ = review.tick() => ("review", review_all(&app).await),
+            _ = prune.tick() => ("prune", prune::run(&app, app.now()).await),
+        };
+        if let Err(error) = done {
+            tracing::warn!(what, %error, "the schedule could not do its work, and will try again");
+        }
+    }
 }
 
-/// Recomputes a command after one of its invocations has moved.
-///
-/// # Errors
-/// Those of the database.
-pub async fn progressed(_app: &App, _command_id: &str) -> ApiResult<()> {
+/// Looks at every command that has not ended.
+async fn review_all(app: &App) -> ApiResult<()> {
+    let open: Vec<(String,)> = sqlx::query_as(
+        "SELECT id FROM command WHERE status IN ('Pending', 'InProgress', 'Cancelling') ORDER BY requested_at",
+    )
+    .fetch_all(&app.store.read)
+    .await?;
+    for (command,) in open {
+        progressed(app, &command).await?;
+    }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

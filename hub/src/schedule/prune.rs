@@ -1,0 +1,47 @@
+//! Deletes what nobody will ask for again, so that the store stays small.
+
+use crate::app::App;
+use crate::error::ApiResult;
+use stint_wire::time::Utc;
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// How long commands and their output are kept (AWS's documentation: 30 days).
+const COMMANDS_MS: u64 = 30 * DAY_MS;
+
+/// How long the ids of replies are kept. amazon-ssm-agent repeats a reply for 2 hours; stint keeps
+/// its own until they are accepted, and a device may be away for weeks.
+const REPLIES_MS: u64 = 30 * DAY_MS;
+
+/// How long expired credentials of nodes are kept: a late request then hears "expired" instead of
+/// "unknown", and renews its credentials.
+const CREDENTIALS_MS: u64 = DAY_MS;
+
+/// How long a wish to cancel waits for a node after the invocation has ended.
+const CANCELLATIONS_MS: u64 = DAY_MS;
+
+/// Deletes what is old.
+///
+/// # Errors
+/// `InternalServerError` when the store fails.
+pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
+    for (statement, keep) in [
+        // Invocations, steps and cancellations go with their command.
+        (
+            "DELETE FROM command WHERE requested_at < $1 AND status NOT IN ('Pending', 'InProgress', 'Cancelling')",
+            COMMANDS_MS,
+        ),
+        ("DELETE FROM reply_seen WHERE seen_at < $1", REPLIES_MS),
+        ("DELETE FROM node_credential WHERE expires_at < $1", CREDENTIALS_MS),
+        (
+            "DELETE FROM cancellation WHERE requested_at < $1 AND EXISTS (SELECT 1 FROM invocation i WHERE i.command_id = cancellation.command_id AND i.node_id = cancellation.node_id AND i.finished_at IS NOT NULL)",
+            CANCELLATIONS_MS,
+        ),
+    ] {
+        sqlx::query(statement)
+            .bind(now.0.saturating_sub(keep) as i64)
+            .execute(&app.store.write)
+            .await?;
+    }
+    Ok(())
+}

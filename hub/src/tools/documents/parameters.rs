@@ -1,0 +1,169 @@
+//! A command's parameters against those that its document declares.
+
+use super::content::Values;
+use crate::model;
+use serde_json::Value;
+
+/// A parameter's declaration.
+#[derive(Debug, Default)]
+pub struct Declared {
+    /// `String`, `StringList`, `Boolean`, `Integer`, `StringMap` or `MapList`.
+    pub kind: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Used when no value is given; a parameter without one is required.
+    pub default: Option<Value>,
+    allowed_values: Option<Vec<String>>,
+    allowed_pattern: Option<String>,
+    chars: (Option<u64>, Option<u64>),
+    items: (Option<u64>, Option<u64>),
+}
+
+impl Declared {
+    /// Reads a declaration; what is missing or of another type is as if it were not there.
+    pub fn of(value: &Value) -> Declared {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        // Documents write limits as numbers or as numeric strings.
+        let number = |key: &str| match value.get(key) {
+            Some(Value::String(text)) => text.parse().ok(),
+            other => other.and_then(Value::as_u64),
+        };
+        let words = value.get("allowedValues").and_then(Value::as_array);
+        Declared {
+            kind: text("type").unwrap_or_else(|| "String".to_owned()),
+            description: text("description"),
+            default: value.get("default").cloned(),
+            allowed_values: words.map(|words| words.iter().map(scalar).collect()),
+            allowed_pattern: text("allowedPattern"),
+            chars: (number("minChars"), number("maxChars")),
+            items: (number("minItems"), number("maxItems")),
+        }
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Checks all values of a command.
+///
+/// # Errors
+/// The first fault, as a sentence that names the parameter.
+pub fn check(declared: &Vec<(&String, Declared)>, values: &Values) -> Result<(), String> {
+    for name in values.keys() {
+        if !declared.iter().any(|(known, _)| *known == name) {
+            let known: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(format!(
+                "The document has no parameter '{name}'. It has: {}.",
+                known.join(", ")
+            ));
+        }
+    }
+    for (name, declaration) in declared {
+        match values.get(*name) {
+            Some(given) => {
+                one(declaration, given).map_err(|fault| format!("Parameter '{name}' {fault}."))?
+            }
+            None if declaration.default.is_none() => {
+                return Err(format!("Parameter '{name}' is required; give it a value."));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks one parameter's values.
+fn one(declared: &Declared, given: &[String]) -> Result<(), String> {
+    let within = |(min, max): (Option<u64>, Option<u64>), size: usize, what: &str| {
+        let size = size as u64;
+        match (min.filter(|min| size < *min), max.filter(|max| size > *max)) {
+            (Some(min), _) => Err(format!("needs at least {min} {what}, not {size}")),
+            (_, Some(max)) => Err(format!("takes at most {max} {what}, not {size}")),
+            _ => Ok(()),
+        }
+    };
+    if declared.kind == "StringList" {
+        within(declared.items, given.len(), "values")?;
+    } else if given.len() != 1 {
+        return Err(format!("takes exactly one value, not {}", given.len()));
+    }
+    let pattern = declared.allowed_pattern.as_deref();
+    let compiled = match pattern.map(model::compile) {
+        Some(None) => return Err("has an allowedPattern that can't be checked".to_owned()),
+        other => other.flatten(),
+    };
+    for value in given {
+        within(declared.chars, value.chars().count(), "characters")?;
+        if let Some(words) = declared.allowed_values.as_ref().filter(|w| !w.contains(value)) {
+            return Err(format!("has to be one of {}, not '{value}'", words.join(", ")));
+        }
+        if compiled.as_ref().is_some_and(|pattern| !pattern.is_match(value)) {
+            return Err(format!(
+                "has to match {}, and '{value}' does not",
+                pattern.unwrap_or_default()
+            ));
+        }
+        let fits = match declared.kind.as_str() {
+            "Boolean" => matches!(value.to_ascii_lowercase().as_str(), "true" | "false"),
+            "Integer" => value.parse::<i64>().is_ok(),
+            "StringMap" => serde_json::from_str(value).is_ok_and(|v: Value| v.is_object()),
+            "MapList" => serde_json::from_str(value).is_ok_and(|v: Value| v.is_array()),
+            _ => true,
+        };
+        if !fits {
+            return Err(format!("has to be a {}, and '{value}' is not", declared.kind));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn verdict(declared: Value, given: &[&str]) -> Result<(), String> {
+        let given: Vec<String> = given.iter().map(|v| (*v).to_owned()).collect();
+        one(&Declared::of(&declared), &given)
+    }
+
+    #[test]
+    fn each_declared_rule_is_kept() {
+        for (declared, good, bad) in [
+            (
+                json!({"type": "StringList", "minItems": 1, "maxItems": "2"}),
+                &["a", "b"][..],
+                &[][..],
+            ),
+            (json!({"type": "StringList", "maxItems": 1}), &["a"], &["a", "b"]),
+            (json!({"type": "String"}), &["a"], &["a", "b"]),
+            (json!({"type": "String"}), &[""], &[]),
+            (json!({"type": "String", "minChars": 2}), &["éé"], &["é"]),
+            (json!({"type": "String", "maxChars": 2}), &["éé"], &["ééé"]),
+            (json!({"type": "String", "allowedValues": ["Scan", 7]}), &["7"], &["Install"]),
+            (json!({"type": "String", "allowedPattern": "[0-9]+"}), &["12"], &["12x"]),
+            (json!({"type": "StringList", "allowedPattern": "^a.*"}), &["a", "ab"], &["a", "b"]),
+            (json!({"type": "String", "allowedPattern": "(?!x)"}), &[][..0], &["a"]),
+            (json!({"type": "Boolean"}), &["True"], &["yes"]),
+            (json!({"type": "Integer"}), &["-4"], &["4.5"]),
+            (json!({"type": "StringMap"}), &["{\"a\": 1}"], &["[]"]),
+            (json!({"type": "MapList"}), &["[]"], &["x"]),
+        ] {
+            if !good.is_empty() {
+                assert_eq!(verdict(declared.clone(), good), Ok(()), "{declared}");
+            }
+            assert!(verdict(declared.clone(), bad).is_err(), "{declared}");
+        }
+    }
+
+    #[test]
+    fn unknown_and_missing_parameters_are_named() {
+        let name = "commands".to_owned();
+        let declared = vec![(&name, Declared::of(&json!({"type": "StringList"})))];
+        let values = |name: &str| Values::from([(name.to_owned(), vec!["x".to_owned()])]);
+        assert_eq!(check(&declared, &values("commands")), Ok(()));
+        assert!(check(&declared, &values("command")).unwrap_err().contains("'command'"));
+        assert!(check(&declared, &Values::new()).unwrap_err().contains("'commands' is required"));
+    }
+}

@@ -1,0 +1,123 @@
+//! DescribeInstanceInformation.
+
+use super::filters::{self, Filter, LegacyFilter, SOURCE_TYPE, StringFilter, Subject};
+use super::presence::ping_status;
+use crate::app::App;
+use crate::error::ApiResult;
+use crate::tools::select::{Bound, Select};
+use crate::tools::tags::{self, MANAGED_INSTANCE};
+use crate::tools::{paging, present, timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::FromRow;
+use stint_wire::time::Utc;
+
+const OPERATION: &str = "DescribeInstanceInformation";
+
+/// Nodes read from the store at a time. Presence is not in the store, so filters are applied
+/// after reading.
+const BATCH: i64 = 256;
+
+/// DescribeInstanceInformation's input.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Describe {
+    instance_information_filter_list: Option<Vec<LegacyFilter>>,
+    filters: Option<Vec<StringFilter>>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    activation_id: String,
+    name: Option<String>,
+    iam_role: String,
+    registered_at: i64,
+    last_ping_at: Option<i64>,
+    agent_version: Option<String>,
+    computer_name: Option<String>,
+    ip_address: Option<String>,
+    platform_type: Option<String>,
+    platform_name: Option<String>,
+    platform_version: Option<String>,
+}
+
+/// DescribeInstanceInformation: by node id.
+///
+/// # Errors
+/// Those of [`filters::parse`], and `InvalidNextToken`.
+pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
+    let filters = filters::parse(input.filters, input.instance_information_filter_list)?;
+    let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
+    let start = paging::start::<1>(OPERATION, input.next_token.as_deref())?;
+    let mut after = start.map(|[id]| id).unwrap_or_default();
+    let mut found = Vec::new();
+    let now = app.now();
+    let wanted = usize::try_from(limit).unwrap_or_default() + 1;
+    while found.len() < wanted {
+        let batch = batch_after(app, &after).await?;
+        let Some(last) = batch.last() else { break };
+        after = last.id.clone();
+        for row in batch {
+            let polling = app.wakeups.is_polling(&row.id);
+            let status = ping_status(row.last_ping_at.map(|at| Utc(at as u64)), polling, now);
+            if passes(app, &row, status, &filters).await? && found.len() < wanted {
+                found.push((row, status));
+            }
+        }
+    }
+    let (rows, next) = paging::page(OPERATION, found, limit, |(row, _)| vec![row.id.clone()]);
+    let list: Vec<Value> = rows.into_iter().map(|(row, status)| information(row, status)).collect();
+    Ok(present(json!({"InstanceInformationList": list, "NextToken": next})))
+}
+
+async fn batch_after(app: &App, id: &str) -> ApiResult<Vec<Row>> {
+    Select::new(
+        "SELECT id, activation_id, name, iam_role, registered_at, last_ping_at, agent_version, computer_name, ip_address, platform_type, platform_name, platform_version FROM node",
+    )
+    .and("id > ?", [Bound::from(id)])
+    .rows("ORDER BY id", Some(BATCH), &app.store.read)
+    .await
+}
+
+async fn passes(app: &App, row: &Row, status: &str, filters: &[Filter]) -> ApiResult<bool> {
+    let tags = if filters.iter().any(Filter::needs_tags) {
+        tags::of(&app.store.read, MANAGED_INSTANCE, &row.id).await?
+    } else {
+        Vec::new()
+    };
+    let subject = Subject {
+        id: &row.id,
+        agent_version: row.agent_version.as_deref(),
+        ping_status: status,
+        platform_type: row.platform_type.as_deref(),
+        activation_id: &row.activation_id,
+        iam_role: &row.iam_role,
+        tags: &tags,
+    };
+    Ok(filters.iter().all(|filter| filter.matches(&subject)))
+}
+
+fn information(row: Row, status: &str) -> Value {
+    // What the node has not said yet is absent, not empty.
+    let said = |text: Option<String>| text.filter(|t| !t.is_empty());
+    present(json!({
+        "InstanceId": row.id,
+        "PingStatus": status,
+        "LastPingDateTime": row.last_ping_at.map(timestamp),
+        "AgentVersion": said(row.agent_version),
+        "PlatformType": said(row.platform_type),
+        "PlatformName": said(row.platform_name),
+        "PlatformVersion": said(row.platform_version),
+        "ActivationId": row.activation_id,
+        "IamRole": row.iam_role,
+        "RegistrationDate": timestamp(row.registered_at),
+        "ResourceType": MANAGED_INSTANCE,
+        "Name": said(row.name),
+        "IPAddress": said(row.ip_address),
+        "ComputerName": said(row.computer_name),
+        "SourceType": SOURCE_TYPE,
+    }))
+}

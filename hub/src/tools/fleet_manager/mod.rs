@@ -1,0 +1,14 @@
+//! Fleet Manager: which nodes there are, which of them answer, and parting with one.
+//!
+//! Never here: anything that reaches a node. What is told here is what the node last said.
+
+mod deregister;
+mod describe;
+mod filters;
+mod presence;
+
+pub use deregister::deregister;
+pub use describe::describe;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! DescribeActivations.
+
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+use crate::tools::select::{Bound, Select};
+use crate::tools::{paging, present, tags, timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::FromRow;
+use stint_wire::time::Utc;
+
+const OPERATION: &str = "DescribeActivations";
+
+/// DescribeActivations' input.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Describe {
+    filters: Option<Vec<Filter>>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Filter {
+    filter_key: Option<String>,
+    filter_values: Option<Vec<String>>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    description: Option<String>,
+    default_name: Option<String>,
+    iam_role: String,
+    registration_limit: i64,
+    registrations_count: i64,
+    expires_at: i64,
+    created_at: i64,
+}
+
+/// DescribeActivations: newest first.
+///
+/// # Errors
+/// `InvalidFilter` for a filter without key, `InvalidNextToken`.
+pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
+    let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
+    let mut select = Select::new(
+        "SELECT id, description, default_name, iam_role, registration_limit, registrations_count, expires_at, created_at FROM activation",
+    );
+    for filter in input.filters.unwrap_or_default() {
+        let column = match filter.filter_key.as_deref() {
+            Some("ActivationIds") => "id",
+            Some("DefaultInstanceName") => "default_name",
+            Some("IamRole") => "iam_role",
+            _ => {
+                return Err(ApiError::new(
+                    "InvalidFilter",
+                    "Each filter needs a FilterKey: ActivationIds, DefaultInstanceName or IamRole.",
+                ));
+            }
+        };
+        select = select.and_in(column, &filter.filter_values.unwrap_or_default());
+    }
+    if let Some([at, id]) = paging::start::<2>(OPERATION, input.next_token.as_deref())? {
+        let at: i64 = at.parse().map_err(|_| paging::invalid(OPERATION))?;
+        select = select.and(
+            "created_at < ? OR (created_at = ? AND id < ?)",
+            [at.into(), at.into(), Bound::from(&id)],
+        );
+    }
+    let order = "ORDER BY created_at DESC, id DESC";
+    let rows: Vec<Row> = select.rows(order, Some(limit + 1), &app.store.read).await?;
+    let (rows, next) =
+        paging::page(OPERATION, rows, limit, |r| vec![r.created_at.to_string(), r.id.clone()]);
+    let now = app.now();
+    let mut list = Vec::with_capacity(rows.len());
+    for row in rows {
+        let tags = tags::of(&app.store.read, tags::ACTIVATION, &row.id).await?;
+        list.push(activation(row, tags, now));
+    }
+    Ok(present(json!({"ActivationList": list, "NextToken": next})))
+}
+
+fn activation(row: Row, tags: Vec<tags::Tag>, now: Utc) -> Value {
+    present(json!({
+        "ActivationId": row.id,
+        "Description": row.description,
+        "DefaultInstanceName": row.default_name,
+        "IamRole": row.iam_role,
+        "RegistrationLimit": row.registration_limit,
+        "RegistrationsCount": row.registrations_count,
+        "ExpirationDate": timestamp(row.expires_at),
+        "Expired": row.expires_at <= now.0 as i64,
+        "CreatedDate": timestamp(row.created_at),
+        "Tags": tags,
+    }))
+}

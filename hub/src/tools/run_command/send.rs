@@ -1,0 +1,164 @@
+//! SendCommand.
+
+use super::command::{COLUMNS, Command, Options};
+use super::targets::{self, Target};
+use crate::app::{App, Caller};
+use crate::error::{ApiError, ApiResult};
+use crate::schedule;
+use crate::tools::documents::{self, Document};
+use crate::tools::uuid;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::{Any, AssertSqlSafe, Transaction};
+use std::collections::BTreeMap;
+
+/// The delivery timeout when the request has none, in seconds (AWS's documentation).
+const DEFAULT_TIMEOUT_SECONDS: i64 = 3600;
+
+/// How many nodes run the command at a time when the request does not say (the model's text).
+const DEFAULT_CONCURRENCY: &str = "50";
+
+/// How many errors are allowed when the request does not say (the model's text).
+const DEFAULT_ERRORS: &str = "0";
+
+/// SendCommand's input.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Send {
+    instance_ids: Option<Vec<String>>,
+    targets: Option<Vec<Target>>,
+    document_name: String,
+    document_version: Option<String>,
+    document_hash: Option<String>,
+    document_hash_type: Option<String>,
+    timeout_seconds: Option<i64>,
+    comment: Option<String>,
+    parameters: Option<BTreeMap<String, Vec<String>>>,
+    max_concurrency: Option<String>,
+    max_errors: Option<String>,
+    #[serde(flatten)]
+    options: Options,
+}
+
+/// SendCommand: stores the command and one invocation a node, and releases as many as may run at
+/// a time. When this answers, the command survives a power cut of the hub.
+///
+/// # Errors
+/// Those of [`targets::resolve`], `InvalidDocument`, `InvalidDocumentVersion`,
+/// `InvalidParameters`.
+pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
+    let document = documents::find(&input.document_name, input.document_version.as_deref())?;
+    check_hash(&input, document)?;
+    let parameters = input.parameters.unwrap_or_default();
+    document
+        .content
+        .check(&parameters)
+        .map_err(|fault| ApiError::new("InvalidParameters", fault))?;
+    let ids = input.instance_ids.unwrap_or_default();
+    let targets = input.targets.unwrap_or_default();
+    let nodes = targets::resolve(app, &ids, &targets, document).await?;
+
+    let (id, now) = (uuid()?, app.now());
+    let requested_at = now.0 as i64;
+    let timeout = input.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
+    let options = Options {
+        execution_seconds: document.content.execution_seconds(&parameters),
+        ..input.options
+    };
+    let command = Command {
+        id,
+        region: caller.region.clone(),
+        document_name: document.name.to_owned(),
+        document_version: input.document_version.unwrap_or_else(|| "$DEFAULT".to_owned()),
+        comment: input.comment.unwrap_or_default(),
+        parameters: json_text(&parameters)?,
+        instance_ids: json_text(&ids)?,
+        targets: json_text(&targets)?,
+        max_concurrency: input.max_concurrency.unwrap_or_else(|| DEFAULT_CONCURRENCY.to_owned()),
+        max_errors: input.max_errors.unwrap_or_else(|| DEFAULT_ERRORS.to_owned()),
+        timeout_seconds: timeout,
+        options: json_text(&options)?,
+        requested_at,
+        expires_at: requested_at.saturating_add(timeout * 1000),
+        status: "Pending".to_owned(),
+        target_count: nodes.len() as i64,
+    };
+    let mut tx = app.store.begin().await?;
+    insert(&mut tx, &command, document.text, &nodes).await?;
+    let released = schedule::advance(&mut tx, &command.id, now).await?;
+    let stored: Command = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} WHERE id = $1")))
+        .bind(&command.id)
+        .fetch_one(&mut *tx)
+        .await?;
+    let tally = schedule::tally(&mut tx, &command.id).await?;
+    tx.commit().await?;
+    for node in released {
+        app.wakeups.ring(&node);
+    }
+    Ok(json!({"Command": stored.answer(&tally)?}))
+}
+
+fn check_hash(input: &Send, document: &Document) -> ApiResult<()> {
+    let Some(hash) = &input.document_hash else { return Ok(()) };
+    if input.document_hash_type.as_deref() == Some("Sha1") {
+        return Err(ApiError::validation(
+            "DocumentHashType Sha1 is deprecated and not supported; use Sha256.",
+        ));
+    }
+    if hash.eq_ignore_ascii_case(&document.hash()) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "InvalidDocument",
+        format!(
+            "DocumentHash isn't the SHA-256 of {}; DescribeDocument shows the right one.",
+            document.name
+        ),
+    ))
+}
+
+async fn insert(
+    tx: &mut Transaction<'static, Any>,
+    command: &Command,
+    content: &str,
+    nodes: &[String],
+) -> ApiResult<()> {
+    sqlx::query(
+        "INSERT INTO command (id, region, document_name, document_version, content, comment, parameters, instance_ids, targets, max_concurrency, max_errors, timeout_seconds, options, requested_at, expires_at, status, status_details, target_count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)",
+    )
+    .bind(&command.id)
+    .bind(&command.region)
+    .bind(&command.document_name)
+    .bind(&command.document_version)
+    .bind(content)
+    .bind(&command.comment)
+    .bind(&command.parameters)
+    .bind(&command.instance_ids)
+    .bind(&command.targets)
+    .bind(&command.max_concurrency)
+    .bind(&command.max_errors)
+    .bind(command.timeout_seconds)
+    .bind(&command.options)
+    .bind(command.requested_at)
+    .bind(command.expires_at)
+    .bind(&command.status)
+    .bind(command.target_count)
+    .execute(&mut **tx)
+    .await?;
+    for (position, node) in nodes.iter().enumerate() {
+        sqlx::query(
+            "INSERT INTO invocation (command_id, node_id, position, requested_at, status, status_details, trace) VALUES ($1, $2, $3, $4, 'Pending', 'Pending', '')",
+        )
+        .bind(&command.id)
+        .bind(node)
+        .bind(position as i64)
+        .bind(command.requested_at)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+fn json_text(value: &impl Serialize) -> ApiResult<String> {
+    serde_json::to_string(value).map_err(ApiError::internal)
+}

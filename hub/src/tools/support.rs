@@ -1,0 +1,131 @@
+//! Which operations the hub has, and the table of them in `docs/SUPPORT.md`.
+
+use crate::error::ApiError;
+use crate::model;
+use std::fmt::Write;
+
+/// The supported operations by tool, with what differs from AWS.
+const TOOLS: [(&str, &[(&str, &str)]); 5] = [
+    (
+        "Hybrid activations",
+        &[
+            (
+                "CreateActivation",
+                "`RegistrationMetadata` is accepted and ignored; `IamRole` is kept and shown, and grants nothing",
+            ),
+            ("DescribeActivations", ""),
+            ("DeleteActivation", "registered nodes stay registered"),
+        ],
+    ),
+    (
+        "Fleet Manager",
+        &[
+            (
+                "DescribeInstanceInformation",
+                "tag filters may be combined with others; association members are absent until associations exist",
+            ),
+            (
+                "DeregisterManagedInstance",
+                "what the node had not finished ends as `Failed`, `Undeliverable`",
+            ),
+        ],
+    ),
+    (
+        "Tags",
+        &[
+            ("AddTagsToResource", "`ManagedInstance` only"),
+            ("ListTagsForResource", "`ManagedInstance` only"),
+            ("RemoveTagsFromResource", "`ManagedInstance` only"),
+        ],
+    ),
+    (
+        "Run Command",
+        &[
+            (
+                "SendCommand",
+                "targets `tag:KEY`, `tag-key` and `InstanceIds`, resolved when sent; nodes that are offline get the command when they are back, until the delivery timeout; `NotificationConfig`, `ServiceRoleArn` and `AlarmConfiguration` are kept and shown, and cause nothing",
+            ),
+            ("ListCommands", ""),
+            ("ListCommandInvocations", ""),
+            (
+                "GetCommandInvocation",
+                "of a document with several steps and without `PluginName`: the status of the whole, no output",
+            ),
+            ("CancelCommand", ""),
+        ],
+    ),
+    (
+        "Documents",
+        &[
+            ("GetDocument", "built-in documents: `AWS-RunShellScript`"),
+            ("DescribeDocument", "built-in documents"),
+            ("ListDocuments", "built-in documents"),
+        ],
+    ),
+];
+
+/// The names of the supported operations, by tool.
+pub fn supported() -> impl Iterator<Item = &'static str> {
+    TOOLS.iter().flat_map(|(_, operations)| operations.iter().map(|(name, _)| *name))
+}
+
+/// The error for an operation that the hub lacks.
+pub fn refusal(operation: &str) -> ApiError {
+    let reason = if model::is_operation(operation) {
+        "is not supported by stint-hub; docs/SUPPORT.md lists the operations that are"
+    } else {
+        "is not an operation of AWS Systems Manager"
+    };
+    ApiError::new("UnknownOperationException", format!("{operation} {reason}."))
+}
+
+/// The whole of `docs/SUPPORT.md`.
+pub fn markdown() -> String {
+    let all = model::operation_names().count();
+    let mut out = format!(
+        "# What stint-hub supports\n\n\
+         <!-- Written by the test `the_support_table_is_up_to_date`; run it with STINT_WRITE_DOCS=1 to renew. -->\n\n\
+         {} of the {all} operations of AWS Systems Manager (API version 2014-11-06). Everything else answers\n\
+         `UnknownOperationException` and names the operation. Inputs are checked against the service's model as\n\
+         AWS does it: required members, types, lengths, patterns, words.\n\n\
+         | tool | operation | differences from AWS |\n| --- | --- | --- |\n",
+        supported().count(),
+    );
+    for (tool, operations) in TOOLS {
+        for (name, note) in operations {
+            let _ = writeln!(out, "| {tool} | {name} | {note} |");
+        }
+    }
+    out.push_str("\n## Not supported yet\n\n");
+    let missing: Vec<&str> =
+        model::operation_names().filter(|name| !supported().any(|s| s == *name)).collect();
+    let _ = writeln!(out, "{}.", missing.join(", "));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_support_table_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SUPPORT.md");
+        if std::env::var_os("STINT_WRITE_DOCS").is_some() {
+            std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")).unwrap();
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == markdown(),
+            "docs/SUPPORT.md is stale: STINT_WRITE_DOCS=1 cargo test -p stint-hub support_table"
+        );
+    }
+
+    #[test]
+    fn every_supported_operation_is_one_of_the_service() {
+        for name in supported() {
+            assert!(model::is_operation(name), "{name}");
+            assert!(!model::check_output(name, &serde_json::json!(0)).is_empty());
+        }
+    }
+}
