@@ -1,11 +1,9 @@
-//! A hub without network or devices for the tests of operations: a real store in memory with the
-//! real migrations, and a check of every answer and error against the model.
+//! A hub without network or devices for the tests of operations: a real store in a directory of its own, and a check of every answer and error against the model.
 
-use crate::app::{App, Caller};
+use crate::app::{App, Caller, testing};
 use crate::error::ApiError;
 use crate::model;
 use serde_json::{Value, json};
-use sqlx::any::AnyPoolOptions;
 use stint_wire::{ids, time::Utc};
 
 /// The hub under test.
@@ -13,30 +11,17 @@ pub struct Testbed {
     /// What operations are given.
     pub app: App,
     caller: Caller,
+    _dir: tempfile::TempDir,
 }
 
 impl Testbed {
     /// A new hub with an empty store.
     pub async fn new() -> Testbed {
-        sqlx::any::install_default_drivers();
-        // One connection that is never closed: a database in memory lives as long as it.
-        let pool = AnyPoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect("sqlite::memory:")
-            .await
-            .unwrap();
-        sqlx::migrate!("./migrations").run(&pool).await.unwrap();
-        let store = crate::store::Store { read: pool.clone(), write: pool };
-        let app = App {
-            store,
-            seal: crate::auth::seal::Seal {},
-            wakeups: crate::nodes::wakeups::Wakeups::default(),
-            account_id: "123456789012".to_owned(),
-        };
+        let (app, dir) = testing::app().await;
+        // No test cuts the power; waiting for the disk would cost half a minute.
+        sqlx::query("PRAGMA synchronous = OFF").execute(&app.store.write).await.unwrap();
         let caller = Caller { access_key: "AKIATEST".into(), region: "eu-central-1".into() };
-        Testbed { app, caller }
+        Testbed { app, caller, _dir: dir }
     }
 
     /// Calls an operation as an operator. The answer and the error code fit the model, or the
@@ -112,6 +97,7 @@ impl Testbed {
             &[command, node, &now],
         )
         .await;
+        crate::schedule::progressed(&self.app, command).await.unwrap();
     }
 
     /// The node's terminal reply arrives.

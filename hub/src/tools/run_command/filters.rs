@@ -22,8 +22,6 @@ pub struct Columns {
     pub document: &'static str,
     /// The condition for a status word, which is bound twice.
     pub status: &'static str,
-    /// The condition for "has begun, or may", when the stored status lags.
-    pub in_progress: &'static str,
     /// The words that `Status` may have.
     pub words: &'static [&'static str],
     /// The conditions for Executing and Complete, where there is such a filter.
@@ -48,7 +46,6 @@ pub fn apply(mut select: Select, filters: &[Filter], columns: &Columns) -> ApiRe
                     columns.words.join(", ")
                 )));
             }
-            ("Status", _) if value == "InProgress" => select.and(columns.in_progress, []),
             ("Status", _) => select.and(columns.status, [Bound::from(value), Bound::from(value)]),
             ("ExecutionStage", Some((executing, complete))) => match value {
                 "Executing" => select.and(executing, []),

@@ -24,14 +24,11 @@ pub struct List {
     filters: Option<Vec<Filter>>,
 }
 
-/// The stored status of a command is Pending until something ends, while answers show InProgress
-/// from the first acknowledgement; the filter agrees with the answers.
 const FILTERS: Columns = Columns {
     after: "requested_at > ?",
     before: "requested_at < ?",
     document: "document_name = ?",
-    status: "(status = ? OR status_details = ?) AND NOT (status = 'Pending' AND EXISTS (SELECT 1 FROM invocation i WHERE i.command_id = command.id AND i.acknowledged_at IS NOT NULL))",
-    in_progress: "status = 'InProgress' OR (status = 'Pending' AND EXISTS (SELECT 1 FROM invocation i WHERE i.command_id = command.id AND i.acknowledged_at IS NOT NULL))",
+    status: "status = ? OR status_details = ?",
     words: &[
         "Pending",
         "InProgress",

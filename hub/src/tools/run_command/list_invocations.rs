@@ -34,7 +34,6 @@ const FILTERS: Columns = Columns {
     before: "i.requested_at < ?",
     document: "c.document_name = ?",
     status: "i.status = ? OR i.status_details = ?",
-    in_progress: "i.status = 'InProgress'",
     words: &[
         "Pending",
         "InProgress",

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Transaction};
 use std::collections::BTreeMap;
+use stint_wire::time::Utc;
 
 /// The delivery timeout when the request has none, in seconds (AWS's documentation).
 const DEFAULT_TIMEOUT_SECONDS: i64 = 3600;
@@ -58,8 +59,9 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
     let targets = input.targets.unwrap_or_default();
     let nodes = targets::resolve(app, &ids, &targets, document).await?;
 
+    let mut tx = app.store.begin().await?;
     let (id, now) = (uuid()?, app.now());
-    let requested_at = now.0 as i64;
+    let requested_at = next_moment(&mut tx, now).await?;
     let timeout = input.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
     let options = Options {
         execution_seconds: document.content.execution_seconds(&parameters),
@@ -83,7 +85,6 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         status: "Pending".to_owned(),
         target_count: nodes.len() as i64,
     };
-    let mut tx = app.store.begin().await?;
     insert(&mut tx, &command, document.text, &nodes).await?;
     let released = schedule::advance(&mut tx, &command.id, now).await?;
     let stored: Command = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} WHERE id = $1")))
@@ -96,6 +97,19 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         app.wakeups.ring(&node);
     }
     Ok(json!({"Command": stored.answer(&tally)?}))
+}
+
+/// How far ahead of the clock a command may be dated to come after the one before it.
+const AHEAD_MS: i64 = 1000;
+
+/// The moment of a new command: now, but no two commands share a millisecond, so that "newest
+/// first" is the order in which they were sent. A clock that was set back further than
+/// [`AHEAD_MS`] is believed.
+async fn next_moment(tx: &mut Transaction<'static, Any>, now: Utc) -> ApiResult<i64> {
+    let (latest,): (Option<i64>,) =
+        sqlx::query_as("SELECT MAX(requested_at) FROM command").fetch_one(&mut **tx).await?;
+    let (now, next) = (now.0 as i64, latest.unwrap_or_default() + 1);
+    Ok(if next > now && next <= now + AHEAD_MS { next } else { now })
 }
 
 fn check_hash(input: &Send, document: &Document) -> ApiResult<()> {
