@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod cli;
 mod error;
+mod model;
 mod nodes;
 mod random;
 mod schedule;

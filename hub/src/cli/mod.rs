@@ -27,6 +27,8 @@ enum Command {
     /// Manage the access keys of operators; works beside a hub that runs.
     #[command(subcommand)]
     AccessKey(access_key::Command),
+    /// Print the operations that the hub answers, as docs/SUPPORT.md has them.
+    Operations,
 }
 
 /// Where the hub keeps everything.
@@ -43,6 +45,10 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::AccessKey(command) => access_key::run(&command),
+        Command::Operations => {
+            print!("{}", crate::tools::support::markdown());
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

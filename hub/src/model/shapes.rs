@@ -24,6 +24,7 @@ pub(super) struct Operation {
     /// The name of the output's structure.
     pub output: String,
     /// The codes that the model lists for it; common errors are not among them.
+    #[cfg(test)]
     pub errors: Vec<String>,
 }
 

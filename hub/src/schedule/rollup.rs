@@ -20,11 +20,6 @@ impl State {
     const fn plain(word: &'static str) -> State {
         State::new(word, word)
     }
-
-    /// Whether the command can still change.
-    pub fn is_finished(self) -> bool {
-        !matches!(self.status, "Pending" | "InProgress" | "Cancelling")
-    }
 }
 
 /// Rolls the invocations up. `cancelling` is whether the operator cancelled the whole command.
@@ -63,6 +58,7 @@ pub fn rollup(tally: &Tally, max_errors: &str, cancelling: bool) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::run_command::is_finished;
 
     #[test]
     fn a_command_is_what_its_invocations_are() {
@@ -100,7 +96,7 @@ mod tests {
         ] {
             let state = rollup(&tally, max_errors, cancelling);
             assert_eq!((state.status, state.details), (status, details), "{tally:?}");
-            assert_eq!(state.is_finished(), tally.unfinished() == 0, "{tally:?}");
+            assert_eq!(is_finished(state.status), tally.unfinished() == 0, "{tally:?}");
         }
     }
 }

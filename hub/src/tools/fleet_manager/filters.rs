@@ -39,7 +39,7 @@ enum Key {
     AssociationStatus,
     SourceIds,
     SourceTypes,
-    TagKey,
+    AnyTag,
     Tag(String),
 }
 
@@ -99,7 +99,7 @@ fn one((key, values): (String, Vec<String>)) -> ApiResult<Filter> {
         "AssociationStatus" => (Key::AssociationStatus, &["Success", "Pending", "Failed"]),
         "SourceIds" => (Key::SourceIds, &[]),
         "SourceTypes" => (Key::SourceTypes, &[]),
-        "tag-key" => (Key::TagKey, &[]),
+        "tag-key" => (Key::AnyTag, &[]),
         other => match other.strip_prefix("tag:") {
             Some(tag) if !tag.is_empty() => (Key::Tag(tag.to_owned()), &[]),
             _ => {
@@ -141,7 +141,7 @@ fn is_node_id(id: &str) -> bool {
 impl Filter {
     /// Whether the node's tags have to be looked up.
     pub fn needs_tags(&self) -> bool {
-        matches!(self.key, Key::TagKey | Key::Tag(_))
+        matches!(self.key, Key::AnyTag | Key::Tag(_))
     }
 
     /// Whether the node passes.
@@ -158,7 +158,7 @@ impl Filter {
             // No node has an association or a source of its own.
             Key::AssociationStatus | Key::SourceIds => false,
             Key::SourceTypes => any(SOURCE_TYPE),
-            Key::TagKey => node.tags.iter().any(|tag| any(&tag.key)),
+            Key::AnyTag => node.tags.iter().any(|tag| any(&tag.key)),
             Key::Tag(key) => node.tags.iter().any(|tag| tag.key == *key && any(&tag.value)),
         }
     }
