@@ -12,3 +12,5 @@ pub mod operator_keys;
 pub mod request;
 pub mod seal;
 pub mod signature;
+#[cfg(test)]
+pub mod testing;

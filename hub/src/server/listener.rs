@@ -162,3 +162,101 @@ async fn answer(
     request.extensions_mut().insert(peer);
     router.call(request.map(Body::new)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::testing;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    /// A serving hub. Dropping the sender stops it; the handle ends when it has stopped.
+    async fn hub() -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+        let (app, dir) = testing::app().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let site = Site { app: Arc::new(app), public_metrics: false };
+        let running = tokio::spawn(async move {
+            serve(site, listener, None, async { drop(stopped.await) }).await;
+            drop(dir);
+        });
+        (address, stop, running)
+    }
+
+    async fn exchange(address: SocketAddr, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    fn post(extra: &str, body: &str) -> Vec<u8> {
+        format!("POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{extra}\r\n\r\n{body}")
+            .into_bytes()
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_a_date_a_type_and_a_request_id() {
+        let (address, _stop, _running) = hub().await;
+        for request in [
+            post("content-length: 2", "{}"),
+            b"GET /healthz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_vec(),
+            b"GET /nothing HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_vec(),
+            b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".to_vec(),
+        ] {
+            let answer = exchange(address, &request).await;
+            for header in ["\r\ndate: ", "\r\ncontent-type: ", "\r\nx-amzn-requestid: "] {
+                assert!(answer.contains(header), "{answer}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chunked_body_is_read_like_any_other() {
+        let (address, _stop, _running) = hub().await;
+        let target = "x-amz-target: AmazonSSM.RegisterManagedInstance";
+        let plain = post(&format!("{target}\r\ncontent-length: 2"), "{}");
+        let chunked = post(
+            &format!("{target}\r\ntransfer-encoding: chunked"),
+            "1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+        );
+        for request in [plain, chunked] {
+            let answer = exchange(address, &request).await;
+            assert!(answer.contains("Value null at 'activationId'"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_refused_before_it_is_read() {
+        let (address, _stop, _running) = hub().await;
+        let size = super::super::BODY_LIMIT + 1;
+        let answer = exchange(address, &post(&format!("content-length: {size}"), "{")).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains("RequestEntityTooLargeException"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn the_original_is_told_that_there_is_no_control_channel() {
+        let (address, _stop, _running) = hub().await;
+        let request =
+            b"POST /v1/control-channel/mi-1 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+        let answer = exchange(address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("<AccessDeniedException>"));
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_stops_lets_idle_connections_go() {
+        let (address, stop, running) = hub().await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        let mut first = [0; 15];
+        idle.read_exact(&mut first).await.unwrap();
+        drop(stop);
+        running.await.unwrap();
+        let mut rest = Vec::new();
+        idle.read_to_end(&mut rest).await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

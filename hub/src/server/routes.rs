@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::auth::request::Request;
 use crate::error::ApiError;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -73,16 +73,14 @@ async fn call(State(site): State<Site>, request: axum::extract::Request) -> Resp
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {
+    // A body that says how long it is is refused before it crosses the line.
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(too_large());
+    }
     let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
     match whole.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(ApiError {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            ..ApiError::new(
-                "RequestEntityTooLargeException",
-                format!("The request body is larger than {BODY_LIMIT} bytes."),
-            )
-        }),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(e)) => Err(ApiError::new(
             "SerializationException",
             format!("The request body could not be read: {e}."),
@@ -94,6 +92,16 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
                 format!("The request body took more than {} s.", BODY_TIMEOUT.as_secs()),
             )
         }),
+    }
+}
+
+fn too_large() -> ApiError {
+    ApiError {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        ..ApiError::new(
+            "RequestEntityTooLargeException",
+            format!("The request body is larger than {BODY_LIMIT} bytes."),
+        )
     }
 }
 
