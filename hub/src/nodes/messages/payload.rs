@@ -1,6 +1,6 @@
 //! The text of a message: a command or a cancellation as an agent reads it.
 
-use serde::Deserialize;
+use crate::tools::run_command::Options;
 use serde_json::{Map, Value, json};
 use stint_wire::ec2messages::{CANCEL_COMMAND, SEND_COMMAND};
 use stint_wire::ids;
@@ -27,24 +27,6 @@ pub struct Command {
     pub requested_at: i64,
 }
 
-/// What of a command's options a node needs, spelt as in SendCommand.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Options {
-    #[serde(rename = "OutputS3BucketName")]
-    output_s3_bucket_name: String,
-    #[serde(rename = "OutputS3KeyPrefix")]
-    output_s3_key_prefix: String,
-    cloud_watch_output_config: CloudWatch,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct CloudWatch {
-    cloud_watch_log_group_name: String,
-    cloud_watch_output_enabled: bool,
-}
-
 /// The message that hands a command to a node.
 ///
 /// # Errors
@@ -53,17 +35,17 @@ pub fn command_message(command: &Command, node: &str) -> Result<Value, serde_jso
     let content: Value = serde_json::from_str(&command.content)?;
     let given: Map<String, Value> = serde_json::from_str(&command.parameters)?;
     let options: Options = serde_json::from_str(&command.options)?;
-    let cloud_watch = options.cloud_watch_output_config;
+    let cloud_watch = options.cloud_watch();
     let payload = json!({
         "Parameters": parameters(&content, given),
         "DocumentContent": content,
         "CommandId": command.id,
         "DocumentName": command.document_name,
-        "OutputS3BucketName": options.output_s3_bucket_name,
-        "OutputS3KeyPrefix": options.output_s3_key_prefix,
-        "CloudWatchLogGroupName": cloud_watch.cloud_watch_log_group_name,
+        "OutputS3BucketName": options.output_s3_bucket_name.unwrap_or_default(),
+        "OutputS3KeyPrefix": options.output_s3_key_prefix.unwrap_or_default(),
+        "CloudWatchLogGroupName": cloud_watch["CloudWatchLogGroupName"],
         // A string, not a boolean: so the original reads it.
-        "CloudWatchOutputEnabled": cloud_watch.cloud_watch_output_enabled.to_string(),
+        "CloudWatchOutputEnabled": cloud_watch["CloudWatchOutputEnabled"].to_string(),
     });
     Ok(envelope(
         SEND_COMMAND,
