@@ -2,7 +2,7 @@
 
 use super::payload::{self, Command};
 use crate::app::App;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use serde_json::Value;
 use sqlx::{Any, Transaction};
 use stint_wire::time::Utc;
@@ -53,7 +53,11 @@ pub async fn take(app: &App, node: &str, now: Utc, visibility_millis: u64) -> Ap
     }
     for row in commands {
         if batch.has_room() && hide_command(&mut transaction, &row.id, node, now, until).await? {
-            batch.push(payload::command_message(&row, node).map_err(ApiError::internal)?);
+            match payload::command_message(&row, node) {
+                Ok(message) => batch.push(message),
+                // A fault of the hub; it must not keep the node from its other commands.
+                Err(error) => tracing::error!(command = row.id, %error, "unreadable command"),
+            }
         }
     }
     transaction.commit().await?;
@@ -223,6 +227,18 @@ mod tests {
         assert!(ids(&app, &node.id, 100_000).await.is_empty());
         assert_eq!(ids(&app, &node.id, 99_999).await, ["c-5"]);
         assert!(ids(&app, "mi-00000000000000000", 5).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_command_does_not_block_the_others() {
+        let (app, node, _dir) = hub().await;
+        command(&app, &node, "c-1", 1).await;
+        command(&app, &node, "c-2", 2).await;
+        sqlx::query("UPDATE command SET options = 'garbage' WHERE id = 'c-1'")
+            .execute(&app.store.write)
+            .await
+            .unwrap();
+        assert_eq!(ids(&app, &node.id, 5).await, ["c-2"]);
     }
 
     #[tokio::test]

@@ -36,6 +36,7 @@ pub fn command_message(command: &Command, node: &str) -> Result<Value, serde_jso
     let given: Map<String, Value> = serde_json::from_str(&command.parameters)?;
     let options: Options = serde_json::from_str(&command.options)?;
     let cloud_watch = options.cloud_watch();
+    let enabled = cloud_watch.get("CloudWatchOutputEnabled").and_then(Value::as_bool);
     let payload = json!({
         "Parameters": parameters(&content, given),
         "DocumentContent": content,
@@ -43,9 +44,9 @@ pub fn command_message(command: &Command, node: &str) -> Result<Value, serde_jso
         "DocumentName": command.document_name,
         "OutputS3BucketName": options.output_s3_bucket_name.unwrap_or_default(),
         "OutputS3KeyPrefix": options.output_s3_key_prefix.unwrap_or_default(),
-        "CloudWatchLogGroupName": cloud_watch["CloudWatchLogGroupName"],
+        "CloudWatchLogGroupName": cloud_watch.get("CloudWatchLogGroupName"),
         // A string, not a boolean: so the original reads it.
-        "CloudWatchOutputEnabled": cloud_watch["CloudWatchOutputEnabled"].to_string(),
+        "CloudWatchOutputEnabled": enabled.unwrap_or_default().to_string(),
     });
     Ok(envelope(
         SEND_COMMAND,
