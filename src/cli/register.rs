@@ -50,7 +50,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let url = resolve(&config, &region, given)?;
     let kind = key_type(wish.key_type.as_deref(), &url)?;
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
-    let http = Http::new(ca_file.as_deref()).map_err(in_words)?;
+    let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
     let key = KeyPair::generate(kind).map_err(in_words)?;
     let fingerprint = random::uuid().map_err(in_words)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };

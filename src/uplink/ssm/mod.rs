@@ -76,7 +76,7 @@ impl Ssm {
         let (ssm, ec2messages) = (resolve(Service::Ssm)?, resolve(Service::Ec2Messages)?);
         let is_aws = endpoint::host(&ssm).contains(".amazonaws.");
         Ok(Ssm {
-            http: Http::new(ca_file).map_err(SetupError::Ca)?,
+            http: Http::new(ca_file, &[&ssm, &ec2messages]).map_err(SetupError::Ca)?,
             agent_name: if is_aws { NAME_FOR_AWS } else { "stint" },
             clock: Clock::default(),
             keeper: Keeper::default(),
