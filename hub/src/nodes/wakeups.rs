@@ -50,6 +50,13 @@ impl Wakeups {
         }
     }
 
+    /// Ends the node's poll: it has been deregistered, and is to hear so with its next request.
+    pub fn hang_up(&self, node: &str) {
+        if let Some(bell) = self.lock().get(node) {
+            bell.end();
+        }
+    }
+
     /// Whether the node has a poll open at this moment, which proves that it is online.
     pub fn is_polling(&self, node: &str) -> bool {
         self.lock().contains_key(node)
@@ -132,6 +139,15 @@ mod tests {
         assert!(older.is_over() && !newer.is_over());
         drop(older);
         assert!(wakeups.is_polling("mi-1"));
+    }
+
+    #[tokio::test]
+    async fn the_poll_of_a_node_that_is_gone_is_over() {
+        let wakeups = Wakeups::default();
+        let (gone, other) = (wakeups.bell("mi-1"), wakeups.bell("mi-2"));
+        wakeups.hang_up("mi-1");
+        gone.rung().await;
+        assert!(gone.is_over() && !other.is_over());
     }
 
     #[tokio::test]

@@ -2,7 +2,8 @@
 //! none any more, and its status is renewed.
 
 use super::rate::{self, Decision};
-use super::{rollup, tally};
+use super::rollup::{State, rollup};
+use super::{Tally, tally};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::tools::run_command::{Options, unfinished};
@@ -16,6 +17,7 @@ const PLACE_GRACE_MS: i64 = 10 * 60_000;
 #[derive(FromRow)]
 struct Row {
     status: String,
+    status_details: String,
     max_concurrency: String,
     max_errors: String,
     timeout_seconds: i64,
@@ -46,28 +48,26 @@ pub async fn advance(
     command: &str,
     now: Utc,
 ) -> ApiResult<Vec<String>> {
-    // Writes first, to lock the command: two replies at once must not release for the same place.
-    let row: Option<Row> = sqlx::query_as(concat!(
-        "UPDATE command SET status = status WHERE id = $1 AND status IN ",
-        unfinished!(),
-        " RETURNING status, max_concurrency, max_errors, timeout_seconds, options"
-    ))
-    .bind(command)
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = row else { return Ok(Vec::new()) };
-    let counts = tally(tx, command).await?;
-    let overdue = overdue(tx, command, &row, now).await?;
-    let decision = rate::decide(&counts, overdue, &row.max_concurrency, &row.max_errors);
-    let released = match decision {
+    // Most replies change nothing about the command as a whole, and cost no write then.
+    match plan(tx, command, now).await? {
+        Some(plan) if plan.changes_something() => {}
+        _ => return Ok(Vec::new()),
+    }
+    // Decides again under a lock: two hubs must not release twice for the same place.
+    sqlx::query("UPDATE command SET status = status WHERE id = $1")
+        .bind(command)
+        .execute(&mut **tx)
+        .await?;
+    let Some(plan) = plan(tx, command, now).await? else { return Ok(Vec::new()) };
+    let released = match plan.decision {
         Decision::Release(0) => Vec::new(),
-        Decision::Release(n) => release(tx, command, n, row.timeout_seconds, now).await?,
+        Decision::Release(n) => release(tx, command, n, plan.row.timeout_seconds, now).await?,
         Decision::Stop => {
             terminate(tx, command, now).await?;
             Vec::new()
         }
     };
-    let state = rollup(&tally(tx, command).await?, &row.max_errors, row.status == "Cancelling");
+    let state = state(&tally(tx, command).await?, &plan.row);
     sqlx::query("UPDATE command SET status = $2, status_details = $3 WHERE id = $1")
         .bind(command)
         .bind(state.status)
@@ -75,6 +75,47 @@ pub async fn advance(
         .execute(&mut **tx)
         .await?;
     Ok(released)
+}
+
+/// What is to be done about a command.
+struct Plan {
+    row: Row,
+    decision: Decision,
+    /// The status without what the decision will change.
+    state: State,
+}
+
+impl Plan {
+    fn changes_something(&self) -> bool {
+        let same =
+            self.state.status == self.row.status && self.state.details == self.row.status_details;
+        self.decision != Decision::Release(0) || !same
+    }
+}
+
+/// Nothing for a command that has ended or is not there.
+async fn plan(
+    tx: &mut Transaction<'static, Any>,
+    command: &str,
+    now: Utc,
+) -> ApiResult<Option<Plan>> {
+    let row: Option<Row> = sqlx::query_as(concat!(
+        "SELECT status, status_details, max_concurrency, max_errors, timeout_seconds, options FROM command WHERE id = $1 AND status IN ",
+        unfinished!()
+    ))
+    .bind(command)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let counts = tally(tx, command).await?;
+    let overdue = overdue(tx, command, &row, now).await?;
+    let decision = rate::decide(&counts, overdue, &row.max_concurrency, &row.max_errors);
+    let state = state(&counts, &row);
+    Ok(Some(Plan { row, decision, state }))
+}
+
+fn state(counts: &Tally, row: &Row) -> State {
+    rollup(counts, &row.max_errors, row.status == "Cancelling")
 }
 
 /// How many running invocations are past their execution timeout and the grace.

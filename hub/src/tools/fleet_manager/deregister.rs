@@ -54,6 +54,6 @@ pub async fn deregister(app: &App, input: Deregister) -> ApiResult<Value> {
         schedule::progressed(app, &command).await?;
     }
     // Its open poll ends, and the next request finds no such node.
-    app.wakeups.ring(&node);
+    app.wakeups.hang_up(&node);
     Ok(json!({}))
 }
