@@ -214,6 +214,7 @@ def test_the_status_tells_registered_running_and_online_apart(hub, activate, new
 
 
 def test_the_status_for_people_says_the_same_in_words(agent):
+    until("the status is healthy", lambda: agent.status()[0] == 0)
     done = agent.command("status", "--state-dir", agent.state)
     assert done.returncode == 0
     assert agent.node in done.stdout

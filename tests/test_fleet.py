@@ -135,5 +135,5 @@ def test_operators_and_nodes_have_different_doors(hub, client):
 
 def test_an_agent_whose_node_was_deregistered_says_so_and_is_not_healthy(client, agent):
     client.deregister_managed_instance(InstanceId=agent.node)
-    until("the agent says so", lambda: "deregistered" in agent.logs())
+    until("the agent says so", lambda: "is not registered" in agent.logs())
     until("its status is not healthy", lambda: agent.status()[0] == 1)

@@ -264,18 +264,28 @@ def test_in_progress_after_the_end_is_ignored(client, node):
     assert status(client, command, node) == "Success"
 
 
-def test_replies_of_several_steps_are_merged(client, node):
+def test_replies_of_several_steps_are_merged(hub, client, node):
     """With more than one step the original's last reply is empty; the earlier ones hold the results."""
     command = shell(client, [node.node], "true")
+    inputs = {"runCommand": ["true"]}
+    steps = [{"action": "aws:runShellScript", "name": name, "inputs": inputs} for name in ("first", "second")]
+    # The hub has one document so far, of one step; so this command is given another.
+    content = json.dumps({"schemaVersion": "2.2", "mainSteps": steps})
+    assert hub.pretend("UPDATE command SET content = ? WHERE id = ?", content, command) == 1
+
     message = node.poll_for_one()
+    assert [s["name"] for s in json.loads(message["Payload"])["DocumentContent"]["mainSteps"]] == [
+        "first",
+        "second",
+    ]
     node.reply(message, "InProgress")
     node.acknowledge(message)
     node.reply(message, "InProgress", {"first": step("Success", 0, "1\n")})
     node.reply(message, "InProgress", {"second": step("Failed", 3, "2\n", "bad\n")})
     node.reply(message, "Failed", {})
-    finished_row = client.list_command_invocations(CommandId=command, Details=True)["CommandInvocations"][0]
-    assert finished_row["Status"] == "Failed"
-    plugins = [(p["Name"], p["Status"], p["ResponseCode"]) for p in finished_row["CommandPlugins"]]
+    (row,) = client.list_command_invocations(CommandId=command, Details=True)["CommandInvocations"]
+    assert row["Status"] == "Failed"
+    plugins = [(p["Name"], p["Status"], p["ResponseCode"]) for p in row["CommandPlugins"]]
     assert plugins == [("first", "Success", 0), ("second", "Failed", 3)]
 
 
@@ -342,8 +352,10 @@ def test_associations_are_empty_and_no_error(node):
     assert (answer.status, answer.body["Associations"]) == (200, [])
 
 
-def test_an_unknown_operation_is_named_in_its_error(node):
-    answer = node.by_token("GetManifest", {}, SSM)
-    assert (answer.status, answer.code) == (400, "UnknownOperationException")
-    answer = node.by_token("Bogus", {}, MESSAGES)
-    assert answer.status == 400
+def test_an_operation_that_is_not_for_nodes_is_refused_by_name(node):
+    """The original asks for a few more; it lives on without them."""
+    for namespace, operation in [(SSM, "GetManifest"), (SSM, "PutInventory"), (MESSAGES, "Bogus")]:
+        answer = node.by_token(operation, {}, namespace)
+        assert answer.status == 400, operation
+        assert answer.code in ("AccessDeniedException", "UnknownOperationException"), operation
+        assert operation in answer.raw.decode()

@@ -69,7 +69,8 @@ def _scalar_faults(shape: Shape, value: object, where: str) -> list[str]:
     ):
         return [f"{where} should be a {shape.type_name}: {value!r}"]
     found = []
-    if (words := getattr(shape, "enum", None)) and value not in words:
+    # AWS itself answers "" where nothing was set.
+    if (words := getattr(shape, "enum", None)) and value not in ("", *words):
         found.append(f"{where} is none of {words}: {value!r}")
     # Lower bounds bind requests only: AWS itself answers "" for members with a minimum of 1.
     longest = shape.metadata.get("max")
@@ -94,6 +95,8 @@ def answer_faults(operation: OperationModel, status: int, body: object) -> list[
     if not (body.get("message") or body.get("Message")):
         found.append(f"{operation.name} answered {code} without a word of explanation: {body!r}")
     if code in modelled:
-        members = {k: v for k, v in body.items() if k != "__type"}
+        # Clients of different ages look for the text under either name, so both may be there.
+        told = {"__type", "message", "Message"} - set(modelled[code].members)
+        members = {name: member for name, member in body.items() if name not in told}
         found += faults(modelled[code], members, code)
     return found
