@@ -10,7 +10,7 @@ mod rollup;
 mod tally;
 mod timeouts;
 
-pub use progress::{advance, progressed};
+pub use progress::{advance, commit, progressed};
 pub use rollup::rollup;
 pub use tally::{Tally, tallies, tally};
 

@@ -5,7 +5,7 @@ use super::rate::{self, Decision};
 use super::rollup::{State, rollup};
 use super::{Tally, tally};
 use crate::app::App;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::tools::run_command::{Options, unfinished};
 use sqlx::{Any, FromRow, Transaction};
 use stint_wire::time::Utc;
@@ -24,14 +24,28 @@ struct Row {
     options: String,
 }
 
-/// Renews a command after a reply, a timeout or a deregistration, and wakes the nodes that have
+/// Renews a command after a timeout or a deregistration, and wakes the nodes that have
 /// got work. A command that has ended, or that is not there, stays as it is.
 ///
 /// # Errors
 /// `InternalServerError` when the store fails; the minute's review tries again.
 pub async fn progressed(app: &App, command_id: &str) -> ApiResult<()> {
-    let mut tx = app.store.begin().await?;
-    let released = advance(&mut tx, command_id, app.now()).await?;
+    let tx = app.store.begin().await?;
+    commit(app, tx, command_id, app.now()).await
+}
+
+/// Commits a transaction that moved an invocation, together with what follows from it for the
+/// command: one wait for the disk, and no moment at which a crash could part the two.
+///
+/// # Errors
+/// `InternalServerError` when the store fails; nothing is changed then.
+pub async fn commit(
+    app: &App,
+    mut tx: Transaction<'static, Any>,
+    command: &str,
+    now: Utc,
+) -> ApiResult<()> {
+    let released = advance(&mut tx, command, now).await?;
     tx.commit().await?;
     for node in released {
         app.wakeups.ring(&node);
@@ -125,8 +139,8 @@ async fn overdue(
     row: &Row,
     now: Utc,
 ) -> ApiResult<i64> {
-    let options: Options = serde_json::from_str(&row.options)
-        .map_err(|e| ApiError::internal(format!("damaged options of command {command}: {e}")))?;
+    // Damaged options must not keep a node's reply from being stored.
+    let options: Options = serde_json::from_str(&row.options).unwrap_or_default();
     let execution_ms = i64::try_from(options.execution_seconds).unwrap_or(i64::MAX / 2000) * 1000;
     let before = (now.0 as i64).saturating_sub(execution_ms).saturating_sub(PLACE_GRACE_MS);
     let (count,): (i64,) = sqlx::query_as(concat!(

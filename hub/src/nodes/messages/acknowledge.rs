@@ -52,8 +52,7 @@ pub async fn acknowledge(app: &App, node: &NodeCaller, input: &Value) -> ApiResu
     .bind(&node.id)
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await?;
-    schedule::progressed(app, address.command).await?;
+    schedule::commit(app, transaction, address.command, now).await?;
     Ok(json!({}))
 }
 
@@ -98,8 +97,7 @@ pub async fn fail(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Valu
     .bind(&node.id)
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await?;
-    schedule::progressed(app, address.command).await?;
+    schedule::commit(app, transaction, address.command, now).await?;
     Ok(json!({}))
 }
 

@@ -57,8 +57,6 @@ pub async fn send_reply(app: &App, node: &NodeCaller, input: &Value) -> ApiResul
         ApiError::validation(format!("the Payload of a reply must be JSON of a known form: {e}"))
     })?;
     merge(app, node, &address, reply_id, &reply).await?;
-    // Also for a reply seen before: the first time may have failed right here.
-    schedule::progressed(app, address.command).await?;
     Ok(json!({
         "MessageId": address.message,
         "ReplyId": reply_id,
@@ -98,8 +96,7 @@ async fn merge(
     if !verdict::is_terminal(&status) {
         advance(&mut transaction, &node.id, address.command, reply, now).await?;
     }
-    transaction.commit().await?;
-    Ok(())
+    schedule::commit(app, transaction, address.command, now).await
 }
 
 async fn is_cancellation(

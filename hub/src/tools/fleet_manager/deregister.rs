@@ -20,7 +20,7 @@ pub struct Deregister {
 /// # Errors
 /// `InvalidInstanceId` when there is no such node.
 pub async fn deregister(app: &App, input: Deregister) -> ApiResult<Value> {
-    let (node, now) = (input.instance_id, app.now().0 as i64);
+    let (node, now) = (input.instance_id, app.now());
     let mut tx = app.store.begin().await?;
     let deleted =
         sqlx::query("DELETE FROM node WHERE id = $1").bind(&node).execute(&mut *tx).await?;
@@ -46,12 +46,16 @@ pub async fn deregister(app: &App, input: Deregister) -> ApiResult<Value> {
         "UPDATE invocation SET status = 'Failed', status_details = 'Undeliverable', finished_at = $2 WHERE node_id = $1 AND status IN ('Pending', 'Delayed', 'InProgress', 'Cancelling') RETURNING command_id",
     )
     .bind(&node)
-    .bind(now)
+    .bind(now.0 as i64)
     .fetch_all(&mut *tx)
     .await?;
-    tx.commit().await?;
+    let mut released = Vec::new();
     for (command,) in unfinished {
-        schedule::progressed(app, &command).await?;
+        released.extend(schedule::advance(&mut tx, &command, now).await?);
+    }
+    tx.commit().await?;
+    for other in released {
+        app.wakeups.ring(&other);
     }
     // Its open poll ends, and the next request finds no such node.
     app.wakeups.hang_up(&node);

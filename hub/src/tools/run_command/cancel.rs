@@ -79,10 +79,9 @@ pub async fn cancel(app: &App, input: Cancel) -> ApiResult<Value> {
         .execute(&mut *tx)
         .await?;
     }
-    let released = schedule::advance(&mut tx, command, now).await?;
-    tx.commit().await?;
-    for node in told.iter().chain(&released) {
-        app.wakeups.ring(node);
+    schedule::commit(app, tx, command, now).await?;
+    for node in told {
+        app.wakeups.ring(&node);
     }
     Ok(json!({}))
 }
