@@ -53,15 +53,15 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
                 continue;
             }
             let wait = backoff.failed(false);
+            let seconds = wait.as_secs();
             match result {
                 Ok(()) => {
-                    log::warn!("the worker of job {} died; another in {} s", job.id, wait.as_secs())
+                    let word = folder.last_word();
+                    log::warn!("the worker of job {} died; another in {seconds} s. {word}", job.id);
                 }
-                Err(error) => log::error!(
-                    "job {} has no worker: {error}; again in {} s",
-                    job.id,
-                    wait.as_secs()
-                ),
+                Err(error) => {
+                    log::error!("job {} has no worker: {error}; again in {seconds} s", job.id);
+                }
             }
             Timer::after(wait).await;
             continue;

@@ -151,12 +151,10 @@ fn dispatch(words: &[String]) -> Exit {
             print(&format!("stint {}", env!("CARGO_PKG_VERSION")));
             Exit::Success
         }
-        // Nobody reads what a worker says; its job's folder tells how far it came.
-        Command::Worker(arguments) => match worker::work(&arguments.folder, &mut std::io::stdout())
-        {
-            Ok(()) => Exit::Success,
-            Err(error) => complain(&format!("stint: {error}"), Exit::Failure),
-        },
+        Command::Worker(arguments) => {
+            let result = worker::work(&arguments.folder, &mut std::io::stdout());
+            finish(result.map_err(|error| error.to_string()))
+        }
     }
 }
 

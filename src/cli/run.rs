@@ -29,7 +29,9 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
             not_honoured.join(", ")
         );
     }
-    let state = wish.state_dir.clone().unwrap_or_else(|| config.state_dir.clone());
+    let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
+    // Workers run in another folder and are told where their jobs are.
+    let state = std::path::absolute(state).map_err(|error| error.to_string())?;
     let registration = Registration::load(&state).map_err(|error| error.to_string())?;
     let claim = status::claim(&state).map_err(|error| error.to_string())?;
     let Some(_claim) = claim else {

@@ -5,6 +5,7 @@
 //! - `journal`: a line before each thing that must not be done twice, durable before it is done.
 //! - `outcome.json`: the finished steps, replaced after each.
 //! - `cancel`: there when the operator wants it stopped.
+//! - `last-word`: why a worker gave up, for the log.
 
 use super::job::{Job, Outcome};
 use crate::sys::process::Identity;
@@ -18,6 +19,7 @@ pub const JOB: &str = "job.json";
 const JOURNAL: &str = "journal";
 const OUTCOME: &str = "outcome.json";
 const CANCEL: &str = "cancel";
+const LAST_WORD: &str = "last-word";
 
 /// A job's folder.
 #[derive(Clone, Debug)]
@@ -91,6 +93,16 @@ impl JobFolder {
     pub fn note_script(&self, script: Identity) -> Result<(), FileError> {
         let line = format!("script {} {}\n", script.pid, script.started);
         durable::append(&self.0.join(JOURNAL), line.as_bytes())
+    }
+
+    /// Leaves the reason why a worker gives up, if the disk takes it.
+    pub fn leave_word(&self, reason: &str) {
+        let _ = fs::write(self.0.join(LAST_WORD), reason);
+    }
+
+    /// The reason that the last worker left; empty if it was killed.
+    pub fn last_word(&self) -> String {
+        fs::read_to_string(self.0.join(LAST_WORD)).unwrap_or_default()
     }
 
     /// Reads the journal.

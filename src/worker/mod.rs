@@ -52,8 +52,17 @@ impl From<FileError> for WorkerError {
 /// # Errors
 /// See [`WorkerError`]; what is over is on disk all the same.
 pub fn work(folder: &Path, bell: &mut dyn Write) -> Result<(), WorkerError> {
-    let signals = Signals::catch().map_err(WorkerError::Signals)?;
     let folder = JobFolder::at(folder);
+    let result = take_up(folder.clone(), bell);
+    if let Err(error) = &result {
+        // Nobody reads what a worker says, so the daemon finds its last words here.
+        folder.leave_word(&error.to_string());
+    }
+    result
+}
+
+fn take_up(folder: JobFolder, bell: &mut dyn Write) -> Result<(), WorkerError> {
+    let signals = Signals::catch().map_err(WorkerError::Signals)?;
     let job = folder.job().ok_or_else(|| WorkerError::NoJob(folder.path().to_owned()))?;
     let journal = folder.journal();
     if let Some(script) = journal.script.filter(|script| script.is_alive()) {
