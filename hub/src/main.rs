@@ -6,6 +6,7 @@
 mod app;
 mod auth;
 mod cli;
+mod commands;
 mod error;
 mod model;
 mod nodes;

@@ -1,20 +1,13 @@
-//! Everything driven by time or by progress rather than by a request.
+//! Everything driven by time rather than by a request.
 //!
 //! Never here: a wire format, or a decision that reads the clock. The decisions are functions of
 //! rows and `now`; this folder's tasks carry them out.
 
-mod progress;
 mod prune;
-mod rate;
-mod rollup;
-mod tally;
 mod timeouts;
 
-pub use progress::{advance, commit, progressed};
-pub use rollup::rollup;
-pub use tally::{Tally, tallies, tally};
-
 use crate::app::App;
+use crate::commands::progressed;
 use crate::error::ApiResult;
 use std::sync::Arc;
 use std::time::Duration;

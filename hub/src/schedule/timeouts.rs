@@ -1,9 +1,8 @@
 //! Invocations that a node never took, or never finished.
 
-use super::progressed;
 use crate::app::App;
+use crate::commands::{Options, progressed};
 use crate::error::ApiResult;
-use crate::tools::run_command::Options;
 use sqlx::FromRow;
 use std::collections::BTreeSet;
 use stint_wire::time::Utc;
@@ -88,8 +87,7 @@ async fn silent(app: &App, now: Utc) -> ApiResult<BTreeSet<String>> {
 /// How an invocation ends that the node does not report, if it has to end.
 fn end_of_silence(row: &Running, now: Utc) -> Option<(&'static str, &'static str)> {
     let options: Options = serde_json::from_str(&row.options).unwrap_or_default();
-    let execution_ms = i64::try_from(options.execution_seconds).ok()?.checked_mul(1000)?;
-    let end = row.acknowledged_at.checked_add(execution_ms)?.checked_add(SILENCE_MS)?;
+    let end = row.acknowledged_at.saturating_add(options.execution_ms()).saturating_add(SILENCE_MS);
     (end <= now.0 as i64).then_some(match row.status.as_str() {
         "Cancelling" => ("Cancelled", "Cancelled"),
         _ => ("TimedOut", "ExecutionTimedOut"),

@@ -5,6 +5,7 @@
 
 pub mod data_dir;
 pub mod files;
+pub mod select;
 pub mod sqlite;
 
 use sqlx::{Any, AnyPool, Transaction};

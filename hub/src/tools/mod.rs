@@ -9,7 +9,6 @@ mod fleet_manager;
 mod hybrid_activations;
 mod paging;
 pub mod run_command;
-pub mod select;
 pub mod support;
 mod tags;
 #[cfg(test)]

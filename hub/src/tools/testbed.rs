@@ -97,7 +97,7 @@ impl Testbed {
             &[command, node, &now],
         )
         .await;
-        crate::schedule::progressed(&self.app, command).await.unwrap();
+        crate::commands::progressed(&self.app, command).await.unwrap();
     }
 
     /// The node's terminal reply arrives.
@@ -108,7 +108,7 @@ impl Testbed {
             &[command, node, status, details, &now],
         )
         .await;
-        crate::schedule::progressed(&self.app, command).await.unwrap();
+        crate::commands::progressed(&self.app, command).await.unwrap();
     }
 
     /// Sends AWS-RunShellScript to the nodes and returns the command's id.
@@ -119,6 +119,45 @@ impl Testbed {
             "Parameters": {"commands": ["uptime"]},
         });
         command_id(&self.ok("SendCommand", input).await)
+    }
+
+    /// Registers `size` nodes at the site `lab`.
+    pub async fn fleet(&self, size: u8) -> Vec<String> {
+        let mut nodes = Vec::new();
+        for n in 0..size {
+            nodes.push(self.node(n, &[("site", "lab")]).await);
+        }
+        nodes
+    }
+
+    /// Sends AWS-RunShellScript to the whole fleet, with a delivery timeout of a minute.
+    pub async fn send_to_all(&self, concurrency: &str, errors: &str) -> String {
+        let input = json!({
+            "DocumentName": "AWS-RunShellScript",
+            "Targets": [{"Key": "tag:site", "Values": ["lab"]}],
+            "Parameters": {"commands": ["uptime"]},
+            "MaxConcurrency": concurrency,
+            "MaxErrors": errors,
+            "TimeoutSeconds": 60,
+        });
+        command_id(&self.ok("SendCommand", input).await)
+    }
+
+    /// The nodes to which the command has been released and that have not ended it.
+    pub async fn out(&self, command: &str) -> Vec<String> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT node_id FROM invocation WHERE command_id = $1 AND released_at IS NOT NULL AND finished_at IS NULL ORDER BY position",
+        )
+        .bind(command)
+        .fetch_all(&self.app.store.read)
+        .await
+        .unwrap();
+        rows.into_iter().map(|(node,)| node).collect()
+    }
+
+    /// What ListCommands says of the command.
+    pub async fn shown(&self, command: &str) -> Value {
+        self.ok("ListCommands", json!({"CommandId": command})).await["Commands"][0].clone()
     }
 }
 

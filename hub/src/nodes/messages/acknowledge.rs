@@ -2,11 +2,10 @@
 
 use super::super::input;
 use super::address::{self, Address};
-use super::verdict::is_terminal;
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
+use crate::commands::{self, is_finished};
 use crate::error::ApiResult;
-use crate::schedule;
 use serde_json::{Value, json};
 use sqlx::{Any, Transaction};
 use stint_wire::time::Utc;
@@ -37,7 +36,7 @@ pub async fn acknowledge(app: &App, node: &NodeCaller, input: &Value) -> ApiResu
     if invocation.acknowledged_at.is_some() {
         return Ok(json!({}));
     }
-    if is_terminal(&invocation.status) || invocation.expires_at <= now.0 as i64 {
+    if is_finished(&invocation.status) || invocation.expires_at <= now.0 as i64 {
         return Err(address::unknown(address.message));
     }
     sqlx::query(
@@ -52,7 +51,7 @@ pub async fn acknowledge(app: &App, node: &NodeCaller, input: &Value) -> ApiResu
     .bind(&node.id)
     .execute(&mut *transaction)
     .await?;
-    schedule::commit(app, transaction, address.command, now).await?;
+    commands::commit(app, transaction, address.command, now).await?;
     Ok(json!({}))
 }
 
@@ -83,7 +82,7 @@ pub async fn fail(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Valu
     }
     let invocation = invocation(&mut transaction, &address, &node.id).await?;
     let Some(invocation) = invocation else { return Err(address::unknown(address.message)) };
-    if is_terminal(&invocation.status) {
+    if is_finished(&invocation.status) {
         return Ok(json!({}));
     }
     sqlx::query(
@@ -97,7 +96,7 @@ pub async fn fail(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Valu
     .bind(&node.id)
     .execute(&mut *transaction)
     .await?;
-    schedule::commit(app, transaction, address.command, now).await?;
+    commands::commit(app, transaction, address.command, now).await?;
     Ok(json!({}))
 }
 

@@ -1,6 +1,6 @@
 //! The text of a message: a command or a cancellation as an agent reads it.
 
-use crate::tools::run_command::Options;
+use crate::commands::Options;
 use serde_json::{Map, Value, json};
 use stint_wire::ec2messages::{CANCEL_COMMAND, SEND_COMMAND};
 use stint_wire::ids;

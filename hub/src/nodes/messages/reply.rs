@@ -5,8 +5,8 @@ use super::address::{self, Address};
 use super::verdict::{self, Verdict};
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
+use crate::commands;
 use crate::error::{ApiError, ApiResult};
-use crate::schedule;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{Any, Transaction};
@@ -93,10 +93,10 @@ async fn merge(
     if let Some(steps) = &reply.runtime_status {
         merge_steps(&mut transaction, &node.id, address.command, steps).await?;
     }
-    if !verdict::is_terminal(&status) {
+    if !commands::is_finished(&status) {
         advance(&mut transaction, &node.id, address.command, reply, now).await?;
     }
-    schedule::commit(app, transaction, address.command, now).await
+    commands::commit(app, transaction, address.command, now).await
 }
 
 async fn is_cancellation(

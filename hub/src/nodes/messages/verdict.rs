@@ -2,14 +2,6 @@
 
 use stint_wire::reply::Status;
 
-/// Statuses of an invocation after which it never changes.
-const TERMINAL: [&str; 4] = ["Success", "Failed", "TimedOut", "Cancelled"];
-
-/// Whether an invocation's status is its last.
-pub fn is_terminal(status: &str) -> bool {
-    TERMINAL.contains(&status)
-}
-
 /// What the invocation becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -41,6 +33,7 @@ pub fn replaces(new: &str, recorded: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::is_finished;
 
     #[test]
     fn a_document_ends_with_the_words_of_the_api() {
@@ -55,7 +48,7 @@ mod tests {
         ] {
             assert_eq!(of_document(word), verdict, "{word}");
             if let Verdict::Ended(status, _) = verdict {
-                assert!(is_terminal(status));
+                assert!(is_finished(status));
             }
         }
     }

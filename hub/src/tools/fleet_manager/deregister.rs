@@ -1,8 +1,8 @@
 //! DeregisterManagedInstance.
 
 use crate::app::App;
+use crate::commands;
 use crate::error::{ApiError, ApiResult};
-use crate::schedule;
 use crate::tools::tags::MANAGED_INSTANCE;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ pub async fn deregister(app: &App, input: Deregister) -> ApiResult<Value> {
     .await?;
     let mut released = Vec::new();
     for (command,) in unfinished {
-        released.extend(schedule::advance(&mut tx, &command, now).await?);
+        released.extend(commands::advance(&mut tx, &command, now).await?);
     }
     tx.commit().await?;
     for other in released {

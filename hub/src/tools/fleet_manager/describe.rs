@@ -4,12 +4,13 @@ use super::filters::{self, Filter, LegacyFilter, SOURCE_TYPE, StringFilter, Subj
 use super::presence::ping_status;
 use crate::app::App;
 use crate::error::ApiResult;
-use crate::tools::select::{Bound, Select};
-use crate::tools::tags::{self, MANAGED_INSTANCE};
+use crate::store::select::{Bound, Select};
+use crate::tools::tags::{self, MANAGED_INSTANCE, Tag};
 use crate::tools::{paging, present, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::FromRow;
+use std::collections::HashMap;
 use stint_wire::time::Utc;
 
 const OPERATION: &str = "DescribeInstanceInformation";
@@ -60,10 +61,12 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
         let batch = batch_after(app, &after).await?;
         let Some(last) = batch.last() else { break };
         after = last.id.clone();
+        let tags = tags_for(app, &filters, &batch).await?;
         for row in batch {
             let polling = app.wakeups.is_polling(&row.id);
             let status = ping_status(row.last_ping_at.map(|at| Utc(at as u64)), polling, now);
-            if passes(app, &row, status, &filters).await? && found.len() < wanted {
+            let tags = tags.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+            if found.len() < wanted && passes(&row, status, tags, &filters) {
                 found.push((row, status));
             }
         }
@@ -82,12 +85,19 @@ async fn batch_after(app: &App, id: &str) -> ApiResult<Vec<Row>> {
     .await
 }
 
-async fn passes(app: &App, row: &Row, status: &str, filters: &[Filter]) -> ApiResult<bool> {
-    let tags = if filters.iter().any(Filter::needs_tags) {
-        tags::of(&app.store.read, MANAGED_INSTANCE, &row.id).await?
-    } else {
-        Vec::new()
-    };
+/// The tags of a batch of nodes, if a filter looks at them.
+async fn tags_for(
+    app: &App,
+    filters: &[Filter],
+    batch: &[Row],
+) -> ApiResult<HashMap<String, Vec<Tag>>> {
+    if !filters.iter().any(Filter::needs_tags) {
+        return Ok(HashMap::new());
+    }
+    tags::of_all(&app.store.read, MANAGED_INSTANCE, batch.iter().map(|row| &row.id)).await
+}
+
+fn passes(row: &Row, status: &str, tags: &[Tag], filters: &[Filter]) -> bool {
     let subject = Subject {
         id: &row.id,
         agent_version: row.agent_version.as_deref(),
@@ -95,9 +105,9 @@ async fn passes(app: &App, row: &Row, status: &str, filters: &[Filter]) -> ApiRe
         platform_type: row.platform_type.as_deref(),
         activation_id: &row.activation_id,
         iam_role: &row.iam_role,
-        tags: &tags,
+        tags,
     };
-    Ok(filters.iter().all(|filter| filter.matches(&subject)))
+    filters.iter().all(|filter| filter.matches(&subject))
 }
 
 fn information(row: Row, status: &str) -> Value {

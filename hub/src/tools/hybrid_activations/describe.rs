@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
-use crate::tools::select::{Bound, Select};
+use crate::store::select::{Bound, Select};
 use crate::tools::{paging, present, tags, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,8 +75,10 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
         paging::page(OPERATION, rows, limit, |r| vec![r.created_at.to_string(), r.id.clone()]);
     let now = app.now();
     let mut list = Vec::with_capacity(rows.len());
+    let ids = rows.iter().map(|row| &row.id);
+    let mut tags = tags::of_all(&app.store.read, tags::ACTIVATION, ids).await?;
     for row in rows {
-        let tags = tags::of(&app.store.read, tags::ACTIVATION, &row.id).await?;
+        let tags = tags.remove(&row.id).unwrap_or_default();
         list.push(activation(row, tags, now));
     }
     Ok(present(json!({"ActivationList": list, "NextToken": next})))

@@ -1,10 +1,9 @@
 //! CancelCommand.
 
-use super::status::{self, unfinished};
 use super::targets;
 use crate::app::App;
+use crate::commands::{self, is_finished, unfinished};
 use crate::error::{ApiError, ApiResult};
-use crate::schedule;
 use crate::tools::uuid;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -48,7 +47,7 @@ pub async fn cancel(app: &App, input: Cancel) -> ApiResult<Value> {
     let mut told = Vec::new();
     for row in rows {
         let meant = named.is_empty() || named.contains(&row.node_id);
-        if !meant || status::is_finished(&row.status) {
+        if !meant || is_finished(&row.status) {
             continue;
         }
         // A message that was handed out may be running although nobody acknowledged it.
@@ -79,7 +78,7 @@ pub async fn cancel(app: &App, input: Cancel) -> ApiResult<Value> {
         .execute(&mut *tx)
         .await?;
     }
-    schedule::commit(app, tx, command, now).await?;
+    commands::commit(app, tx, command, now).await?;
     for node in told {
         app.wakeups.ring(&node);
     }

@@ -1,9 +1,8 @@
 //! A command as the store keeps it and as answers show it.
 
+use crate::commands::{Options, Tally, rollup};
 use crate::error::{ApiError, ApiResult};
-use crate::schedule::{Tally, rollup};
 use crate::tools::{present, timestamp};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
@@ -47,31 +46,6 @@ pub struct Command {
     pub target_count: i64,
 }
 
-/// The rest of a request: kept and shown, and partly sent to nodes. Absent members are null.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Options {
-    /// Shown as the caller's region when not given.
-    #[serde(rename = "OutputS3Region")]
-    pub output_s3_region: Option<String>,
-    /// Nodes upload their output there.
-    #[serde(rename = "OutputS3BucketName")]
-    pub output_s3_bucket_name: Option<String>,
-    /// Before the command's id in the names of uploaded objects.
-    #[serde(rename = "OutputS3KeyPrefix")]
-    pub output_s3_key_prefix: Option<String>,
-    /// Kept and shown.
-    pub service_role_arn: Option<String>,
-    /// Kept and shown.
-    pub notification_config: Option<Value>,
-    /// Sent to nodes.
-    pub cloud_watch_output_config: Option<Value>,
-    /// Kept and shown.
-    pub alarm_configuration: Option<Value>,
-    /// The longest that the document may take on a node, in seconds.
-    pub execution_seconds: u64,
-}
-
 impl Command {
     /// The rest of the request.
     ///
@@ -89,13 +63,12 @@ impl Command {
         let options = self.options()?;
         let state = rollup(tally, &self.max_errors, self.status == "Cancelling");
         // A command is over when the last node has had time to run it.
-        let execution_ms = i64::try_from(options.execution_seconds).unwrap_or(0) * 1000;
         Ok(present(json!({
             "CommandId": self.id,
             "DocumentName": self.document_name,
             "DocumentVersion": self.document_version,
             "Comment": self.comment,
-            "ExpiresAfter": timestamp(self.expires_at.saturating_add(execution_ms)),
+            "ExpiresAfter": timestamp(self.expires_at.saturating_add(options.execution_ms())),
             "Parameters": stored::<Value>(&self.parameters)?,
             "InstanceIds": stored::<Value>(&self.instance_ids)?,
             "Targets": stored::<Value>(&self.targets)?,
@@ -117,33 +90,6 @@ impl Command {
             "TimeoutSeconds": self.timeout_seconds,
             "AlarmConfiguration": options.alarm_configuration,
         })))
-    }
-}
-
-impl Options {
-    /// Where output is uploaded.
-    pub fn s3_region<'a>(&'a self, caller: &'a str) -> &'a str {
-        self.output_s3_region.as_deref().unwrap_or(caller)
-    }
-
-    /// The member as AWS shows it: complete, empty where nothing was given.
-    pub fn notification(&self) -> Value {
-        let given = |key: &str| self.notification_config.as_ref().and_then(|c| c.get(key)).cloned();
-        json!({
-            "NotificationArn": given("NotificationArn").unwrap_or_else(|| json!("")),
-            "NotificationEvents": given("NotificationEvents").unwrap_or_else(|| json!([])),
-            "NotificationType": given("NotificationType").unwrap_or_else(|| json!("")),
-        })
-    }
-
-    /// The member as AWS shows it: complete, empty where nothing was given.
-    pub fn cloud_watch(&self) -> Value {
-        let config = self.cloud_watch_output_config.as_ref();
-        let given = |key: &str| config.and_then(|c| c.get(key)).cloned();
-        json!({
-            "CloudWatchLogGroupName": given("CloudWatchLogGroupName").unwrap_or_else(|| json!("")),
-            "CloudWatchOutputEnabled": given("CloudWatchOutputEnabled").unwrap_or(Value::Bool(false)),
-        })
     }
 }
 

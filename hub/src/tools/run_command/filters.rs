@@ -1,7 +1,7 @@
 //! The filters that ListCommands and ListCommandInvocations share.
 
 use crate::error::{ApiError, ApiResult};
-use crate::tools::select::{Bound, Select};
+use crate::store::select::{Bound, Select};
 use serde::Deserialize;
 use stint_wire::time::Utc;
 

@@ -1,9 +1,10 @@
 //! GetCommandInvocation: one step of one node, with its output.
 
-use super::command::{Options, stored};
-use super::status;
+use super::command::stored;
+use super::step_status;
 use super::steps::{self, NOT_RUN, Reported};
 use crate::app::App;
+use crate::commands::{Options, is_finished};
 use crate::error::{ApiError, ApiResult};
 use crate::tools::documents::Content;
 use crate::tools::present;
@@ -137,15 +138,15 @@ fn outcome<'r>(
         stderr: "",
     };
     let Some(step) = step else {
-        let ended = status::is_finished(&row.status);
+        let ended = is_finished(&row.status);
         let failed = reported.iter().find(|r| r.code != 0).map_or(0, |r| r.code);
         let code = if ended && !reported.is_empty() { failed } else { NOT_RUN };
         let (started_at, finished_at) = (row.started_at, row.finished_at);
         return Ok(Outcome { code, started_at, finished_at, ..whole });
     };
     let Some(report) = reported.iter().find(|r| r.name == step) else { return Ok(whole) };
-    let state = status::of_step(&report.status);
-    if !status::is_finished(state) {
+    let state = step_status::of_step(&report.status);
+    if !is_finished(state) {
         return Ok(Outcome { started_at: report.started_at, ..whole });
     }
     let ran = Outcome {
@@ -160,7 +161,7 @@ fn outcome<'r>(
         // The only step has ended; the invocation says the same in better words, once it has.
         return Ok(ran);
     }
-    Ok(Outcome { status: state, details: status::details_of_step(state), ..ran })
+    Ok(Outcome { status: state, details: step_status::details_of_step(state), ..ran })
 }
 
 /// A duration as Java writes it, and so AWS: `PT1H2M3.004S`, `PT0S`.

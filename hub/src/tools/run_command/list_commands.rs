@@ -3,9 +3,9 @@
 use super::command::{COLUMNS, Command};
 use super::filters::{self, Columns, Filter};
 use crate::app::App;
+use crate::commands;
 use crate::error::ApiResult;
-use crate::schedule;
-use crate::tools::select::{Bound, Select};
+use crate::store::select::{Bound, Select};
 use crate::tools::{paging, present};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,8 +78,8 @@ pub async fn list_commands(app: &App, input: List) -> ApiResult<Value> {
     let rows: Vec<Command> = select.rows(order, Some(limit + 1), &app.store.read).await?;
     let (rows, next) =
         paging::page(OPERATION, rows, limit, |c| vec![c.requested_at.to_string(), c.id.clone()]);
-    let tallies = schedule::tallies(app, rows.iter().map(|c| &c.id)).await?;
-    let nothing = schedule::Tally::default();
+    let tallies = commands::tallies(app, rows.iter().map(|c| &c.id)).await?;
+    let nothing = commands::Tally::default();
     let answers: ApiResult<Vec<Value>> =
         rows.iter().map(|c| c.answer(tallies.get(&c.id).unwrap_or(&nothing))).collect();
     Ok(present(json!({"Commands": answers?, "NextToken": next})))

@@ -1,12 +1,13 @@
 //! ListCommandInvocations.
 
-use super::command::{Options, stored};
+use super::command::stored;
 use super::filters::{self, Columns, Filter};
 use super::steps;
 use crate::app::App;
+use crate::commands::Options;
 use crate::error::ApiResult;
+use crate::store::select::{Bound, Select};
 use crate::tools::documents::Content;
-use crate::tools::select::{Bound, Select};
 use crate::tools::{paging, present, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};

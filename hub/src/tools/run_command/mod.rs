@@ -10,18 +10,15 @@ mod get_invocation;
 mod list_commands;
 mod list_invocations;
 mod send;
-mod status;
+mod step_status;
 mod steps;
 mod targets;
 
 pub use cancel::cancel;
-pub use command::Options;
 pub use get_invocation::get_invocation;
 pub use list_commands::list_commands;
 pub use list_invocations::list_invocations;
 pub use send::send;
-pub use status::is_finished;
-pub(crate) use status::unfinished;
 
 #[cfg(test)]
 mod tests;

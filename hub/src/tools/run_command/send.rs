@@ -1,10 +1,10 @@
 //! SendCommand.
 
-use super::command::{COLUMNS, Command, Options};
+use super::command::{COLUMNS, Command};
 use super::targets::{self, Target};
 use crate::app::{App, Caller};
+use crate::commands::{self, Options};
 use crate::error::{ApiError, ApiResult};
-use crate::schedule;
 use crate::tools::documents::{self, Document};
 use crate::tools::uuid;
 use serde::{Deserialize, Serialize};
@@ -86,12 +86,12 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         target_count: nodes.len() as i64,
     };
     insert(&mut tx, &command, document.text, &nodes).await?;
-    let released = schedule::advance(&mut tx, &command.id, now).await?;
+    let released = commands::advance(&mut tx, &command.id, now).await?;
     let stored: Command = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} WHERE id = $1")))
         .bind(&command.id)
         .fetch_one(&mut *tx)
         .await?;
-    let tally = schedule::tally(&mut tx, &command.id).await?;
+    let tally = commands::tally(&mut tx, &command.id).await?;
     tx.commit().await?;
     for node in released {
         app.wakeups.ring(&node);

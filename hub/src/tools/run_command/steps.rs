@@ -1,8 +1,8 @@
 //! The steps of an invocation: those that the document has, with what the node said of them.
 
-use super::command::Options;
-use super::status;
+use super::step_status;
 use crate::app::App;
+use crate::commands::{Options, is_finished};
 use crate::error::ApiResult;
 use crate::tools::documents::Content;
 use crate::tools::{present, timestamp};
@@ -66,9 +66,9 @@ pub fn plugins(
         .iter()
         .map(|step| match reported.iter().find(|r| r.name == step.name) {
             Some(report) => {
-                let state = status::of_step(&report.status);
-                let code = if status::is_finished(state) { report.code } else { NOT_RUN };
-                let details = status::details_of_step(state);
+                let state = step_status::of_step(&report.status);
+                let code = if is_finished(state) { report.code } else { NOT_RUN };
+                let details = step_status::details_of_step(state);
                 (step, Some(report), state, details, code)
             }
             None => {

@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
+use crate::store::select::{Bound, Select};
 use crate::tools::documents::Document;
-use crate::tools::select::{Bound, Select};
 use crate::tools::tags::MANAGED_INSTANCE;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

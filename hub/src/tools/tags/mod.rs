@@ -6,7 +6,7 @@ mod rules;
 mod table;
 
 pub use rules::{MOST_TAGS, Tag, check};
-pub use table::{ACTIVATION, MANAGED_INSTANCE, of, put};
+pub use table::{ACTIVATION, MANAGED_INSTANCE, of, of_all, put};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};

@@ -2,7 +2,9 @@
 
 use super::Tag;
 use crate::error::ApiResult;
+use crate::store::select::{Bound, Select};
 use sqlx::{Any, AnyPool, Transaction};
+use std::collections::HashMap;
 
 /// The resource type of managed nodes, as the model spells it.
 pub const MANAGED_INSTANCE: &str = "ManagedInstance";
@@ -23,6 +25,28 @@ pub async fn of(pool: &AnyPool, resource_type: &str, resource_id: &str) -> ApiRe
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().map(|(key, value)| Tag { key, value }).collect())
+}
+
+/// The tags of several resources of one type, by resource.
+///
+/// # Errors
+/// `InternalServerError` when the store fails.
+pub async fn of_all<'i>(
+    pool: &AnyPool,
+    resource_type: &str,
+    resource_ids: impl IntoIterator<Item = &'i String>,
+) -> ApiResult<HashMap<String, Vec<Tag>>> {
+    let rows: Vec<(String, String, String)> =
+        Select::new("SELECT resource_id, tag_key, tag_value FROM tag")
+            .and("resource_type = ?", [Bound::from(resource_type)])
+            .and_in("resource_id", resource_ids)
+            .rows("ORDER BY tag_key", None, pool)
+            .await?;
+    let mut tags: HashMap<String, Vec<Tag>> = HashMap::new();
+    for (id, key, value) in rows {
+        tags.entry(id).or_default().push(Tag { key, value });
+    }
+    Ok(tags)
 }
 
 /// Sets tags; others stay.

@@ -58,7 +58,7 @@ pub fn rollup(tally: &Tally, max_errors: &str, cancelling: bool) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::run_command::is_finished;
+    use crate::commands::is_finished;
 
     #[test]
     fn a_command_is_what_its_invocations_are() {

@@ -1,9 +1,9 @@
 //! How many of a command's invocations are where.
 
+use super::is_finished;
 use crate::app::App;
 use crate::error::ApiResult;
-use crate::tools::run_command::is_finished;
-use crate::tools::select::Select;
+use crate::store::select::Select;
 use sqlx::{Any, FromRow, Transaction};
 use std::collections::HashMap;
 

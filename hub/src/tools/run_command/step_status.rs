@@ -1,17 +1,4 @@
-//! The words for how far an invocation is.
-
-/// The statuses from which an invocation can still move, as SQL.
-macro_rules! unfinished {
-    () => {
-        "('Pending', 'Delayed', 'InProgress', 'Cancelling')"
-    };
-}
-pub(crate) use unfinished;
-
-/// Whether an invocation or command of this status has ended.
-pub fn is_finished(status: &str) -> bool {
-    !matches!(status, "Pending" | "Delayed" | "InProgress" | "Cancelling")
-}
+//! The words of nodes for how far a step is, in the words of the API.
 
 /// A step's status as nodes report it, in the words that CommandPlugin has.
 pub fn of_step(reported: &str) -> &'static str {
@@ -48,16 +35,6 @@ mod tests {
             (Status::Skipped, "Success"),
         ] {
             assert_eq!(of_step(reported.as_str()), expected);
-        }
-    }
-
-    #[test]
-    fn the_unfinished_statuses_are_the_same_in_sql_and_here() {
-        for status in ["Pending", "Delayed", "InProgress", "Cancelling"] {
-            assert!(!is_finished(status) && unfinished!().contains(&format!("'{status}'")));
-        }
-        for status in ["Success", "Failed", "TimedOut", "Cancelled"] {
-            assert!(is_finished(status) && !unfinished!().contains(status));
         }
     }
 }

@@ -3,10 +3,9 @@
 
 use super::rate::{self, Decision};
 use super::rollup::{State, rollup};
-use super::{Tally, tally};
+use super::{Options, Tally, tally, unfinished};
 use crate::app::App;
 use crate::error::ApiResult;
-use crate::tools::run_command::{Options, unfinished};
 use sqlx::{Any, FromRow, Transaction};
 use stint_wire::time::Utc;
 
@@ -141,8 +140,8 @@ async fn overdue(
 ) -> ApiResult<i64> {
     // Damaged options must not keep a node's reply from being stored.
     let options: Options = serde_json::from_str(&row.options).unwrap_or_default();
-    let execution_ms = i64::try_from(options.execution_seconds).unwrap_or(i64::MAX / 2000) * 1000;
-    let before = (now.0 as i64).saturating_sub(execution_ms).saturating_sub(PLACE_GRACE_MS);
+    let before =
+        (now.0 as i64).saturating_sub(options.execution_ms()).saturating_sub(PLACE_GRACE_MS);
     let (count,): (i64,) = sqlx::query_as(concat!(
         "SELECT COUNT(*) FROM invocation WHERE command_id = $1 AND acknowledged_at < $2 AND status IN ",
         unfinished!()
