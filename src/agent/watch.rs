@@ -6,7 +6,7 @@ use crate::spool::{Job, JobFolder, Outcome, Report};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, clock};
-use smol::{Async, Timer};
+use smol::{Async, Timer, future};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -66,7 +66,7 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
             Timer::after(wait).await;
             continue;
         };
-        match put_away(shared, job, outcome) {
+        match put_away(shared, job, outcome).await {
             Ok(()) => break,
             Err(error) => {
                 // Most often the disk is full. The job's folder keeps what there is to report.
@@ -84,9 +84,11 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
     shared.jobs.ring();
 }
 
-fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), FileError> {
+async fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), FileError> {
     let status = outcome.status.clone();
     shared.report(&Report::on(job, outcome))?;
+    // The report goes out while the rest is done.
+    future::yield_now().await;
     shared.spool.complete(&job.id, &status, clock::system())?;
     log::info!("job {} ended: {status}", job.id);
     Ok(())

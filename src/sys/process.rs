@@ -6,8 +6,12 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Descriptors above this are not looked for when a child is started; ours are few.
+/// Where the kernel can't mark all descriptors at once (before Linux 5.11), those above this are
+/// not looked for when a child is started; ours are few.
 const HIGHEST_DESCRIPTOR: libc::c_int = 1024;
+
+/// `linux/close_range.h`
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
 
 /// How a child relates to its parent's process group and session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +39,13 @@ pub fn isolate(command: &mut Command, group: Group) -> &mut Command {
             for signal in 1..32 {
                 libc::signal(signal, libc::SIG_DFL);
             }
-            for descriptor in 3..HIGHEST_DESCRIPTOR {
-                // Marked rather than closed: the standard library reports a failed exec through
-                // a pipe of its own.
-                libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+            // Marked rather than closed: the standard library reports a failed exec through a
+            // pipe of its own.
+            let all = (3 as libc::c_uint, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC);
+            if libc::syscall(libc::SYS_close_range, all.0, all.1, all.2) != 0 {
+                for descriptor in 3..HIGHEST_DESCRIPTOR {
+                    libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+                }
             }
             let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY);
             if score >= 0 {

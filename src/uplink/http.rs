@@ -1,6 +1,7 @@
 //! HTTP for uplinks: one client, small buffers, bounded answers.
 
 use super::endpoint;
+use super::resolver::OnThisThread;
 use rustls::crypto::ring;
 use std::fmt;
 use std::fs;
@@ -9,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use stint_wire::time::Utc;
 use ureq::Agent;
+use ureq::config::Config;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 
 /// Where distributions keep their certificate authorities: Debian and OpenWrt, Alpine, Fedora,
 /// openSUSE.
@@ -121,10 +124,7 @@ impl Http {
                 .max_idle_age(IDLE_AGE)
                 .timeout_connect(Some(CONNECT_TIMEOUT))
         };
-        Ok(Http {
-            direct: config().proxy(None).build().new_agent(),
-            proxied: config().build().new_agent(),
-        })
+        Ok(Http { direct: agent(config().proxy(None).build()), proxied: agent(config().build()) })
     }
 
     /// Sends `body` to a server's root and waits for the whole answer, at most `patience`.
@@ -156,6 +156,10 @@ impl Http {
             body: body.map_err(|error| error.to_string())?,
         })
     }
+}
+
+fn agent(config: Config) -> Agent {
+    Agent::with_parts(config, DefaultConnector::default(), OnThisThread)
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CaError> {

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod endpoint;
 pub mod http;
 pub mod lane;
+mod resolver;
 pub mod ssm;
 
 use crate::spool::{Job, Report};
