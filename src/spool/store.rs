@@ -135,8 +135,7 @@ impl Spool {
         if waiting.iter().any(|file| pending_name(file) == Some(&name)) {
             return Ok(Acceptance::Waiting);
         }
-        if self.current.join(&name).exists() || self.completed.join(format!("{name}.json")).exists()
-        {
+        if self.current.join(&name).exists() || self.record(&name).exists() {
             return Ok(Acceptance::Known);
         }
         if waiting.len() >= MAX_PENDING {
@@ -152,7 +151,8 @@ impl Spool {
         Ok(Acceptance::New)
     }
 
-    /// The jobs that wait, oldest first. What can't be read is set aside.
+    /// The jobs that wait, oldest first. What can't be read is set aside; what is over, because
+    /// the daemon died before it could remove it, is removed.
     ///
     /// # Errors
     /// The folder can't be read.
@@ -160,6 +160,10 @@ impl Spool {
         let mut jobs = Vec::new();
         for file in durable::list(&self.pending)? {
             let path = self.pending.join(&file);
+            if pending_name(&file).is_some_and(|name| self.record(name).exists()) {
+                let _ = durable::remove(&path);
+                continue;
+            }
             let job = fs::read_to_string(&path).ok().and_then(|text| json::from_str(&text).ok());
             match job {
                 Some(job) => jobs.push(job),
@@ -182,7 +186,7 @@ impl Spool {
     }
 
     /// The folders of jobs that have been started and are not over. What can't be read is set
-    /// aside; a folder that never got its job is removed.
+    /// aside; a folder that never got its job, or has lost it at its end, is removed.
     ///
     /// # Errors
     /// The folder can't be read.
@@ -193,7 +197,7 @@ impl Spool {
             let folder = JobFolder::at(&path);
             match folder.job() {
                 Some(job) => jobs.push((job, folder)),
-                None if !path.join(JOB).exists() && fs::remove_dir(&path).is_ok() => {}
+                None if !path.join(JOB).exists() && fs::remove_dir_all(&path).is_ok() => {}
                 None => self.set_aside(&path),
             }
         }
@@ -214,17 +218,25 @@ impl Spool {
     pub fn complete(&self, id: &str, status: &str, now: Utc) -> Result<(), FileError> {
         let name = file_name(id);
         let record = Record { id, status, finished: now.iso() };
-        let path = self.completed.join(format!("{name}.json"));
-        durable::write(&path, json::to_string(&record).as_bytes())?;
+        durable::write(&self.record(&name), json::to_string(&record).as_bytes())?;
         if let Some(path) = self.find_pending(id)? {
             durable::remove(&path)?;
         }
         let folder = self.current.join(&name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(FileError::new("remove", &folder))?;
+        let file = folder.join(JOB);
+        if file.exists() {
+            // The job first, as its folder can't go all at once: without its journal a job would
+            // look as if it had never been run. What is left is removed at the next start.
+            durable::remove(&file)?;
+            let _ = fs::remove_dir_all(&folder);
         }
         self.prune();
         Ok(())
+    }
+
+    /// Where it stands that a job is over.
+    fn record(&self, name: &str) -> PathBuf {
+        self.completed.join(format!("{name}.json"))
     }
 
     fn find_pending(&self, id: &str) -> Result<Option<PathBuf>, FileError> {
@@ -318,6 +330,23 @@ mod tests {
         spool.complete("a", "Cancelled", Utc(0)).unwrap();
         assert!(spool.start("a").unwrap().is_none());
         assert_eq!(spool.accept(&job("a")).unwrap(), Acceptance::Known);
+    }
+
+    #[test]
+    fn a_daemon_that_died_while_putting_a_job_away_does_not_run_it_again() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        for id in ["ran", "cancelled"] {
+            spool.accept(&job(id)).unwrap();
+            fs::write(spool.record(id), "{}").unwrap();
+        }
+        let started = spool.start("ran").unwrap().unwrap();
+        fs::write(started.path().join("journal"), "run\nstep\n").unwrap();
+        fs::remove_file(started.path().join(JOB)).unwrap();
+        assert_eq!(spool.pending().unwrap(), []);
+        assert!(spool.current().unwrap().is_empty());
+        let counts = Counts { pending: 0, running: 0, completed: 2 };
+        assert_eq!(Spool::count(folder.path()), counts);
     }
 
     #[test]
