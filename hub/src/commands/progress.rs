@@ -113,7 +113,8 @@ async fn plan(
     now: Utc,
 ) -> ApiResult<Option<Plan>> {
     let row: Option<Row> = sqlx::query_as(concat!(
-        "SELECT status, status_details, max_concurrency, max_errors, timeout_seconds, options FROM command WHERE id = $1 AND status IN ",
+        "SELECT status, status_details, max_concurrency, max_errors, timeout_seconds, options
+         FROM command WHERE id = $1 AND status IN ",
         unfinished!()
     ))
     .bind(command)
@@ -143,7 +144,8 @@ async fn overdue(
     let before =
         (now.0 as i64).saturating_sub(options.execution_ms()).saturating_sub(PLACE_GRACE_MS);
     let (count,): (i64,) = sqlx::query_as(concat!(
-        "SELECT COUNT(*) FROM invocation WHERE command_id = $1 AND acknowledged_at < $2 AND status IN ",
+        "SELECT COUNT(*) FROM invocation
+         WHERE command_id = $1 AND acknowledged_at < $2 AND status IN ",
         unfinished!()
     ))
     .bind(command)
@@ -162,7 +164,12 @@ async fn release(
     now: Utc,
 ) -> ApiResult<Vec<String>> {
     let nodes: Vec<(String,)> = sqlx::query_as(
-        "UPDATE invocation SET released_at = $2 WHERE command_id = $1 AND node_id IN (SELECT node_id FROM invocation WHERE command_id = $1 AND released_at IS NULL AND status = 'Pending' ORDER BY position LIMIT $3) RETURNING node_id",
+        "UPDATE invocation SET released_at = $2
+         WHERE command_id = $1 AND node_id IN (
+           SELECT node_id FROM invocation
+           WHERE command_id = $1 AND released_at IS NULL AND status = 'Pending'
+           ORDER BY position LIMIT $3)
+         RETURNING node_id",
     )
     .bind(command)
     .bind(now.0 as i64)
@@ -180,7 +187,9 @@ async fn release(
 /// Ends what was never released, after too many errors.
 async fn terminate(tx: &mut Transaction<'static, Any>, command: &str, now: Utc) -> ApiResult<()> {
     sqlx::query(
-        "UPDATE invocation SET status = 'Cancelled', status_details = 'Terminated', finished_at = $2 WHERE command_id = $1 AND released_at IS NULL AND status = 'Pending'",
+        "UPDATE invocation
+         SET status = 'Cancelled', status_details = 'Terminated', finished_at = $2
+         WHERE command_id = $1 AND released_at IS NULL AND status = 'Pending'",
     )
     .bind(command)
     .bind(now.0 as i64)

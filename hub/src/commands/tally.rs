@@ -32,7 +32,7 @@ pub struct Tally {
     pub undeliverable: i64,
 }
 
-/// One group of invocations. `stage` is 0 when held back, 1 when released, 2 when acknowledged.
+/// One group of invocations.
 #[derive(FromRow)]
 struct Group {
     command_id: String,
@@ -42,13 +42,28 @@ struct Group {
     n: i64,
 }
 
-/// The groups of invocations: columns and tables, then what follows the conditions.
+/// 0 when held back, 1 when released, 2 when acknowledged, as SQL.
+macro_rules! stage {
+    () => {
+        "CASE WHEN released_at IS NULL THEN 0 WHEN acknowledged_at IS NULL THEN 1 ELSE 2 END"
+    };
+}
+
+/// The columns and the table of groups.
 macro_rules! groups {
     () => {
-        "SELECT command_id, status, status_details, CAST(CASE WHEN released_at IS NULL THEN 0 WHEN acknowledged_at IS NULL THEN 1 ELSE 2 END AS BIGINT) AS stage, COUNT(*) AS n FROM invocation"
+        concat!(
+            "SELECT command_id, status, status_details, COUNT(*) AS n, CAST(",
+            stage!(),
+            " AS BIGINT) AS stage FROM invocation"
+        )
     };
-    (by) => {
-        "GROUP BY command_id, status, status_details, CASE WHEN released_at IS NULL THEN 0 WHEN acknowledged_at IS NULL THEN 1 ELSE 2 END"
+}
+
+/// What follows the conditions.
+macro_rules! grouped {
+    () => {
+        concat!("GROUP BY command_id, status, status_details, ", stage!())
     };
 }
 
@@ -58,7 +73,7 @@ macro_rules! groups {
 /// `InternalServerError` when the store fails.
 pub async fn tally(tx: &mut Transaction<'static, Any>, command: &str) -> ApiResult<Tally> {
     let groups: Vec<Group> =
-        sqlx::query_as(concat!(groups!(), " WHERE command_id = $1 ", groups!(by)))
+        sqlx::query_as(concat!(groups!(), " WHERE command_id = $1 ", grouped!()))
             .bind(command)
             .fetch_all(&mut **tx)
             .await?;
@@ -79,7 +94,7 @@ pub async fn tallies<'c>(
 ) -> ApiResult<HashMap<String, Tally>> {
     let groups: Vec<Group> = Select::new(groups!())
         .and_in("command_id", commands)
-        .rows(groups!(by), None, &app.store.read)
+        .rows(grouped!(), None, &app.store.read)
         .await?;
     let mut tallies: HashMap<String, Tally> = HashMap::new();
     for group in &groups {

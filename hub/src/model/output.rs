@@ -106,15 +106,18 @@ mod tests {
             (json!({"Commands": null}), "ListCommands.Commands is no List: null"),
             (
                 json!({"Commands": [{"Status": "Done"}]}),
-                "ListCommands.Commands[0].Status: Member must satisfy enum value set: [Pending, InProgress, Success, Cancelled, Failed, TimedOut, Cancelling]",
+                "ListCommands.Commands[0].Status: Member must satisfy enum value set: [Pending, \
+                 InProgress, Success, Cancelled, Failed, TimedOut, Cancelling]",
             ),
             (
                 json!({"Commands": [{"RequestedDateTime": "2026-11-22T08:00:00Z"}]}),
-                "ListCommands.Commands[0].RequestedDateTime is no Timestamp: \"2026-11-22T08:00:00Z\"",
+                "ListCommands.Commands[0].RequestedDateTime is no Timestamp: \
+                 \"2026-11-22T08:00:00Z\"",
             ),
             (
                 json!({"Commands": [{"NotificationConfig": {"NotificationEvents": ["Sun"]}}]}),
-                "ListCommands.Commands[0].NotificationConfig.NotificationEvents[0]: Member must satisfy enum value set: [All, InProgress, Success, TimedOut, Cancelled, Failed]",
+                "ListCommands.Commands[0].NotificationConfig.NotificationEvents[0]: Member must \
+                 satisfy enum value set: [All, InProgress, Success, TimedOut, Cancelled, Failed]",
             ),
         ] {
             assert_eq!(check_output("ListCommands", &answer), [fault]);

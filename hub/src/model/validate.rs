@@ -48,9 +48,12 @@ impl Found<'_> {
                     let inner = join(path, &lower_first(name));
                     match members.get(name).filter(|v| !v.is_null()) {
                         Some(v) => self.walk(&inner, v, member)?,
-                        None if shape.required.iter().any(|r| r == name) => self.errors.push(
-                            format!("Value null at '{inner}' failed to satisfy constraint: Member must not be null"),
-                        ),
+                        None if shape.required.iter().any(|r| r == name) => {
+                            self.errors.push(format!(
+                                "Value null at '{inner}' failed to satisfy constraint: \
+                                     Member must not be null"
+                            ))
+                        }
                         None => {}
                     }
                 }

@@ -47,7 +47,8 @@ pub async fn run(app: Arc<App>) {
 /// Looks at every command that has not ended.
 async fn review_all(app: &App) -> ApiResult<()> {
     let open: Vec<(String,)> = sqlx::query_as(
-        "SELECT id FROM command WHERE status IN ('Pending', 'InProgress', 'Cancelling') ORDER BY requested_at",
+        "SELECT id FROM command WHERE status IN ('Pending', 'InProgress', 'Cancelling')
+         ORDER BY requested_at",
     )
     .fetch_all(&app.store.read)
     .await?;

@@ -28,13 +28,17 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
     for (statement, keep) in [
         // Invocations, steps and cancellations go with their command.
         (
-            "DELETE FROM command WHERE requested_at < $1 AND status NOT IN ('Pending', 'InProgress', 'Cancelling')",
+            "DELETE FROM command
+             WHERE requested_at < $1 AND status NOT IN ('Pending', 'InProgress', 'Cancelling')",
             COMMANDS_MS,
         ),
         ("DELETE FROM reply_seen WHERE seen_at < $1", REPLIES_MS),
         ("DELETE FROM node_credential WHERE expires_at < $1", CREDENTIALS_MS),
         (
-            "DELETE FROM cancellation WHERE requested_at < $1 AND EXISTS (SELECT 1 FROM invocation i WHERE i.command_id = cancellation.command_id AND i.node_id = cancellation.node_id AND i.finished_at IS NOT NULL)",
+            "DELETE FROM cancellation WHERE requested_at < $1 AND EXISTS (
+               SELECT 1 FROM invocation i
+               WHERE i.command_id = cancellation.command_id AND i.node_id = cancellation.node_id
+                 AND i.finished_at IS NOT NULL)",
             CANCELLATIONS_MS,
         ),
     ] {

@@ -37,7 +37,9 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
 /// Released, and not acknowledged within the delivery timeout.
 async fn undelivered(app: &App, now: Utc) -> ApiResult<BTreeSet<String>> {
     let late: Vec<(String, String)> = sqlx::query_as(
-        "SELECT i.command_id, i.node_id FROM invocation i JOIN command c ON c.id = i.command_id WHERE i.status IN ('Pending', 'Delayed') AND i.acknowledged_at IS NULL AND i.released_at + c.timeout_seconds * 1000 <= $1",
+        "SELECT i.command_id, i.node_id FROM invocation i JOIN command c ON c.id = i.command_id
+         WHERE i.status IN ('Pending', 'Delayed') AND i.acknowledged_at IS NULL
+           AND i.released_at + c.timeout_seconds * 1000 <= $1",
     )
     .bind(now.0 as i64)
     .fetch_all(&app.store.read)
@@ -46,7 +48,10 @@ async fn undelivered(app: &App, now: Utc) -> ApiResult<BTreeSet<String>> {
     for (command, node) in late {
         // Asks again: the node may have acknowledged it since.
         sqlx::query(
-            "UPDATE invocation SET status = 'TimedOut', status_details = 'DeliveryTimedOut', finished_at = $3 WHERE command_id = $1 AND node_id = $2 AND acknowledged_at IS NULL AND status IN ('Pending', 'Delayed')",
+            "UPDATE invocation
+             SET status = 'TimedOut', status_details = 'DeliveryTimedOut', finished_at = $3
+             WHERE command_id = $1 AND node_id = $2 AND acknowledged_at IS NULL
+               AND status IN ('Pending', 'Delayed')",
         )
         .bind(&command)
         .bind(&node)
@@ -61,7 +66,9 @@ async fn undelivered(app: &App, now: Utc) -> ApiResult<BTreeSet<String>> {
 /// Acknowledged, and silent for so long that nobody will report any more.
 async fn silent(app: &App, now: Utc) -> ApiResult<BTreeSet<String>> {
     let candidates: Vec<Running> = sqlx::query_as(
-        "SELECT i.command_id, i.node_id, i.status, i.acknowledged_at, c.options FROM invocation i JOIN command c ON c.id = i.command_id WHERE i.status IN ('InProgress', 'Cancelling') AND i.acknowledged_at < $1",
+        "SELECT i.command_id, i.node_id, i.status, i.acknowledged_at, c.options
+         FROM invocation i JOIN command c ON c.id = i.command_id
+         WHERE i.status IN ('InProgress', 'Cancelling') AND i.acknowledged_at < $1",
     )
     .bind((now.0 as i64).saturating_sub(SILENCE_MS))
     .fetch_all(&app.store.read)
@@ -70,13 +77,16 @@ async fn silent(app: &App, now: Utc) -> ApiResult<BTreeSet<String>> {
     for row in candidates {
         let Some((status, details)) = end_of_silence(&row, now) else { continue };
         sqlx::query(
-            "UPDATE invocation SET status = $3, status_details = $4, finished_at = $5, trace = 'The node has not reported how the command ended.' WHERE command_id = $1 AND node_id = $2 AND status IN ('InProgress', 'Cancelling')",
+            "UPDATE invocation
+             SET status = $3, status_details = $4, finished_at = $5, trace = $6
+             WHERE command_id = $1 AND node_id = $2 AND status IN ('InProgress', 'Cancelling')",
         )
         .bind(&row.command_id)
         .bind(&row.node_id)
         .bind(status)
         .bind(details)
         .bind(now.0 as i64)
+        .bind("The node has not reported how the command ended.")
         .execute(&app.store.write)
         .await?;
         changed.insert(row.command_id);

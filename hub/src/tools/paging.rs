@@ -40,7 +40,8 @@ pub fn invalid(operation: &str) -> ApiError {
     ApiError::new(
         "InvalidNextToken",
         format!(
-            "The specified token isn't valid: pass the NextToken of the last {operation} answer as it came, or none to start again."
+            "The specified token isn't valid: pass the NextToken of the last {operation} answer \
+             as it came, or none to start again."
         ),
     )
 }

@@ -11,7 +11,8 @@ const TOOLS: [(&str, &[(&str, &str)]); 5] = [
         &[
             (
                 "CreateActivation",
-                "`RegistrationMetadata` is accepted and ignored; `IamRole` is kept and shown, and grants nothing",
+                "`RegistrationMetadata` is accepted and ignored; `IamRole` is kept and shown, \
+                 and grants nothing",
             ),
             ("DescribeActivations", ""),
             ("DeleteActivation", "registered nodes stay registered"),
@@ -22,7 +23,8 @@ const TOOLS: [(&str, &[(&str, &str)]); 5] = [
         &[
             (
                 "DescribeInstanceInformation",
-                "tag filters may be combined with others; association members are absent until associations exist",
+                "tag filters may be combined with others; association members are absent until \
+                 associations exist",
             ),
             (
                 "DeregisterManagedInstance",
@@ -43,13 +45,17 @@ const TOOLS: [(&str, &[(&str, &str)]); 5] = [
         &[
             (
                 "SendCommand",
-                "targets `tag:KEY`, `tag-key` and `InstanceIds`, resolved when sent; nodes that are offline get the command when they are back, until the delivery timeout; `NotificationConfig`, `ServiceRoleArn` and `AlarmConfiguration` are kept and shown, and cause nothing",
+                "targets `tag:KEY`, `tag-key` and `InstanceIds`, resolved when sent; nodes that \
+                 are offline get the command when they are back, until the delivery timeout; \
+                 `NotificationConfig`, `ServiceRoleArn` and `AlarmConfiguration` are kept and \
+                 shown, and cause nothing",
             ),
             ("ListCommands", ""),
             ("ListCommandInvocations", ""),
             (
                 "GetCommandInvocation",
-                "of a document with several steps and without `PluginName`: the status of the whole, no output",
+                "of a document with several steps and without `PluginName`: the status of the \
+                 whole, no output",
             ),
             ("CancelCommand", ""),
         ],

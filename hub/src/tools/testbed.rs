@@ -74,7 +74,12 @@ impl Testbed {
     pub async fn node_seen_at(&self, n: u8, tags: &[(&str, &str)], at: Utc) -> String {
         let id = ids::managed_node_id([n; 9]);
         sqlx::query(
-            "INSERT INTO node (id, activation_id, name, iam_role, key_type, public_key, fingerprint, registered_at, last_ping_at, agent_name, agent_version, computer_name, ip_address, platform_type, platform_name, platform_version) VALUES ($1, '0c2f2b3e-7a3f-4f29-8a3e-1f0d5e9c7b11', 'edge', 'EdgeRole', 'Ed25519', $1, 'f', $2, $2, 'stint', '0.1.0', 'edge-5', '10.0.0.5', 'Linux', 'Debian GNU/Linux', '12')",
+            "INSERT INTO node (id, activation_id, name, iam_role, key_type, public_key,
+               fingerprint, registered_at, last_ping_at, agent_name, agent_version, computer_name,
+               ip_address, platform_type, platform_name, platform_version)
+             VALUES ($1, '0c2f2b3e-7a3f-4f29-8a3e-1f0d5e9c7b11', 'edge', 'EdgeRole', 'Ed25519',
+               $1, 'f', $2, $2, 'stint', '0.1.0', 'edge-5', '10.0.0.5', 'Linux',
+               'Debian GNU/Linux', '12')",
         )
         .bind(&id)
         .bind(at.0 as i64)
@@ -93,7 +98,9 @@ impl Testbed {
     pub async fn acknowledge(&self, command: &str, node: &str) {
         let now = self.app.now().0.to_string();
         self.sql(
-            "UPDATE invocation SET status = 'InProgress', status_details = 'InProgress', acknowledged_at = $3 WHERE command_id = $1 AND node_id = $2",
+            "UPDATE invocation
+             SET status = 'InProgress', status_details = 'InProgress', acknowledged_at = $3
+             WHERE command_id = $1 AND node_id = $2",
             &[command, node, &now],
         )
         .await;
@@ -104,7 +111,8 @@ impl Testbed {
     pub async fn finish(&self, command: &str, node: &str, status: &str, details: &str) {
         let now = self.app.now().0.to_string();
         self.sql(
-            "UPDATE invocation SET status = $3, status_details = $4, finished_at = $5 WHERE command_id = $1 AND node_id = $2",
+            "UPDATE invocation SET status = $3, status_details = $4, finished_at = $5
+             WHERE command_id = $1 AND node_id = $2",
             &[command, node, status, details, &now],
         )
         .await;
@@ -146,7 +154,9 @@ impl Testbed {
     /// The nodes to which the command has been released and that have not ended it.
     pub async fn out(&self, command: &str) -> Vec<String> {
         let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT node_id FROM invocation WHERE command_id = $1 AND released_at IS NOT NULL AND finished_at IS NULL ORDER BY position",
+            "SELECT node_id FROM invocation
+             WHERE command_id = $1 AND released_at IS NOT NULL AND finished_at IS NULL
+             ORDER BY position",
         )
         .bind(command)
         .fetch_all(&self.app.store.read)

@@ -81,7 +81,8 @@ fn matches(document: &Document, key: &str, values: &[String]) -> ApiResult<bool>
             return Err(ApiError::new(
                 "InvalidFilterKey",
                 format!(
-                    "The filter key '{other}' isn't valid. Use Name, Owner, PlatformTypes, DocumentType, TargetType or tag:KEY."
+                    "The filter key '{other}' isn't valid. Use Name, Owner, PlatformTypes, \
+                     DocumentType, TargetType or tag:KEY."
                 ),
             ));
         }

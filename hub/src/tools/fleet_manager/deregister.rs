@@ -28,7 +28,8 @@ pub async fn deregister(app: &App, input: Deregister) -> ApiResult<Value> {
         return Err(ApiError::new(
             "InvalidInstanceId",
             format!(
-                "There is no managed node {node}. DescribeInstanceInformation lists those there are."
+                "There is no managed node {node}. DescribeInstanceInformation lists those there \
+                 are."
             ),
         ));
     }
@@ -43,7 +44,10 @@ pub async fn deregister(app: &App, input: Deregister) -> ApiResult<Value> {
         .execute(&mut *tx)
         .await?;
     let unfinished: Vec<(String,)> = sqlx::query_as(
-        "UPDATE invocation SET status = 'Failed', status_details = 'Undeliverable', finished_at = $2 WHERE node_id = $1 AND status IN ('Pending', 'Delayed', 'InProgress', 'Cancelling') RETURNING command_id",
+        "UPDATE invocation
+         SET status = 'Failed', status_details = 'Undeliverable', finished_at = $2
+         WHERE node_id = $1 AND status IN ('Pending', 'Delayed', 'InProgress', 'Cancelling')
+         RETURNING command_id",
     )
     .bind(&node)
     .bind(now.0 as i64)

@@ -78,7 +78,9 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
 
 async fn batch_after(app: &App, id: &str) -> ApiResult<Vec<Row>> {
     Select::new(
-        "SELECT id, activation_id, name, iam_role, registered_at, last_ping_at, agent_version, computer_name, ip_address, platform_type, platform_name, platform_version FROM node",
+        "SELECT id, activation_id, name, iam_role, registered_at, last_ping_at, agent_version,
+           computer_name, ip_address, platform_type, platform_name, platform_version
+         FROM node",
     )
     .and("id > ?", [Bound::from(id)])
     .rows("ORDER BY id", Some(BATCH), &app.store.read)

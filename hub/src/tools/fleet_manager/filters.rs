@@ -106,7 +106,9 @@ fn one((key, values): (String, Vec<String>)) -> ApiResult<Filter> {
                 return Err(ApiError::new(
                     "InvalidFilterKey",
                     format!(
-                        "The filter key '{other}' isn't valid. Use InstanceIds, AgentVersion, PingStatus, PlatformTypes, ActivationIds, IamRole, ResourceType, AssociationStatus, SourceIds, SourceTypes, tag-key or tag:KEY."
+                        "The filter key '{other}' isn't valid. Use InstanceIds, AgentVersion, \
+                         PingStatus, PlatformTypes, ActivationIds, IamRole, ResourceType, \
+                         AssociationStatus, SourceIds, SourceTypes, tag-key or tag:KEY."
                     ),
                 ));
             }

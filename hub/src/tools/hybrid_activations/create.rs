@@ -51,7 +51,9 @@ pub async fn create(app: &App, input: Create) -> ApiResult<Value> {
     let (id, code) = (uuid()?, random::text(CODE_LENGTH, random::BASE32)?);
     let mut tx = app.store.begin().await?;
     sqlx::query(
-        "INSERT INTO activation (id, code_hash, description, default_name, iam_role, registration_limit, registrations_count, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
+        "INSERT INTO activation (id, code_hash, description, default_name, iam_role,
+           registration_limit, registrations_count, expires_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
     )
     .bind(&id)
     .bind(text::sha256_hex(code.as_bytes()))

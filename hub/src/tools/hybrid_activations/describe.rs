@@ -46,7 +46,9 @@ struct Row {
 pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
     let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
     let mut select = Select::new(
-        "SELECT id, description, default_name, iam_role, registration_limit, registrations_count, expires_at, created_at FROM activation",
+        "SELECT id, description, default_name, iam_role, registration_limit,
+           registrations_count, expires_at, created_at
+         FROM activation",
     );
     for filter in input.filters.unwrap_or_default() {
         let column = match filter.filter_key.as_deref() {

@@ -36,7 +36,8 @@ pub async fn delete(app: &App, input: Delete) -> ApiResult<Value> {
         return Err(ApiError::new(
             "InvalidActivation",
             format!(
-                "There is no activation {}: it might have been deleted already. DescribeActivations lists those there are.",
+                "There is no activation {}: it might have been deleted already. \
+                 DescribeActivations lists those there are.",
                 input.activation_id
             ),
         ));

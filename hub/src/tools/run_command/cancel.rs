@@ -60,7 +60,8 @@ pub async fn cancel(app: &App, input: Cancel) -> ApiResult<Value> {
             None => ("Cancelled", Some(now.0 as i64)),
         };
         sqlx::query(
-            "UPDATE invocation SET status = $3, status_details = $3, finished_at = $4 WHERE command_id = $1 AND node_id = $2",
+            "UPDATE invocation SET status = $3, status_details = $3, finished_at = $4
+             WHERE command_id = $1 AND node_id = $2",
         )
         .bind(command)
         .bind(&row.node_id)
@@ -71,7 +72,8 @@ pub async fn cancel(app: &App, input: Cancel) -> ApiResult<Value> {
     }
     if named.is_empty() {
         sqlx::query(concat!(
-            "UPDATE command SET status = 'Cancelling', status_details = 'Cancelling' WHERE id = $1 AND status IN ",
+            "UPDATE command SET status = 'Cancelling', status_details = 'Cancelling'
+             WHERE id = $1 AND status IN ",
             unfinished!()
         ))
         .bind(command)
@@ -98,7 +100,8 @@ async fn invocations(tx: &mut Transaction<'static, Any>, command: &str) -> ApiRe
         ));
     }
     let rows = sqlx::query_as(
-        "SELECT node_id, status, hidden_until, acknowledged_at FROM invocation WHERE command_id = $1",
+        "SELECT node_id, status, hidden_until, acknowledged_at FROM invocation
+         WHERE command_id = $1",
     )
     .bind(command)
     .fetch_all(&mut **tx)
@@ -115,7 +118,10 @@ async fn tell(
     now: Utc,
 ) -> ApiResult<()> {
     sqlx::query(
-        "INSERT INTO cancellation (message_id, command_id, node_id, requested_at) SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM cancellation WHERE command_id = $2 AND node_id = $3 AND acknowledged_at IS NULL)",
+        "INSERT INTO cancellation (message_id, command_id, node_id, requested_at)
+         SELECT $1, $2, $3, $4 WHERE NOT EXISTS (
+           SELECT 1 FROM cancellation
+           WHERE command_id = $2 AND node_id = $3 AND acknowledged_at IS NULL)",
     )
     .bind(ids::message_id(&uuid()?, node))
     .bind(command)

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 
 /// The columns of [`Command`].
-pub const COLUMNS: &str = "SELECT id, region, document_name, document_version, comment, parameters, instance_ids, targets, max_concurrency, max_errors, timeout_seconds, options, requested_at, expires_at, status, target_count FROM command";
+pub const COLUMNS: &str =
+    "SELECT id, region, document_name, document_version, comment, parameters, instance_ids,
+       targets, max_concurrency, max_errors, timeout_seconds, options, requested_at, expires_at,
+       status, target_count
+     FROM command";
 
 /// A row of the table `command`.
 #[derive(Clone, Debug, FromRow)]

@@ -52,7 +52,8 @@ pub fn apply(mut select: Select, filters: &[Filter], columns: &Columns) -> ApiRe
                 "Complete" => select.and(complete, []),
                 _ => {
                     return Err(ApiError::validation(format!(
-                        "The ExecutionStage filter has no value '{value}'. Use Executing or Complete."
+                        "The ExecutionStage filter has no value '{value}'. Use Executing or \
+                         Complete."
                     )));
                 }
             },

@@ -60,7 +60,10 @@ struct Outcome<'r> {
 /// `InvocationDoesNotExist` (the CLI's waiter tries again on it), `InvalidPluginName`.
 pub async fn get_invocation(app: &App, input: Get) -> ApiResult<Value> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT i.status, i.status_details, i.started_at, i.finished_at, c.comment, c.document_name, c.document_version, c.content, c.options FROM invocation i JOIN command c ON c.id = i.command_id WHERE i.command_id = $1 AND i.node_id = $2",
+        "SELECT i.status, i.status_details, i.started_at, i.finished_at, c.comment,
+           c.document_name, c.document_version, c.content, c.options
+         FROM invocation i JOIN command c ON c.id = i.command_id
+         WHERE i.command_id = $1 AND i.node_id = $2",
     )
     .bind(&input.command_id)
     .bind(&input.instance_id)

@@ -78,7 +78,11 @@ struct Row {
 pub async fn list_invocations(app: &App, input: List) -> ApiResult<Value> {
     let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
     let mut select = Select::new(
-        "SELECT i.command_id, i.node_id, i.requested_at, i.status, i.status_details, i.trace, c.region, c.comment, c.document_name, c.document_version, c.content, c.options, n.computer_name FROM invocation i JOIN command c ON c.id = i.command_id LEFT JOIN node n ON n.id = i.node_id",
+        "SELECT i.command_id, i.node_id, i.requested_at, i.status, i.status_details, i.trace,
+           c.region, c.comment, c.document_name, c.document_version, c.content, c.options,
+           n.computer_name
+         FROM invocation i JOIN command c ON c.id = i.command_id
+         LEFT JOIN node n ON n.id = i.node_id",
     );
     if let Some(id) = &input.command_id {
         select = select.and("i.command_id = ?", [Bound::from(id)]);
@@ -91,7 +95,8 @@ pub async fn list_invocations(app: &App, input: List) -> ApiResult<Value> {
         let at: i64 = at.parse().map_err(|_| paging::invalid(OPERATION))?;
         let (id, node) = (Bound::from(&id), Bound::from(&node));
         select = select.and(
-            "i.requested_at < ? OR (i.requested_at = ? AND (i.command_id < ? OR (i.command_id = ? AND i.node_id > ?)))",
+            "i.requested_at < ? OR (i.requested_at = ?
+               AND (i.command_id < ? OR (i.command_id = ? AND i.node_id > ?)))",
             [at.into(), at.into(), id.clone(), id, node],
         );
     }

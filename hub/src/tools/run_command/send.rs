@@ -138,7 +138,10 @@ async fn insert(
     nodes: &[String],
 ) -> ApiResult<()> {
     sqlx::query(
-        "INSERT INTO command (id, region, document_name, document_version, content, comment, parameters, instance_ids, targets, max_concurrency, max_errors, timeout_seconds, options, requested_at, expires_at, status, status_details, target_count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)",
+        "INSERT INTO command (id, region, document_name, document_version, content, comment,
+           parameters, instance_ids, targets, max_concurrency, max_errors, timeout_seconds,
+           options, requested_at, expires_at, status, status_details, target_count)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)",
     )
     .bind(&command.id)
     .bind(&command.region)
@@ -161,7 +164,9 @@ async fn insert(
     .await?;
     for (position, node) in nodes.iter().enumerate() {
         sqlx::query(
-            "INSERT INTO invocation (command_id, node_id, position, requested_at, status, status_details, trace) VALUES ($1, $2, $3, $4, 'Pending', 'Pending', '')",
+            "INSERT INTO invocation (command_id, node_id, position, requested_at, status,
+               status_details, trace)
+             VALUES ($1, $2, $3, $4, 'Pending', 'Pending', '')",
         )
         .bind(&command.id)
         .bind(node)

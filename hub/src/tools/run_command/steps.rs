@@ -43,7 +43,8 @@ pub struct Reported {
 /// `InternalServerError` when the store fails.
 pub async fn reported(app: &App, command: &str, node: &str) -> ApiResult<Vec<Reported>> {
     let rows = sqlx::query_as(
-        "SELECT name, status, code, output, stdout, stderr, started_at, finished_at FROM invocation_step WHERE command_id = $1 AND node_id = $2 ORDER BY position, name",
+        "SELECT name, status, code, output, stdout, stderr, started_at, finished_at
+         FROM invocation_step WHERE command_id = $1 AND node_id = $2 ORDER BY position, name",
     )
     .bind(command)
     .bind(node)

@@ -17,7 +17,10 @@ fn shell(more: Value) -> Value {
 /// What the node reports of the only step.
 async fn report(bed: &Testbed, command: &str, node: &str, status: &str, code: &str) {
     bed.sql(
-        "INSERT INTO invocation_step (command_id, node_id, name, position, plugin, status, code, output, stdout, stderr, started_at, finished_at) VALUES ($1, $2, 'aws:runShellScript', 0, 'aws:runShellScript', $3, $4, 'up 3 days', 'up 3 days', 'oops', 1795300001123, 1795300001153)",
+        "INSERT INTO invocation_step (command_id, node_id, name, position, plugin, status, code,
+           output, stdout, stderr, started_at, finished_at)
+         VALUES ($1, $2, 'aws:runShellScript', 0, 'aws:runShellScript', $3, $4,
+           'up 3 days', 'up 3 days', 'oops', 1795300001123, 1795300001153)",
         &[command, node, status, code],
     )
     .await;

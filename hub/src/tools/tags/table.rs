@@ -18,7 +18,8 @@ pub const ACTIVATION: &str = "Activation";
 /// `InternalServerError` when the store fails.
 pub async fn of(pool: &AnyPool, resource_type: &str, resource_id: &str) -> ApiResult<Vec<Tag>> {
     let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT tag_key, tag_value FROM tag WHERE resource_type = $1 AND resource_id = $2 ORDER BY tag_key",
+        "SELECT tag_key, tag_value FROM tag WHERE resource_type = $1 AND resource_id = $2
+         ORDER BY tag_key",
     )
     .bind(resource_type)
     .bind(resource_id)
@@ -61,7 +62,10 @@ pub async fn put(
 ) -> ApiResult<()> {
     for tag in tags {
         sqlx::query(
-            "INSERT INTO tag (resource_type, resource_id, tag_key, tag_value) VALUES ($1, $2, $3, $4) ON CONFLICT (resource_type, resource_id, tag_key) DO UPDATE SET tag_value = excluded.tag_value",
+            "INSERT INTO tag (resource_type, resource_id, tag_key, tag_value)
+             VALUES ($1, $2, $3, $4)
+             ON CONFLICT (resource_type, resource_id, tag_key)
+             DO UPDATE SET tag_value = excluded.tag_value",
         )
         .bind(resource_type)
         .bind(resource_id)
