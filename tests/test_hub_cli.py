@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from harness.clients import boto3_client, error_code
+from harness.hub import read_credentials
 from harness.programs import HUB, environment, run
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})? -?[0-9.eE+-]+|.*NaN|.*\+Inf")
@@ -112,14 +113,11 @@ def test_the_first_operators_key_can_be_given_in_the_environment(new_hub):
 
 
 def test_a_created_key_works_and_a_deleted_one_does_not(hub, client):
-    made = hub.access_key("create")
-    text = made if isinstance(made, str) else str(made)
-    key_id = re.search(r"AKIA[A-Z0-9]{16}", text)[0]
-    secret = re.search(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])", text)[0]
+    key_id, secret = read_credentials(hub.access_key("create", "--description", "for the night shift"))
     mine = boto3_client(hub, key=(key_id, secret))
     assert mine.describe_activations()["ActivationList"] == []
-    listed = str(hub.access_key("list"))
-    assert key_id in listed and secret not in listed
+    listed = hub.access_key("list")
+    assert key_id in listed and "for the night shift" in listed and secret not in listed
 
     hub.access_key("delete", key_id)
     assert error_code(mine.describe_activations) == "UnrecognizedClientException"
