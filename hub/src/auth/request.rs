@@ -20,8 +20,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Takes what HTTP delivered.
-    pub fn new(parts: &Parts, body: Bytes) -> Request {
+    /// Copies what HTTP delivered.
+    pub fn new(parts: &Parts, body: &[u8]) -> Request {
         let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
             let value = std::str::from_utf8(value.as_bytes()).ok()?;
             Some((name.as_str().to_owned(), value.to_owned()))
@@ -31,7 +31,7 @@ impl Request {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.iter().filter_map(header).collect(),
-            body,
+            body: Bytes::copy_from_slice(body),
         }
     }
 
