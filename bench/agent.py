@@ -46,7 +46,7 @@ def registered(hub: Hub, client, home: Path, proxy: Proxy) -> Agent:
 
 def size() -> list[Row]:
     """The program file."""
-    return [Row.megabytes("program file", AGENT.stat().st_size, 1.0, ORIGINAL["size"])]
+    return [Row.megabytes("program file", AGENT.stat().st_size, None, ORIGINAL["size"])]
 
 
 def start_to_first_poll(agent: Agent, proxy: Proxy) -> list[Row]:
