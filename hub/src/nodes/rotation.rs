@@ -41,5 +41,6 @@ pub async fn rotate(app: &App, holder: &KeyHolder, input: &Value) -> ApiResult<V
     };
     sqlx::query(sql).bind(kind).bind(key).bind(&holder.id).execute(&mut *transaction).await?;
     transaction.commit().await?;
+    tracing::info!(node = holder.id, "the node has replaced its key");
     Ok(json!({}))
 }

@@ -2,10 +2,12 @@
 
 use crate::app::App;
 use crate::error::ApiResult;
+use crate::tools::fleet_manager::presence::ping_status;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use stint_wire::time::Utc;
 
 /// Upper bounds of the latency histogram, seconds. Polls end up in the last ones.
 const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 20.0];
@@ -56,14 +58,21 @@ impl Metrics {
     /// # Errors
     /// Those of the database.
     pub async fn text(&self, app: &App) -> ApiResult<String> {
-        let nodes: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM node").fetch_one(&app.store.read).await?;
+        let nodes: Vec<(String, Option<i64>)> =
+            sqlx::query_as("SELECT id, last_ping_at FROM node").fetch_all(&app.store.read).await?;
+        let now = app.now();
+        let online = nodes.iter().filter(|(id, ping)| {
+            let ping = ping.map(|at| Utc(at.unsigned_abs()));
+            ping_status(ping, app.wakeups.is_polling(id), now) == "Online"
+        });
+        let online = online.count() as u64;
         let commands: Vec<(String, i64)> =
             sqlx::query_as("SELECT status, COUNT(*) FROM command GROUP BY status ORDER BY status")
                 .fetch_all(&app.store.read)
                 .await?;
         let mut out = self.counted();
-        gauge(&mut out, "stint_hub_nodes", "Registered nodes.", &[("", nodes as u64)]);
+        gauge(&mut out, "stint_hub_nodes", "Registered nodes.", &[("", nodes.len() as u64)]);
+        gauge(&mut out, "stint_hub_nodes_online", "Nodes that ping or poll.", &[("", online)]);
         let polls = app.wakeups.open_polls() as u64;
         gauge(&mut out, "stint_hub_open_polls", "Nodes with a poll open.", &[("", polls)]);
         let commands: Vec<(String, u64)> = commands
@@ -139,6 +148,7 @@ mod tests {
             "stint_hub_request_seconds_sum{operation=\"SendReply\"} 30.002",
             "stint_hub_open_polls 1",
             "stint_hub_nodes 0",
+            "stint_hub_nodes_online 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

@@ -224,6 +224,16 @@ mod tests {
         assert_ne!(served(&dir, &["localhost"], NOW), first);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_a_certificate_says_of_itself_is_read_back(at in 0u64..4_000_000_000_000, pem: String) {
+            let note = Note { renew_at: Utc(at), names: "a,::1".to_owned(), ca: "0f".to_owned() };
+            let read = Note::parse(&format!("{}{pem}", note.line())).unwrap();
+            proptest::prop_assert_eq!((read.renew_at, read.names), (note.renew_at, note.names));
+            let _ = Note::parse(&pem);
+        }
+    }
+
     #[test]
     fn dates_are_the_calendar_s() {
         assert_eq!(civil(NOW), (2026, 11, 22));

@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Readers at the same time. Each costs a thread and up to 2 MB of page cache, and answers in
 /// well under a millisecond.
@@ -24,6 +25,10 @@ const PRAGMAS: [&str; 4] = [
 /// Set on the readers' connections in addition, so that a statement that writes can't slip past
 /// the single writer.
 const READ_ONLY: &str = "PRAGMA query_only = ON";
+
+/// A wait for the single writer that is worth a line in the log. A thousand nodes that reply at
+/// once make each other wait for a few seconds, and that is all right.
+const SLOW_WRITE: Duration = Duration::from_secs(10);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
@@ -91,6 +96,7 @@ async fn prepare(connection: &mut AnyConnection, read_only: bool) -> Result<(), 
 async fn pool(url: &str, size: u32, read_only: bool) -> Result<AnyPool, sqlx::Error> {
     AnyPoolOptions::new()
         .max_connections(size)
+        .acquire_slow_threshold(SLOW_WRITE)
         .after_connect(move |connection, _| Box::pin(prepare(connection, read_only)))
         .connect(url)
         .await

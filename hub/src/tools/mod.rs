@@ -5,7 +5,7 @@
 //! store, and returns the members of its answer.
 
 mod documents;
-mod fleet_manager;
+pub mod fleet_manager;
 mod hybrid_activations;
 mod paging;
 pub mod run_command;

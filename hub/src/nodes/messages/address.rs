@@ -44,7 +44,20 @@ pub fn unknown(message: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_is_the_node_s_own(message: String, command in "[a-z0-9-]{1,40}") {
+            let node = NodeCaller { id: "mi-0123456789abcdef0".to_owned() };
+            for id in [message.clone(), format!("aws.ssm.{command}.{message}")] {
+                if let Ok(address) = read(&node, &json!({"MessageId": id})) {
+                    prop_assert_eq!(ids::message_id(address.command, &node.id), id);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_node_speaks_only_of_its_own_messages() {

@@ -10,6 +10,7 @@ mod offer;
 mod payload;
 mod poll;
 mod reply;
+mod steps;
 mod verdict;
 
 use crate::app::App;

@@ -100,12 +100,24 @@ fn typed(kind: &str, values: Value) -> Value {
 
 /// Maps cross SendCommand as JSON in a string.
 fn unquoted(value: Value) -> Value {
-    value.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(value)
+    let map = value.as_str().and_then(|text| serde_json::from_str(text).ok());
+    map.filter(Value::is_object).unwrap_or(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_list_of_values_makes_a_payload_fail(kind: String, values: Vec<String>) {
+            for kind in [kind.as_str(), "StringList", "MapList", "StringMap", "String"] {
+                let typed = typed(kind, json!(values));
+                prop_assert_eq!(typed.is_array(), kind.ends_with("List"), "{}", kind);
+            }
+        }
+    }
 
     fn command() -> Command {
         Command {

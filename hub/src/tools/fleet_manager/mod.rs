@@ -5,7 +5,7 @@
 mod deregister;
 mod describe;
 mod filters;
-mod presence;
+pub mod presence;
 
 pub use deregister::deregister;
 pub use describe::describe;
