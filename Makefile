@@ -3,8 +3,8 @@
 # Needs Rust 1.94 or newer (rustup), Python 3.11 or newer with venv, a C compiler and make; scripts/need
 # says what is missing and how to get it. Everything made goes to target/ (or $CARGO_TARGET_DIR).
 
-TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
-VENV   := $(TARGET)/venv
+OUT    := $(abspath $(or $(CARGO_TARGET_DIR),target))
+VENV   := $(OUT)/venv
 PYTHON := $(VENV)/bin/python
 RUFF   := $(VENV)/bin/ruff
 PYTHON_CODE := tests bench scripts/demo $(wildcard scripts/*.py)
@@ -15,16 +15,16 @@ JOBS   ?= $(shell expr 2 \* $$(nproc))
 # What else to say to pytest: make e2e ARGS='-k cancel -x'
 ARGS   ?=
 
-export CARGO_TARGET_DIR := $(TARGET)
-export STINT_TARGET := $(TARGET)
+export CARGO_TARGET_DIR := $(OUT)
+export STINT_TARGET := $(OUT)
 export RUFF_NO_CACHE := true
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fmt lint unit e2e bench build clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
-	  while IFS="$$(printf '\t')" read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
+	  while IFS="$$(printf '\t')" read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/ready ## a hub, an agent and the real AWS CLI, step by step (KEEP=1 leaves them running)
 	@scripts/need cargo cc
@@ -59,19 +59,26 @@ bench: $(VENV)/ready ## measure the release builds and print the table of docs/B
 	@$(CARGO) build --quiet --profile hub --package stint-hub
 	@PYTHONPATH=tests $(PYTHON) -m bench
 
-build: ## the release agent and the hub, ready to install
+build: ## the release agent and the hub, ready to install; the agent for TARGET=triple or BOARD=name
+ifneq ($(TARGET)$(BOARD),)
+	@scripts/build $(if $(BOARD),--board $(BOARD),$(TARGET))
+else
 	@scripts/need cargo cc
 	@$(CARGO) build --release --package stint-agent
 	@$(CARGO) build --profile hub --package stint-hub
-	@ls -l $(TARGET)/release/stint $(TARGET)/hub/stint-hub
+	@ls -l $(OUT)/release/stint $(OUT)/hub/stint-hub
+endif
 
 clean: ## remove everything that was made
-	@rm -rf $(TARGET)
+	@rm -rf $(OUT)
 
 # The stamp is written last, so an interrupted installation is done again.
 $(VENV)/ready: tests/requirements.txt
 	@scripts/need python
 	@echo 'installing the AWS CLI and boto3 into $(VENV)'
-	@rm -rf $(VENV) && mkdir -p $(TARGET) && python3 -m venv $(VENV)
+	@rm -rf $(VENV) && mkdir -p $(OUT) && python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	@touch $@
+
+# Targets and boards: cross builds, sizes, images.
+include scripts/boards.mk
