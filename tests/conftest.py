@@ -7,6 +7,7 @@ import pytest
 from harness.agent import Agent
 from harness.clients import Aws, boto3_client, wait_until_online
 from harness.hub import Hub
+from harness.original import OriginalAgent
 
 # Enough of a log to see why, not so much that the failure drowns in it.
 _LOG_LINES_SHOWN = 40
@@ -94,6 +95,12 @@ def online(hub, client, activate, new_agent):
 def agent(online) -> Agent:
     """One agent that is Online."""
     return online()
+
+
+@pytest.fixture
+def node(hub, activate) -> OriginalAgent:
+    """A simulated amazon-ssm-agent that is online."""
+    return OriginalAgent(hub.endpoint, hub.region).come_online(activate())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from . import signing
+from . import replies, signing
 from .keys import RsaKey
 
 SSM = "AmazonSSM"
@@ -224,30 +224,9 @@ class OriginalAgent:
 
     def reply(self, message: dict, status: str, steps: dict | None = None, reply_id=None, trace="") -> Answer:
         """SendReply with a document status and the results of some steps."""
-        counts: dict[str, int] = {}
-        for step in (steps or {}).values():
-            counts[step["status"]] = counts.get(step["status"], 0) + 1
-        payload = {
-            "additionalInfo": {
-                "agent": {
-                    "lang": "en-US",
-                    "name": "amazon-ssm-agent",
-                    "os": "linux",
-                    "osver": "1",
-                    "ver": "3.3.0.0",
-                },
-                "dateTime": _moment(),
-                "runId": "",
-                "runtimeStatusCounts": counts or None,
-                "ableToOpenMGSConnection": False,
-            },
-            "documentStatus": status,
-            "documentTraceOutput": trace,
-            "runtimeStatus": steps,
-        }
         body = {
             "MessageId": message["MessageId"],
-            "Payload": json.dumps(payload),
+            "Payload": replies.payload(status, steps, trace),
             "ReplyId": reply_id or str(uuid.uuid4()),
         }
         return self.by_token("SendReply", body, MESSAGES)
@@ -259,31 +238,9 @@ class OriginalAgent:
         and a last one that repeats it."""
         _ok(self.reply(message, "InProgress"))
         _ok(self.acknowledge(message))
-        steps = {"aws:runShellScript": step(status, code, output)}
+        steps = {"aws:runShellScript": replies.step(status, code, output)}
         _ok(self.reply(message, "InProgress", steps))
         _ok(self.reply(message, status, steps))
-
-
-def step(status: str, code: int, stdout: str = "", stderr: str = "") -> dict:
-    """The result of one step as replies carry it."""
-    output = stdout + (f"\n----------ERROR-------\n{stderr}" if stderr else "")
-    return {
-        "status": status,
-        "code": code,
-        "name": "aws:runShellScript",
-        "output": output,
-        "startDateTime": _moment(),
-        "endDateTime": _moment(),
-        "outputS3BucketName": "",
-        "outputS3KeyPrefix": "",
-        "stepName": "",
-        "standardOutput": stdout,
-        "standardError": stderr,
-    }
-
-
-def _moment() -> str:
-    return signing.now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def _dump(body: dict) -> bytes:
