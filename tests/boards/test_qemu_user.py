@@ -1,0 +1,45 @@
+"""Every cross-built agent registers, comes Online and runs a command, on an emulated processor."""
+
+import pytest
+
+from boards.emulated import EmulatedAgent, Emulator
+from harness.clients import wait_until_online
+
+EMULATORS = [
+    Emulator("armv7-unknown-linux-musleabihf", "arm", "cortex-a7"),
+    Emulator("aarch64-unknown-linux-musl", "aarch64"),
+    Emulator("mipsel-unknown-linux-musl", "mipsel", "24Kc"),
+    Emulator("armv5te-unknown-linux-musleabi", "arm", "arm926"),
+    Emulator("arm-unknown-linux-musleabi", "arm", "arm1176"),
+    Emulator("mips-unknown-linux-musl", "mips", "24Kc"),
+    Emulator("riscv64gc-unknown-linux-musl", "riscv64"),
+]
+
+
+@pytest.fixture(params=EMULATORS, ids=lambda emulator: emulator.target)
+def emulated(request, home):
+    """An agent of each target that has been built."""
+    reason = request.param.missing()
+    if reason:
+        pytest.skip(reason)
+    agent = EmulatedAgent(home, request.param)
+    yield agent
+    agent.clean_up()
+
+
+def test_an_agent_of_another_processor_registers_and_runs_a_command(emulated, hub, aws, client, activate):
+    node = emulated.register(hub, activate(), "--key-type", "ed25519")
+    emulated.start()
+    wait_until_online(client, node)
+
+    command = aws(
+        "send-command",
+        "--document-name=AWS-RunShellScript",
+        f"--instance-ids={node}",
+        "--parameters=commands=['echo from the other side']",
+    )["Command"]["CommandId"]
+    aws("wait command-executed", f"--command-id={command}", f"--instance-id={node}")
+
+    seen = client.get_command_invocation(CommandId=command, InstanceId=node)
+    assert (seen["Status"], seen["StandardOutputContent"]) == ("Success", "from the other side\n")
+    assert emulated.stop() == 0
