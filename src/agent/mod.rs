@@ -7,14 +7,16 @@ mod backoff;
 mod bell;
 mod deliver;
 mod health;
+#[cfg(feature = "documents")]
 mod jobs;
 mod poll;
 pub mod status;
+#[cfg(feature = "documents")]
 mod watch;
 
+use crate::lane::{Lane, LaneError};
 use crate::spool::{Outbox, Report, Spool};
 use crate::sys::{FileError, signals};
-use crate::uplink::lane::{Lane, LaneError};
 use crate::uplink::{Uplink, UplinkError};
 use bell::Bell;
 use smol::{Async, LocalExecutor};
@@ -23,7 +25,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,19 @@ pub struct Settings {
     pub health_interval: Duration,
     /// How many jobs run at the same time.
     pub workers: usize,
+    /// Where scripts are written; beside their job if there is none.
+    pub scripts: Option<PathBuf>,
+    /// Who wants to know when this node comes online or goes into back-off.
+    pub observer: Option<Box<dyn Observer>>,
+}
+
+/// Hears of the link's ups and downs.
+pub trait Observer {
+    /// The server hears this node, by `link`.
+    fn online(&self, link: &str);
+
+    /// The server can't be reached; the next try is after `wait`.
+    fn backing_off(&self, wait: Duration, why: &str);
 }
 
 /// Why the daemon can't run.
@@ -114,11 +129,15 @@ fn in_words<R>(result: Result<Result<R, UplinkError>, LaneError>) -> Result<R, U
 ///
 /// # Errors
 /// See [`AgentError`].
-pub fn run(uplink: Arc<dyn Uplink>, state: &Path, settings: Settings) -> Result<(), AgentError> {
+pub fn run(
+    uplink: Arc<dyn Uplink>,
+    state: &Path,
+    mut settings: Settings,
+) -> Result<(), AgentError> {
     let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT]);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
     let shared = Rc::new(Shared {
-        board: Board::new(state, uplink.name()),
+        board: Board::new(state, uplink.name(), settings.observer.take()),
         uplink,
         poll_lane: Lane::new("poll"),
         talk_lane: Lane::new("talk"),
@@ -134,6 +153,7 @@ pub fn run(uplink: Arc<dyn Uplink>, state: &Path, settings: Settings) -> Result<
     executor.spawn(poll::run(shared.clone())).detach();
     executor.spawn(health::run(shared.clone())).detach();
     executor.spawn(deliver::run(shared.clone())).detach();
+    #[cfg(feature = "documents")]
     executor.spawn(jobs::run(shared.clone(), executor.clone())).detach();
     smol::block_on(executor.run(async {
         loop {

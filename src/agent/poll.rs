@@ -1,8 +1,12 @@
 //! The task that waits for work and takes it in.
 
 use super::backoff::Backoff;
-use super::{Shared, in_words, jobs};
-use crate::spool::{Acceptance, Job, Outcome, Report, SpoolError};
+#[cfg(feature = "documents")]
+use super::jobs;
+use super::{Shared, in_words};
+#[cfg(feature = "documents")]
+use crate::spool::{Acceptance, SpoolError};
+use crate::spool::{Job, Outcome, Report};
 use crate::uplink::{Delivery, UplinkError};
 use smol::Timer;
 use std::rc::Rc;
@@ -47,22 +51,32 @@ async fn take(shared: &Shared, delivery: Delivery) {
         Delivery::Job(job) => take_job(shared, job).await,
         Delivery::Cancel { receipt, job } => {
             log::info!("job {job} is cancelled by the server");
-            // Unacknowledged it comes again, and by then the disk may have room for the marker.
-            match jobs::cancel(shared, &job) {
-                Ok(()) => acknowledge(shared, receipt).await,
-                Err(error) => log::error!("job {job} can't be cancelled: {error}"),
+            #[cfg(feature = "documents")]
+            if let Err(error) = jobs::cancel(shared, &job) {
+                // Unacknowledged it comes again, and by then the disk may have room for it.
+                log::error!("job {job} can't be cancelled: {error}");
+                return;
             }
+            acknowledge(shared, receipt).await;
         }
         Delivery::Unreadable { receipt, job, reason } => {
             log::warn!("job {job} can't be read: {reason}");
             let outcome = Outcome::ended(Status::Failed, reason);
-            refuse(shared, Report { job, receipt: receipt.clone(), outcome }).await;
-            acknowledge(shared, receipt).await;
+            if refuse(shared, Report { job, receipt: receipt.clone(), outcome }).await {
+                acknowledge(shared, receipt).await;
+            }
         }
         Delivery::Unknown { topic } => log::warn!("a message with topic {topic} was refused"),
     }
 }
 
+#[cfg(not(feature = "documents"))]
+async fn take_job(shared: &Shared, job: Job) {
+    let reason = "This stint was built without documents; it can run no command.".to_owned();
+    refuse(shared, Report::on(&job, Outcome::ended(Status::Failed, reason))).await;
+}
+
+#[cfg(feature = "documents")]
 async fn take_job(shared: &Shared, job: Job) {
     match shared.spool.accept(&job) {
         Ok(Acceptance::New) => {
@@ -84,13 +98,15 @@ async fn take_job(shared: &Shared, job: Job) {
     }
 }
 
-/// Tells the server that a job won't be done here. If that fails the server offers the job
-/// again, so nothing need be kept.
-async fn refuse(shared: &Shared, report: Report) {
+/// Tells the server that a job won't be done here; whether the server has heard it. If not, the
+/// job must stay unacknowledged: then it is offered again, and nothing need be kept.
+async fn refuse(shared: &Shared, report: Report) -> bool {
     let job = report.job.clone();
-    if let Err(error) = shared.talk(move |uplink| uplink.report(&report)).await {
+    let told = shared.talk(move |uplink| uplink.report(&report)).await;
+    if let Err(error) = &told {
         log::warn!("the refusal of job {job} can't be reported: {error}");
     }
+    told.is_ok()
 }
 
 async fn acknowledge(shared: &Shared, receipt: String) {

@@ -4,6 +4,7 @@
 //! The file is on tmpfs where `/run` is, and is written without waiting for any disk: after a
 //! power cut nobody wants to know it.
 
+use super::Observer;
 use crate::sys::{FileError, clock, durable, lock};
 use crate::uplink::UplinkError;
 use miniserde::{Deserialize, Serialize, json};
@@ -45,6 +46,7 @@ pub struct Snapshot {
 pub struct Board {
     path: PathBuf,
     snapshot: RefCell<Snapshot>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 /// Where the daemon of a state folder keeps what need not survive.
@@ -80,10 +82,11 @@ pub fn look(state: &Path) -> Option<Snapshot> {
 
 impl Board {
     /// A board that shows a daemon which hasn't reached its server yet.
-    pub fn new(state: &Path, link: &'static str) -> Board {
+    pub fn new(state: &Path, link: &'static str, observer: Option<Box<dyn Observer>>) -> Board {
         let snapshot =
             Snapshot { pid: std::process::id(), link: link.to_owned(), ..Default::default() };
-        let board = Board { path: folder(state).join(FILE), snapshot: RefCell::new(snapshot) };
+        let path = folder(state).join(FILE);
+        let board = Board { path, snapshot: RefCell::new(snapshot), observer };
         board.write();
         board
     }
@@ -105,6 +108,10 @@ impl Board {
     /// An exchange with the server failed, and is tried again after `wait`.
     pub fn failed(&self, what: &str, error: &UplinkError, wait: Duration) {
         log::warn!("{what} failed, trying again in {} s: {error}", wait.as_secs());
+        let first = self.snapshot.borrow().last_error.is_none();
+        if let (true, Some(observer)) = (first, &self.observer) {
+            observer.backing_off(wait, &error.to_string());
+        }
         self.change(|snapshot| {
             snapshot.online = false;
             snapshot.backoff_seconds = Some(wait.as_secs());
@@ -124,6 +131,9 @@ impl Board {
         if before.online != after.online {
             let word = if after.online { "online" } else { "not online" };
             log::info!("this node is {word} by {}", after.link);
+            if let (true, Some(observer)) = (after.online, &self.observer) {
+                observer.online(&after.link);
+            }
         }
         if before != *after {
             drop(after);
@@ -164,7 +174,7 @@ mod tests {
         let folder = Folder::new();
         assert_eq!(look(folder.path()), None);
         let claim = super::claim(folder.path()).unwrap().unwrap();
-        let board = Board::new(folder.path(), "ec2messages");
+        let board = Board::new(folder.path(), "ec2messages", None);
         assert!(!look(folder.path()).unwrap().online);
         board.pinged();
         let seen = look(folder.path()).unwrap();

@@ -97,18 +97,21 @@ async fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), Fi
 async fn run_worker(shared: &Shared, job: &Job, folder: &JobFolder) -> Result<(), FileError> {
     let listener = doorbell::listen(folder.path())?;
     let bell = doorbell::hold(folder.path())?;
-    let mut child = spawn(folder.path(), bell)?;
+    let mut child = spawn(folder.path(), shared.settings.scripts.as_deref(), bell)?;
     listen(shared, job, folder, listener).await;
     // It has closed its end of the doorbell, so it has ended or is just about to.
     let _ = child.wait();
     Ok(())
 }
 
-fn spawn(folder: &Path, bell: File) -> Result<Child, FileError> {
+fn spawn(folder: &Path, scripts: Option<&Path>, bell: File) -> Result<Child, FileError> {
     // The file this process was started from, even if an update has put another in its place.
     let program = Path::new("/proc/self/exe");
     let mut command = Command::new(program);
     command.arg("worker").arg(folder).current_dir("/");
+    if let Some(scripts) = scripts {
+        command.arg(scripts);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::from(bell)).stderr(Stdio::null());
     process::isolate(&mut command, Group::Session).spawn().map_err(FileError::new("start", program))
 }

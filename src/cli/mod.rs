@@ -4,12 +4,18 @@
 //! Never here: logic. Under the name `amazon-ssm-agent` the original's own flags are understood.
 
 mod logger;
+#[cfg(feature = "ssm")]
 mod original;
+#[cfg(feature = "ssm")]
+mod provision;
+#[cfg(feature = "ssm")]
 mod register;
 mod run;
 mod status;
 
+use crate::board::BOARD;
 use crate::config::DEFAULT_PATH;
+#[cfg(feature = "documents")]
 use crate::worker;
 use argh::FromArgs;
 use std::env;
@@ -37,14 +43,17 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    #[cfg(feature = "ssm")]
     Register(Register),
     Run(Run),
     Status(Status),
     Version(Version),
+    #[cfg(feature = "documents")]
     Worker(Worker),
 }
 
 /// Register this device with an activation.
+#[cfg(feature = "ssm")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "register")]
 struct Register {
@@ -110,12 +119,16 @@ struct Status {
 struct Version {}
 
 /// Run one job; the agent itself calls this.
+#[cfg(feature = "documents")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "worker")]
 struct Worker {
     /// the job's folder
     #[argh(positional)]
     folder: PathBuf,
+    /// where scripts are written, if not beside the job
+    #[argh(positional)]
+    scripts: Option<PathBuf>,
 }
 
 /// Reads the command line, does what it says, and tells how it went.
@@ -123,11 +136,20 @@ pub fn main() -> ExitCode {
     let mut words = env::args_os().map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
-    let is_original = Path::new(&program).file_name().is_some_and(|name| name == original::NAME);
+    ExitCode::from(route(Path::new(&program), &words) as u8)
+}
+
+#[cfg(feature = "ssm")]
+fn route(program: &Path, words: &[String]) -> Exit {
+    let is_original = program.file_name().is_some_and(|name| name == original::NAME);
     // A worker that has been started under that name is still a worker.
     let is_worker = words.first().is_some_and(|word| word == "worker");
-    let exit = if is_original && !is_worker { original::main(&words) } else { dispatch(&words) };
-    ExitCode::from(exit as u8)
+    if is_original && !is_worker { original::main(words) } else { dispatch(words) }
+}
+
+#[cfg(not(feature = "ssm"))]
+fn route(_program: &Path, words: &[String]) -> Exit {
+    dispatch(words)
 }
 
 fn dispatch(words: &[String]) -> Exit {
@@ -141,6 +163,7 @@ fn dispatch(words: &[String]) -> Exit {
         Err(early) => return complain(early.output.trim_end(), Exit::Usage),
     };
     match arguments.command {
+        #[cfg(feature = "ssm")]
         Command::Register(arguments) => finish(register::run(&arguments.into(), &[DEFAULT_PATH])),
         Command::Run(arguments) => {
             let wish = run::Wish { config: arguments.config, state_dir: arguments.state_dir };
@@ -148,11 +171,13 @@ fn dispatch(words: &[String]) -> Exit {
         }
         Command::Status(arguments) => status::run(&arguments),
         Command::Version(_) => {
-            print(&format!("stint {}", env!("CARGO_PKG_VERSION")));
+            print(&format!("stint {} for {}", env!("CARGO_PKG_VERSION"), BOARD.description));
             Exit::Success
         }
+        #[cfg(feature = "documents")]
         Command::Worker(arguments) => {
-            let result = worker::work(&arguments.folder, &mut std::io::stdout());
+            let scripts = arguments.scripts.as_deref();
+            let result = worker::work(&arguments.folder, scripts, &mut std::io::stdout());
             finish(result.map_err(|error| error.to_string()))
         }
     }
@@ -177,6 +202,7 @@ fn complain(line: &str, exit: Exit) -> Exit {
     exit
 }
 
+#[cfg(feature = "ssm")]
 impl From<Register> for register::Wish {
     fn from(arguments: Register) -> register::Wish {
         register::Wish {

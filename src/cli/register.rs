@@ -8,7 +8,7 @@ use crate::uplink::endpoint::{self, Service};
 use crate::uplink::http::Http;
 use crate::uplink::ssm::register::{Activation, register};
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use stint_wire::keys::KeyType;
 
 /// The shortest activation code that servers hand out, and the original sends.
@@ -43,17 +43,25 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let config = config::load(wish.config.as_deref(), usual).map_err(in_words)?.config;
     let state = wish.state_dir.clone().unwrap_or_else(|| config.state_dir.clone());
     confirm(wish, &state)?;
+    let registration = register_device(wish, &config, &state)?;
+    print(&registration.instance_id);
+    Ok(())
+}
+
+/// Registers without asking.
+pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Registration, String> {
+    check(wish)?;
     let region = wish.region.clone().or_else(|| config.region.clone());
     let region =
         region.ok_or("which region? Name it with --region (any name will do for a stint-hub)")?;
     let given = wish.endpoint.as_deref().map(str::trim).map(|url| url.trim_end_matches('/'));
-    let url = resolve(&config, &region, given)?;
+    let url = resolve(config, &region, given)?;
     let kind = key_type(wish.key_type.as_deref(), &url)?;
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
     let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
-    let key = KeyPair::generate(kind).map_err(in_words)?;
-    let fingerprint = random::uuid().map_err(in_words)?;
+    let candidate = candidate(state, kind)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };
+    let (key, fingerprint) = (candidate.key, candidate.fingerprint);
     let instance_id = register(&http, &url, &activation, &key, &fingerprint).map_err(in_words)?;
     let registration = Registration {
         instance_id,
@@ -64,9 +72,29 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         registered_at: clock::system(),
         key,
     };
-    registration.save(&state).map_err(in_words)?;
-    print(&registration.instance_id);
-    Ok(())
+    registration.save(state).map_err(in_words)?;
+    Ok(registration)
+}
+
+/// The key to register. It is durable before the server hears of it, so that a device which
+/// loses power before it has the answer asks again with the same key, and is given the same id.
+fn candidate(state: &Path, kind: KeyType) -> Result<Registration, String> {
+    if let Some(candidate) = Registration::load_candidate(state)
+        && candidate.key.kind() == kind
+    {
+        return Ok(candidate);
+    }
+    let candidate = Registration {
+        instance_id: String::new(),
+        region: String::new(),
+        endpoint: None,
+        ca_file: None,
+        fingerprint: random::uuid().map_err(in_words)?,
+        registered_at: clock::system(),
+        key: KeyPair::generate(kind).map_err(in_words)?,
+    };
+    candidate.save_candidate(state).map_err(in_words)?;
+    Ok(candidate)
 }
 
 fn in_words(error: impl ToString) -> String {
@@ -125,7 +153,7 @@ fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
 }
 
 /// Asks before a registration is replaced; who can't be asked must say so beforehand.
-fn confirm(wish: &Wish, state: &std::path::Path) -> Result<(), String> {
+fn confirm(wish: &Wish, state: &Path) -> Result<(), String> {
     let name = match Registration::load(state) {
         Err(RegistrationError::Missing(_)) => return Ok(()),
         Ok(registration) => registration.instance_id,

@@ -1,13 +1,10 @@
 //! `stint run`.
 
 use super::logger;
-use crate::agent::{self, Settings, status};
-use crate::config::{self, Loaded};
-use crate::identity::Registration;
-use crate::uplink::Uplink;
-use crate::uplink::ssm::Ssm;
-use std::path::PathBuf;
-use std::sync::Arc;
+use crate::agent::status;
+use crate::config::{self, Config, Loaded};
+use crate::identity::{Registration, RegistrationError};
+use std::path::{Path, PathBuf};
 
 /// What was typed.
 #[derive(Default)]
@@ -21,7 +18,7 @@ pub struct Wish {
 /// Runs the daemon until it is told to stop.
 pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let Loaded { config, not_honoured } =
-        config::load(wish.config.as_deref(), usual).map_err(|error| error.to_string())?;
+        config::load(wish.config.as_deref(), usual).map_err(in_words)?;
     logger::start(config.log_level);
     if !not_honoured.is_empty() {
         log::warn!(
@@ -31,16 +28,118 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     }
     let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
     // Workers run in another folder and are told where their jobs are.
-    let state = std::path::absolute(state).map_err(|error| error.to_string())?;
-    let registration = Registration::load(&state).map_err(|error| error.to_string())?;
-    let claim = status::claim(&state).map_err(|error| error.to_string())?;
-    let Some(_claim) = claim else {
+    let state = std::path::absolute(state).map_err(in_words)?;
+    let Some(_claim) = status::claim(&state).map_err(in_words)? else {
         return Err(format!("another agent is running with the state in {}", state.display()));
     };
+    let observer = Observer::new(&config);
+    let found = Registration::load(&state);
+    observer.started(found.as_ref().ok());
+    let registration = match found {
+        Err(missing @ RegistrationError::Missing(_)) => first_boot(&config, &state, &missing)?,
+        other => other.map_err(in_words)?,
+    };
     log::info!("stint {} runs as {}", env!("CARGO_PKG_VERSION"), registration.instance_id);
-    let uplink: Arc<dyn Uplink> =
-        Arc::new(Ssm::new(&config, registration).map_err(|error| error.to_string())?);
-    let settings =
-        Settings { health_interval: config.health_interval, workers: config.command_workers };
-    agent::run(uplink, &state, settings).map_err(|error| error.to_string())
+    serve(config, &state, registration, observer)
+}
+
+fn in_words(error: impl ToString) -> String {
+    error.to_string()
+}
+
+#[cfg(feature = "ssm")]
+fn first_boot(
+    config: &Config,
+    state: &Path,
+    missing: &RegistrationError,
+) -> Result<Registration, String> {
+    super::provision::register(config, state).ok_or_else(|| missing.to_string())
+}
+
+#[cfg(not(feature = "ssm"))]
+fn first_boot(
+    _config: &Config,
+    _state: &Path,
+    missing: &RegistrationError,
+) -> Result<Registration, String> {
+    Err(missing.to_string())
+}
+
+#[cfg(feature = "ssm")]
+fn serve(
+    config: Config,
+    state: &Path,
+    registration: Registration,
+    observer: Observer,
+) -> Result<(), String> {
+    super::provision::wipe();
+    let uplink = crate::uplink::ssm::Ssm::new(&config, registration).map_err(in_words)?;
+    let settings = crate::agent::Settings {
+        health_interval: config.health_interval,
+        workers: config.command_workers,
+        scripts: config.scripts_dir,
+        observer: observer.into_observer(),
+    };
+    crate::agent::run(std::sync::Arc::new(uplink), state, settings).map_err(in_words)
+}
+
+#[cfg(not(feature = "ssm"))]
+fn serve(
+    _config: Config,
+    _state: &Path,
+    _registration: Registration,
+    _observer: Observer,
+) -> Result<(), String> {
+    Err("this stint was built without an uplink, so there is nothing to run".to_owned())
+}
+
+/// The serial console, where there is one.
+#[cfg(feature = "serial")]
+struct Observer(crate::serial::Console);
+
+#[cfg(feature = "serial")]
+impl Observer {
+    fn new(config: &Config) -> Observer {
+        let devices = config.serial_devices.clone();
+        Observer(crate::serial::Console::new(devices, crate::board::BOARD.baud))
+    }
+
+    fn started(&self, registration: Option<&Registration>) {
+        let node = registration.map(|registration| registration.instance_id.as_str());
+        let now = crate::sys::clock::system();
+        self.0.started(node, crate::board::BOARD.watchdog, now);
+    }
+
+    #[cfg(uplink)]
+    fn into_observer(self) -> Option<Box<dyn crate::agent::Observer>> {
+        Some(Box::new(self))
+    }
+}
+
+#[cfg(all(feature = "serial", uplink))]
+impl crate::agent::Observer for Observer {
+    fn online(&self, link: &str) {
+        self.0.online(link);
+    }
+
+    fn backing_off(&self, wait: std::time::Duration, why: &str) {
+        self.0.backing_off(wait, why);
+    }
+}
+
+#[cfg(not(feature = "serial"))]
+struct Observer;
+
+#[cfg(not(feature = "serial"))]
+impl Observer {
+    fn new(_config: &Config) -> Observer {
+        Observer
+    }
+
+    fn started(&self, _registration: Option<&Registration>) {}
+
+    #[cfg(uplink)]
+    fn into_observer(self) -> Option<Box<dyn crate::agent::Observer>> {
+        None
+    }
 }

@@ -8,6 +8,7 @@
 pub mod native;
 pub mod original;
 
+use crate::board::BOARD;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -16,10 +17,10 @@ use std::time::Duration;
 use stint_wire::json;
 
 /// Where the file is when nobody says otherwise.
-pub const DEFAULT_PATH: &str = "/etc/stint/agent.json";
+pub const DEFAULT_PATH: &str = BOARD.config;
 
 /// Where the agent keeps its state when nobody says otherwise.
-pub const DEFAULT_STATE: &str = "/var/lib/stint";
+pub const DEFAULT_STATE: &str = BOARD.state;
 
 /// A file larger than this is no configuration, bytes.
 const MAX_FILE: u64 = 256 * 1024;
@@ -43,6 +44,10 @@ pub struct Config {
     pub log_level: log::LevelFilter,
     /// The folder of registration, spool and outbox.
     pub state_dir: PathBuf,
+    /// Where scripts are written before they run; beside their job if there is none.
+    pub scripts_dir: Option<PathBuf>,
+    /// The serial consoles for the start-up report, tried in this order.
+    pub serial_devices: Vec<PathBuf>,
 }
 
 /// URLs of servers, without a trailing slash. A service without one of its own uses `all`.
@@ -65,12 +70,13 @@ impl Default for Config {
             endpoints: Endpoints::default(),
             ca_file: None,
             allow_plain_http: false,
-            // The original's default and its lower bound.
-            health_interval: Duration::from_secs(5 * 60),
+            health_interval: Duration::from_secs(BOARD.health_minutes * 60),
             // The original runs 5 at a time; a small board is full with fewer.
             command_workers: 3,
             log_level: log::LevelFilter::Info,
             state_dir: PathBuf::from(DEFAULT_STATE),
+            scripts_dir: Some(BOARD.scripts).filter(|path| !path.is_empty()).map(PathBuf::from),
+            serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),
         }
     }
 }

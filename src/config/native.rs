@@ -16,6 +16,8 @@ const KEYS: &[&str] = &[
     "commandWorkers",
     "logLevel",
     "stateDir",
+    "scriptsDir",
+    "serialDevices",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages"];
@@ -62,6 +64,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
                 config.log_level = level.ok_or_else(|| reader.bad(key, node, wanted))?;
             }
             "stateDir" => config.state_dir = reader.path(key, node)?,
+            "scriptsDir" => config.scripts_dir = Some(reader.path(key, node)?),
+            "serialDevices" => config.serial_devices = reader.paths(key, node)?,
             _ => {}
         }
     }
@@ -127,6 +131,12 @@ impl Reader<'_> {
         self.text(key, node, "an absolute path", |text| text.starts_with('/')).map(PathBuf::from)
     }
 
+    fn paths(&self, key: &str, node: &Node) -> Result<Vec<PathBuf>, ConfigError> {
+        let wanted = "a list of absolute paths";
+        let elements = node.elements().ok_or_else(|| self.bad(key, node, wanted))?;
+        elements.iter().map(|element| self.path(key, element)).collect()
+    }
+
     fn number(
         &self,
         key: &str,
@@ -166,7 +176,8 @@ mod tests {
             r#"{"region": "eu-west-1", "endpoint": "https://hub:7400/", "endpoints": {"ssm": "http://a",
             "ec2messages": "http://b", "ssmmessages": "http://c"}, "caFile": "/ca.pem",
             "allowPlainHttp": true, "healthIntervalMinutes": 2, "commandWorkers": 1,
-            "logLevel": "warn", "stateDir": "/data/stint"}"#,
+            "logLevel": "warn", "stateDir": "/data/stint", "scriptsDir": "/run/s",
+            "serialDevices": ["/dev/ttyS0"]}"#,
         )
         .unwrap();
         let expected = Config {
@@ -183,6 +194,8 @@ mod tests {
             command_workers: 1,
             log_level: log::LevelFilter::Warn,
             state_dir: "/data/stint".into(),
+            scripts_dir: Some("/run/s".into()),
+            serial_devices: vec!["/dev/ttyS0".into()],
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());
@@ -207,6 +220,7 @@ mod tests {
             ("{\"allowPlainHttp\": \"yes\"}", "must be true or false"),
             ("{\"caFile\": \"ca.pem\"}", "\"caFile\" must be an absolute path"),
             ("{\"logLevel\": \"loud\"}", "\"logLevel\" must be \"off\""),
+            ("{\"serialDevices\": \"/dev/x\"}", "must be a list of absolute paths"),
             ("[]", "\"the configuration\" must be an object"),
             ("{\"endpoints\": 1}", "\"endpoints\" must be an object"),
         ] {

@@ -66,6 +66,8 @@ pub struct Context<'a> {
     pub region: &'a str,
     /// A folder of the step's own, for its files and its output.
     pub folder: &'a Path,
+    /// Where a script is written before it runs; it is removed afterwards.
+    pub script: &'a Path,
     /// Where relative working directories are looked for: what `aws:downloadContent` fetched.
     pub downloads: &'a Path,
     /// The worker's signals.

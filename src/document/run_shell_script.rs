@@ -5,8 +5,10 @@ use super::plugin::{Context, Ended};
 use crate::sys::FileError;
 use crate::sys::host::Platform;
 use std::env;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -42,15 +44,28 @@ pub fn run(inputs: &Node, context: &mut Context<'_>) -> Ended {
         Ok(script) => script,
         Err(reason) => return Ended::failed(reason),
     };
-    let path = context.folder.join("_script.sh");
-    if let Err(cause) = fs::write(&path, &script) {
-        return Ended::failed(FileError::new("write", &path)(cause).to_string());
-    }
     let directory = match working_directory(inputs, context.downloads) {
         Ok(directory) => directory,
         Err(reason) => return Ended::failed(reason),
     };
-    let mut command = interpreter(&script, &path);
+    let path = context.script;
+    if let Err(cause) = write_script(path, &script) {
+        return Ended::failed(FileError::new("write", path)(cause).to_string());
+    }
+    let ended = run_script(inputs, &script, &directory, context);
+    let _ = fs::remove_file(path);
+    ended
+}
+
+/// Scripts hold what their documents hold, secrets among it: nobody else may read them.
+fn write_script(path: &Path, script: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o700);
+    options.open(path)?.write_all(script.as_bytes())
+}
+
+fn run_script(inputs: &Node, script: &str, directory: &Path, context: &mut Context<'_>) -> Ended {
+    let mut command = interpreter(script, context.script);
     command.current_dir(directory);
     set_environment(&mut command, inputs, context);
     let limit = Duration::from_secs(limit(inputs));

@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 /// The file's name in the state folder.
 const FILE: &str = "registration.json";
 
+/// The same form, for a key that no server has answered for yet.
+const CANDIDATE: &str = "candidate.json";
+
 /// Who this device is to its server.
 pub struct Registration {
     /// `mi-` and 17 hexadecimal digits.
@@ -96,7 +99,15 @@ impl Registration {
     /// # Errors
     /// See [`RegistrationError`].
     pub fn load(state: &Path) -> Result<Registration, RegistrationError> {
-        let path = Registration::path(state);
+        Registration::read(Registration::path(state))
+    }
+
+    /// The key of a registration that wasn't finished, if there is one.
+    pub fn load_candidate(state: &Path) -> Option<Registration> {
+        Registration::read(state.join(CANDIDATE)).ok()
+    }
+
+    fn read(path: PathBuf) -> Result<Registration, RegistrationError> {
         let text = match fs::read_to_string(&path) {
             Ok(text) => Zeroizing::new(text),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
@@ -121,11 +132,25 @@ impl Registration {
         })
     }
 
-    /// Replaces the registration of a state folder, which is made if need be.
+    /// Replaces the registration of a state folder, which is made if need be. It is a candidate
+    /// no more.
     ///
     /// # Errors
     /// The file can't be written; then the old registration is still there.
     pub fn save(&self, state: &Path) -> Result<(), RegistrationError> {
+        self.write(state, FILE)?;
+        durable::remove(&state.join(CANDIDATE)).map_err(RegistrationError::File)
+    }
+
+    /// Keeps the key for the next try. The registration of the state folder stays.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn save_candidate(&self, state: &Path) -> Result<(), RegistrationError> {
+        self.write(state, CANDIDATE)
+    }
+
+    fn write(&self, state: &Path, file: &str) -> Result<(), RegistrationError> {
         let mut stored = Stored {
             instance_id: self.instance_id.clone(),
             region: self.region.clone(),
@@ -139,7 +164,7 @@ impl Registration {
         let text = Zeroizing::new(json::to_string(&stored));
         drop(Zeroizing::new(std::mem::take(&mut stored.private_key)));
         durable::make_folder(state).map_err(RegistrationError::File)?;
-        durable::write(&Registration::path(state), text.as_bytes()).map_err(RegistrationError::File)
+        durable::write(&state.join(file), text.as_bytes()).map_err(RegistrationError::File)
     }
 
     /// Forgets it, private key and all.
@@ -181,6 +206,21 @@ mod tests {
         assert_eq!(read.key.public().unwrap(), written.key.public().unwrap());
         Registration::clear(&state).unwrap();
         assert!(matches!(Registration::load(&state), Err(RegistrationError::Missing(_))));
+    }
+
+    #[test]
+    fn a_candidate_leaves_the_registration_alone_until_it_is_one() {
+        let folder = Folder::new();
+        let old = registration();
+        old.save(folder.path()).unwrap();
+        let new = registration();
+        new.save_candidate(folder.path()).unwrap();
+        let key = |r: &Registration| r.key.public().unwrap();
+        assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&old));
+        assert_eq!(key(&Registration::load_candidate(folder.path()).unwrap()), key(&new));
+        new.save(folder.path()).unwrap();
+        assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&new));
+        assert!(Registration::load_candidate(folder.path()).is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the machine says of itself.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -25,6 +26,49 @@ pub fn address_towards(peer: IpAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind(any)?;
     socket.connect((peer, 9))?;
     Ok(socket.local_addr()?.ip())
+}
+
+/// The machine's addresses by interface, loopback and link-local ones left out.
+pub fn addresses() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: getifaddrs fills the list or fails; its entries live until freeifaddrs. The address
+    // of an entry has the type that its family says.
+    unsafe {
+        if libc::getifaddrs(&raw mut list) != 0 {
+            return found;
+        }
+        let mut next = list;
+        while let Some(entry) = next.as_ref() {
+            next = entry.ifa_next;
+            let Some(address) = entry.ifa_addr.as_ref() else { continue };
+            let ip = match i32::from(address.sa_family) {
+                libc::AF_INET => {
+                    let v4 = &*entry.ifa_addr.cast::<libc::sockaddr_in>();
+                    IpAddr::from(v4.sin_addr.s_addr.to_ne_bytes())
+                }
+                libc::AF_INET6 => {
+                    let v6 = &*entry.ifa_addr.cast::<libc::sockaddr_in6>();
+                    IpAddr::from(v6.sin6_addr.s6_addr)
+                }
+                _ => continue,
+            };
+            if is_reachable(ip) {
+                let name = CStr::from_ptr(entry.ifa_name).to_string_lossy().into_owned();
+                found.push((name, ip.to_string()));
+            }
+        }
+        libc::freeifaddrs(list);
+    }
+    found
+}
+
+/// Whether others could reach this machine by it.
+fn is_reachable(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    }
 }
 
 /// The distribution's name and version, as os-release gives them.
@@ -66,6 +110,21 @@ mod tests {
         );
         assert_eq!(Platform::parse("NAME=OpenWrt\n").name.as_deref(), Some("OpenWrt"));
         assert_eq!(Platform::parse(""), Platform::default());
+    }
+
+    #[test]
+    fn addresses_that_nobody_can_reach_are_left_out() {
+        for (ip, reachable) in [
+            ("127.0.0.1", false),
+            ("169.254.1.1", false),
+            ("192.168.1.1", true),
+            ("::1", false),
+            ("fe80::1", false),
+            ("2001:db8::1", true),
+        ] {
+            assert_eq!(is_reachable(ip.parse().unwrap()), reachable, "{ip}");
+        }
+        assert!(addresses().iter().all(|(_, ip)| is_reachable(ip.parse().unwrap())));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod host;
 pub mod lock;
 pub mod process;
 pub mod random;
+#[cfg(feature = "serial")]
+pub mod serial;
 pub mod signals;
 
 use std::fmt;

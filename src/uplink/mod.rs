@@ -2,13 +2,17 @@
 //! the agent sees jobs and reports.
 //!
 //! Never here: running anything, and files. Uplinks are plain blocking code without an
-//! executor's knowledge; the loop calls them through [`lane::Lane`].
+//! executor's knowledge; the loop calls them through [`crate::lane::Lane`].
 
+#[cfg(uplink)]
 pub mod clock;
+#[cfg(uplink)]
 pub mod endpoint;
+#[cfg(uplink)]
 pub mod http;
-pub mod lane;
+#[cfg(uplink)]
 mod resolver;
+#[cfg(feature = "ssm")]
 pub mod ssm;
 
 use crate::spool::{Job, Report};

@@ -46,14 +46,19 @@ impl From<FileError> for WorkerError {
     }
 }
 
-/// Runs the job in `folder` to its end, from wherever an earlier worker left it. After each step
-/// `bell` gets a byte; nobody need be there to hear it.
+/// Runs the job in `folder` to its end, from wherever an earlier worker left it. Scripts are
+/// written to `scripts`, or beside the job. After each step `bell` gets a byte; nobody need be
+/// there to hear it.
 ///
 /// # Errors
 /// See [`WorkerError`]; what is over is on disk all the same.
-pub fn work(folder: &Path, bell: &mut dyn Write) -> Result<(), WorkerError> {
+pub fn work(
+    folder: &Path,
+    scripts: Option<&Path>,
+    bell: &mut dyn Write,
+) -> Result<(), WorkerError> {
     let folder = JobFolder::at(folder);
-    let result = take_up(folder.clone(), bell);
+    let result = take_up(folder.clone(), scripts, bell);
     if let Err(error) = &result {
         // Nobody reads what a worker says, so the daemon finds its last words here.
         folder.leave_word(&error.to_string());
@@ -61,7 +66,14 @@ pub fn work(folder: &Path, bell: &mut dyn Write) -> Result<(), WorkerError> {
     result
 }
 
-fn take_up(folder: JobFolder, bell: &mut dyn Write) -> Result<(), WorkerError> {
+fn take_up(
+    folder: JobFolder,
+    scripts: Option<&Path>,
+    bell: &mut dyn Write,
+) -> Result<(), WorkerError> {
+    if let Some(scripts) = scripts {
+        durable::make_folder(scripts)?;
+    }
     let signals = Signals::catch().map_err(WorkerError::Signals)?;
     let job = folder.job().ok_or_else(|| WorkerError::NoJob(folder.path().to_owned()))?;
     let journal = folder.journal();
@@ -74,6 +86,7 @@ fn take_up(folder: JobFolder, bell: &mut dyn Write) -> Result<(), WorkerError> {
         outcome: folder.outcome(),
         started: journal.started_steps,
         flow: Flow::default(),
+        scripts: scripts.map(Path::to_owned),
         folder,
         job,
         signals,
@@ -88,6 +101,7 @@ struct Worker {
     /// Steps that an earlier worker has started, whether or not they are over.
     started: usize,
     flow: Flow,
+    scripts: Option<PathBuf>,
     signals: Signals,
 }
 
@@ -162,11 +176,13 @@ impl Worker {
             // Without it a killed worker's script would go on; the step itself is noted already.
             let _ = folder.note_script(script);
         };
+        let script = self.script(&path);
         let mut context = Context {
             command: &self.job.id,
             node: &self.job.node,
             region: &self.job.region,
             folder: &path,
+            script: &script,
             downloads: &folder.path().join("downloads"),
             signals: &mut self.signals,
             begun: &mut begun,
@@ -188,6 +204,15 @@ impl Worker {
                       power) and is not run again";
         let stderr = limit_stream(&format!("{}{remark}", output("stderr")));
         Ended { status, code: 1, stdout: output("stdout"), stderr }
+    }
+
+    /// Where the step's script goes. A worker runs one at a time, and no two are on one job, so
+    /// the name of the job's folder is enough.
+    fn script(&self, step: &Path) -> PathBuf {
+        match (&self.scripts, self.folder.path().file_name()) {
+            (Some(scripts), Some(job)) => scripts.join(job).with_extension("sh"),
+            _ => step.join("_script.sh"),
+        }
     }
 
     fn step_folder(&self, number: usize) -> PathBuf {
@@ -230,7 +255,7 @@ mod tests {
     fn run(steps: &str) -> Outcome {
         let folder = Folder::new();
         let started = started(&folder, &job(steps));
-        work(started.path(), &mut io::sink()).unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
         started.outcome()
     }
 
@@ -288,7 +313,7 @@ mod tests {
         started.note_step().unwrap();
         durable::make_folder(&started.path().join("step-0")).unwrap();
         std::fs::write(started.path().join("step-0/stdout"), "half").unwrap();
-        work(started.path(), &mut io::sink()).unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
         let outcome = started.outcome();
         assert!(!marker.exists());
         assert_eq!((outcome.status.as_str(), outcome.steps[0].stdout.as_str()), ("Failed", "half"));
@@ -301,7 +326,7 @@ mod tests {
         let folder = Folder::new();
         let started = started(&folder, &job(&shell("a", "echo ran")));
         started.cancel().unwrap();
-        work(started.path(), &mut io::sink()).unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
         let outcome = started.outcome();
         assert_eq!((outcome.status.as_str(), outcome.steps[0].stdout.as_str()), ("Cancelled", ""));
     }
@@ -312,7 +337,7 @@ mod tests {
         let mut job = job("");
         job.document = r#"{"schemaVersion":"0.3"}"#.into();
         let started = started(&folder, &job);
-        work(started.path(), &mut io::sink()).unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
         let outcome = started.outcome();
         assert!(
             outcome.complete && outcome.trace.contains("schema version 0.3"),

@@ -1,8 +1,8 @@
 //! Blocking calls beside the loop: one helper thread per lane, which comes when there is work
 //! and goes when there is none.
 //!
-//! A lane does one thing at a time and in order. The agent has two: one that waits for work and
-//! one for everything else, so at most two threads ever block on the network.
+//! A lane does one thing at a time and in order. The agent has two for the network: one that
+//! waits for work and one for everything else. The serial console has a third.
 
 use heapless::Deque;
 use smol::channel;
@@ -21,7 +21,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A TLS handshake was measured to fit in 64 KiB; RSA signing needs more. Only touched pages count.
 const STACK: usize = 256 * 1024;
 
-type Work = Box<dyn FnOnce() + Send>;
+/// A call to be made on a lane.
+pub type Work = Box<dyn FnOnce() + Send>;
 
 /// One helper thread and what waits for it.
 #[derive(Clone)]
@@ -84,7 +85,11 @@ impl Lane {
         receiver.recv().await.map_err(|_| LaneError::Died)
     }
 
-    fn submit(&self, work: Work) -> Result<(), LaneError> {
+    /// Does `work` on the lane's thread without anybody waiting for it.
+    ///
+    /// # Errors
+    /// See [`LaneError`]; the work will not be done.
+    pub fn submit(&self, work: Work) -> Result<(), LaneError> {
         let mut state = self.0.lock();
         state.queue.push_back(work).map_err(|_| LaneError::Full)?;
         if state.helper {

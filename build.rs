@@ -1,0 +1,182 @@
+//! Bakes a board's defaults into the agent: `STINT_BOARD=<name>` takes `board-configs/<name>.toml`.
+//! Without it the defaults below serve, which suit an ordinary Linux machine.
+
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::{env, fs, process};
+
+/// A board file. An unknown key is an error: on a board nobody would notice it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Board {
+    description: String,
+    /// For scripts/build: the target triple and the set of cargo features.
+    #[serde(rename = "target")]
+    _target: String,
+    #[serde(rename = "features")]
+    _features: Features,
+    /// For scripts/image and the installer.
+    #[serde(rename = "init")]
+    _init: Init,
+    paths: Paths,
+    serial: Serial,
+    intervals: Intervals,
+    /// For scripts/size.
+    #[serde(rename = "flash")]
+    _flash: Flash,
+    watchdog: Option<Watchdog>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Features {
+    Gateway,
+    Router,
+    Tiny,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Init {
+    Sysvinit,
+    Busybox,
+    Procd,
+    Systemd,
+    Openrc,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Paths {
+    state: String,
+    config: String,
+    /// A tmpfs for scripts, so that running a command costs no flash.
+    scripts: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Serial {
+    /// Tried in this order; an empty list switches the report off.
+    devices: Vec<String>,
+    baud: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Intervals {
+    health_minutes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flash {
+    #[serde(rename = "budget")]
+    _budget: u64,
+    #[serde(rename = "squashfs_budget")]
+    _squashfs_budget: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Watchdog {
+    device: String,
+}
+
+/// The speeds that every UART driver knows.
+const BAUDS: [u32; 7] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800];
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(uplink)");
+    if env::var_os("CARGO_FEATURE_SSM").is_some() {
+        println!("cargo::rustc-cfg=uplink");
+    }
+    println!("cargo::rerun-if-env-changed=STINT_BOARD");
+    let name = env::var("STINT_BOARD").unwrap_or_default();
+    let source = if name.is_empty() { generic() } else { read(&name) };
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("board.rs");
+    if let Err(error) = fs::write(&out, source) {
+        stop(&format!("can't write {}: {error}", out.display()));
+    }
+}
+
+fn read(name: &str) -> String {
+    let path = Path::new("board-configs").join(format!("{name}.toml"));
+    println!("cargo::rerun-if-changed={}", path.display());
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => stop(&format!("there is no board {name}: {}: {error}", path.display())),
+    };
+    // The error shows the line and the key.
+    let board: Board = match toml::from_str(&text) {
+        Ok(board) => board,
+        Err(error) => stop(&format!("{}: {error}", path.display())),
+    };
+    let fault = |what: &str| -> ! { stop(&format!("{}: {what}", path.display())) };
+    let scripts = board.paths.scripts.unwrap_or_default();
+    let absolute = |path: &String| path.starts_with('/');
+    if !absolute(&board.paths.state) || !absolute(&board.paths.config) {
+        fault("paths.state and paths.config must be absolute");
+    }
+    if !scripts.is_empty() && !absolute(&scripts) {
+        fault("paths.scripts must be absolute");
+    }
+    if !BAUDS.contains(&board.serial.baud) {
+        fault("serial.baud must be one of 9600, 19200, 38400, 57600, 115200, 230400, 460800");
+    }
+    if !(1..=60).contains(&board.intervals.health_minutes) {
+        fault("intervals.health_minutes must be from 1 to 60");
+    }
+    literal(&Baked {
+        name,
+        description: &board.description,
+        state: &board.paths.state,
+        config: &board.paths.config,
+        scripts: &scripts,
+        devices: &board.serial.devices,
+        baud: board.serial.baud,
+        health_minutes: board.intervals.health_minutes,
+        watchdog: &board.watchdog.map(|watchdog| watchdog.device).unwrap_or_default(),
+    })
+}
+
+fn generic() -> String {
+    literal(&Baked {
+        name: "generic",
+        description: "any Linux machine",
+        state: "/var/lib/stint",
+        config: "/etc/stint/agent.json",
+        scripts: "",
+        // Machines with a screen and a login on their serial ports get no surprise there.
+        devices: &[],
+        baud: 115_200,
+        health_minutes: 5,
+        watchdog: "",
+    })
+}
+
+// Read by its derived Debug alone, which makes the literal.
+#[allow(dead_code)]
+#[derive(Debug)]
+struct Baked<'a> {
+    name: &'a str,
+    description: &'a str,
+    state: &'a str,
+    config: &'a str,
+    scripts: &'a str,
+    devices: &'a [String],
+    baud: u32,
+    health_minutes: u64,
+    watchdog: &'a str,
+}
+
+/// The value of `BOARD` in `src/board.rs`: the debug form of a struct is its literal, but for
+/// the slice.
+fn literal(board: &Baked<'_>) -> String {
+    format!("{board:?}").replacen("Baked", "Board", 1).replacen("devices: [", "devices: &[", 1)
+}
+
+fn stop(error: &str) -> ! {
+    eprintln!("{error}");
+    process::exit(1);
+}

@@ -1,0 +1,39 @@
+//! What the board that this agent was built for brings along. The configuration file overrides it.
+
+/// The defaults of one board, baked in by `build.rs` from `board-configs/`.
+#[derive(Debug)]
+pub struct Board {
+    /// The board file's name, or `generic`.
+    pub name: &'static str,
+    /// For people.
+    pub description: &'static str,
+    /// The folder of registration, spool and outbox.
+    pub state: &'static str,
+    /// The configuration file.
+    pub config: &'static str,
+    /// A tmpfs for scripts; empty: they are beside their job.
+    pub scripts: &'static str,
+    /// Serial consoles, tried in this order; empty: none.
+    pub devices: &'static [&'static str],
+    /// Their speed, baud; 8 data bits, no parity, one stop bit.
+    pub baud: u32,
+    /// The time between two health reports, minutes.
+    pub health_minutes: u64,
+    /// The hardware watchdog; empty: none.
+    pub watchdog: &'static str,
+}
+
+/// The board this agent was built for.
+pub const BOARD: Board = include!(concat!(env!("OUT_DIR"), "/board.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::BOARD;
+
+    #[test]
+    fn a_board_has_absolute_paths_and_a_sane_interval() {
+        assert!(BOARD.state.starts_with('/') && BOARD.config.starts_with('/'));
+        assert!(BOARD.scripts.is_empty() || BOARD.scripts.starts_with('/'));
+        assert!((1..=60).contains(&BOARD.health_minutes));
+    }
+}

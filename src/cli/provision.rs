@@ -1,0 +1,196 @@
+//! First boot: one image for a thousand devices carries an activation, and each registers itself.
+//!
+//! The activation is a file on the image or on its boot partition, or is on the kernel's command
+//! line. It is used once: the file is wiped as soon as the registration is durable.
+
+use super::register;
+use crate::config::Config;
+use crate::identity::Registration;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stint_wire::json;
+
+/// Where the file may be: on the image, or on a boot partition that any computer can write.
+const FILES: [&str; 3] = [
+    "/etc/stint/activation.json",
+    "/boot/stint/activation.json",
+    "/boot/firmware/stint/activation.json",
+];
+
+/// The kernel's command line.
+const COMMAND_LINE: &str = "/proc/cmdline";
+
+/// The first and the longest pause between two tries. There may be no network for hours; the
+/// longest is also the pace at which an operator's mended activation is noticed.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// An activation as an image carries it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Activation {
+    id: String,
+    code: String,
+    endpoint: Option<String>,
+    region: Option<String>,
+    ca_file: Option<PathBuf>,
+    key_type: Option<String>,
+}
+
+/// Registers with the activation that the image carries, however long it takes. `None` if it
+/// carries none.
+pub fn register(config: &Config, state: &Path) -> Option<Registration> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // Looked for each time: somebody may put a better one there.
+        let activation = find()?;
+        let wish = register::Wish {
+            endpoint: activation.endpoint,
+            region: activation.region,
+            activation_id: activation.id,
+            activation_code: activation.code,
+            ca_file: activation.ca_file,
+            key_type: activation.key_type,
+            ..register::Wish::default()
+        };
+        match register::register_device(&wish, config, state) {
+            Ok(registration) => {
+                log::info!("registered as {} at first boot", registration.instance_id);
+                return Some(registration);
+            }
+            Err(error) => {
+                log::warn!("registration failed, trying again in {} s: {error}", pause.as_secs());
+            }
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Wipes the activations that the image carried: this device is registered. What is on a
+/// read-only file system stays and is worth nothing once its places are taken.
+pub fn wipe() {
+    for path in FILES {
+        match wipe_file(Path::new(path)) {
+            Ok(()) => log::info!("{path} was used and is wiped"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::warn!("{path} was used and can't be wiped: {error}"),
+        }
+    }
+}
+
+/// Overwrites before it removes: on flash without wear levelling that is all one can do.
+fn wipe_file(path: &Path) -> io::Result<()> {
+    let length = fs::metadata(path)?.len();
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    let blanks = vec![b' '; length.min(64 * 1024) as usize];
+    io::Write::write_all(&mut &file, &blanks)?;
+    file.sync_all()?;
+    fs::remove_file(path)
+}
+
+fn find() -> Option<Activation> {
+    for path in FILES {
+        match fs::read_to_string(path) {
+            Ok(text) => match parse(&text) {
+                Ok(activation) => return Some(activation),
+                Err(error) => log::error!("{path} is no activation: {error}"),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::error!("can't read {path}: {error}"),
+        }
+    }
+    from_command_line(&fs::read_to_string(COMMAND_LINE).unwrap_or_default())
+}
+
+fn parse(text: &str) -> Result<Activation, String> {
+    let root = json::parse(text).map_err(|error| error.to_string())?;
+    let mut activation = Activation::default();
+    for (key, node) in root.members() {
+        let line = node.line;
+        let text =
+            node.as_str().ok_or_else(|| format!("line {line}: \"{key}\" must be a string"))?;
+        let text = text.to_owned();
+        match key.as_str() {
+            "activationId" => activation.id = text,
+            "activationCode" => activation.code = text,
+            "endpoint" => activation.endpoint = Some(text),
+            "region" => activation.region = Some(text),
+            "caFile" => activation.ca_file = Some(text.into()),
+            "keyType" => activation.key_type = Some(text),
+            _ => {
+                return Err(format!(
+                    "line {line}: there is no key \"{key}\"; the keys are activationId, \
+                     activationCode, endpoint, region, caFile, keyType"
+                ));
+            }
+        }
+    }
+    if activation.id.is_empty() || activation.code.is_empty() {
+        return Err("it needs activationId and activationCode".to_owned());
+    }
+    Ok(activation)
+}
+
+/// `stint.activation_id=… stint.activation_code=… stint.endpoint=… stint.region=…`, for boards
+/// that are emulated and for network boot. Anybody on the device can read it.
+fn from_command_line(line: &str) -> Option<Activation> {
+    let value = |key: &str| {
+        let word =
+            line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        word.filter(|word| !word.is_empty()).map(str::to_owned)
+    };
+    Some(Activation {
+        id: value("stint.activation_id")?,
+        code: value("stint.activation_code")?,
+        endpoint: value("stint.endpoint"),
+        region: value("stint.region"),
+        ..Activation::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn an_activation_is_read_from_a_file_and_from_the_command_line() {
+        let wanted = Activation {
+            id: "i".into(),
+            code: "c".into(),
+            endpoint: Some("http://hub".into()),
+            region: Some("r".into()),
+            ..Activation::default()
+        };
+        let text =
+            r#"{"activationId":"i","activationCode":"c","endpoint":"http://hub","region":"r"}"#;
+        assert_eq!(parse(text).as_ref(), Ok(&wanted));
+        let line = "quiet stint.activation_id=i stint.activation_code=c stint.endpoint=http://hub stint.region=r\n";
+        assert_eq!(from_command_line(line), Some(wanted));
+        assert_eq!(from_command_line("console=ttyS0 stint.activation_id="), None);
+    }
+
+    #[test]
+    fn what_is_no_activation_says_why() {
+        for (text, wanted) in [
+            ("", "line 1"),
+            ("{}", "needs activationId"),
+            (r#"{"activationId":1}"#, "must be a string"),
+            (r#"{"activation":"x"}"#, "there is no key"),
+        ] {
+            assert!(parse(text).unwrap_err().contains(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_used_activation_is_wiped() {
+        let folder = Folder::new();
+        let path = folder.path().join("activation.json");
+        fs::write(&path, "secret").unwrap();
+        wipe_file(&path).unwrap();
+        assert!(!path.exists());
+        assert_eq!(wipe_file(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

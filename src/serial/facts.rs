@@ -1,0 +1,124 @@
+//! What the report says of the device.
+
+use super::line::Line;
+use crate::board::BOARD;
+use crate::sys::host::{self, Platform};
+use std::fs;
+use std::path::Path;
+use stint_wire::time::Utc;
+
+/// A clock before this has not been set since power came: 2024-01-01.
+const PLAUSIBLE: Utc = Utc(1_704_067_200_000);
+
+/// More addresses than this make a report of a router's interfaces, not of how to reach it.
+const MAX_ADDRESSES: usize = 4;
+
+/// `WDIOF_CARDRESET` of linux/watchdog.h: the watchdog was the last to reset the board.
+const RESET_BY_WATCHDOG: u32 = 0x20;
+
+/// Where the kernel keeps what it wrote in its last moments.
+const PSTORE: &str = "/sys/fs/pstore";
+
+/// The device as the report shows it.
+#[derive(Debug, Default)]
+pub struct Facts {
+    platform: String,
+    kernel: String,
+    host: String,
+    boot_id: String,
+    reason: &'static str,
+    uptime: String,
+    addresses: Vec<(String, String)>,
+}
+
+impl Facts {
+    /// Looks around.
+    pub fn gather(watchdog: &str) -> Facts {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let platform = Platform::read();
+        let words = [platform.name, platform.version];
+        let uptime = read("/proc/uptime");
+        Facts {
+            platform: words.into_iter().flatten().collect::<Vec<_>>().join(" "),
+            kernel: read("/proc/sys/kernel/osrelease"),
+            host: host::name().unwrap_or_default(),
+            boot_id: read("/proc/sys/kernel/random/boot_id"),
+            reason: reason(watchdog_status(watchdog), has_panic_record()),
+            uptime: uptime.split('.').next().unwrap_or_default().to_owned(),
+            addresses: host::addresses(),
+        }
+    }
+
+    /// The block of lines at start.
+    pub fn lines(&self, node: &str, now: Utc) -> Vec<Line> {
+        let version = env!("CARGO_PKG_VERSION");
+        let set = if now < PLAUSIBLE { "unset" } else { "set" };
+        let mut lines = vec![
+            Line::new("start")
+                .word("version", version)
+                .word("board", BOARD.name)
+                .word("node", node),
+            Line::new("system")
+                .word("kernel", &self.kernel)
+                .word("arch", std::env::consts::ARCH)
+                .word("host", &self.host)
+                .word("os", &self.platform),
+            Line::new("boot")
+                .word("id", &self.boot_id)
+                .word("reason", self.reason)
+                .word("uptime", &self.uptime),
+            Line::new("clock").word("time", &now.iso()).word("state", set),
+        ];
+        for (interface, address) in self.addresses.iter().take(MAX_ADDRESSES) {
+            lines.push(Line::new("address").word("interface", interface).word("ip", address));
+        }
+        lines
+    }
+}
+
+/// The status that the watchdog's driver found when it came up; `None` if there is none.
+fn watchdog_status(device: &str) -> Option<u32> {
+    let name = Path::new(device).file_name()?.to_str()?;
+    // /dev/watchdog is the first of them under its old name.
+    let name = if name == "watchdog" { "watchdog0" } else { name };
+    fs::read_to_string(format!("/sys/class/watchdog/{name}/bootstatus")).ok()?.trim().parse().ok()
+}
+
+fn has_panic_record() -> bool {
+    let Ok(entries) = fs::read_dir(PSTORE) else { return false };
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("dmesg-"))
+}
+
+/// Why the machine started, as far as anything tells.
+fn reason(watchdog: Option<u32>, panic_record: bool) -> &'static str {
+    match watchdog {
+        _ if panic_record => "panic",
+        Some(status) if status & RESET_BY_WATCHDOG != 0 => "watchdog",
+        Some(_) => "clean",
+        None => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_the_last_start_is_told_as_far_as_it_is_known() {
+        assert_eq!(reason(None, false), "unknown");
+        assert_eq!(reason(Some(0), false), "clean");
+        assert_eq!(reason(Some(RESET_BY_WATCHDOG | 1), false), "watchdog");
+        assert_eq!(reason(Some(RESET_BY_WATCHDOG), true), "panic");
+    }
+
+    #[test]
+    fn a_board_that_boots_in_1970_says_that_its_clock_is_unset() {
+        let facts =
+            Facts { addresses: vec![("eth0".into(), "10.0.2.15".into())], ..Facts::default() };
+        let text: String =
+            facts.lines("not registered", Utc(86_400_000)).iter().map(Line::to_string).collect();
+        assert!(text.contains("node=\"not registered\""), "{text}");
+        assert!(text.contains("time=1970-01-02T00:00:00.000Z state=unset"), "{text}");
+        assert!(text.contains("stint: address interface=eth0 ip=10.0.2.15\n"), "{text}");
+    }
+}

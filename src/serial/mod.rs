@@ -1,0 +1,145 @@
+//! The start-up report on the board's serial console: what somebody with a cable and no network
+//! gets to know.
+//!
+//! Never here: anything that others wait for. A port that is absent, busy or held by flow control
+//! costs a helper thread one second and the log one line.
+
+mod facts;
+mod line;
+
+use crate::lane::Lane;
+use crate::sys::serial::Port;
+use line::Line;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use stint_wire::time::Utc;
+
+/// What all lines of one report may take together. The original tries for 50 s.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The console. Clones share the port.
+#[derive(Clone)]
+pub struct Console {
+    lane: Lane,
+    port: Arc<Mutex<State>>,
+}
+
+enum State {
+    Closed {
+        devices: Vec<PathBuf>,
+        baud: u32,
+    },
+    Open(Port),
+    /// It failed once and has been complained about.
+    Lost,
+}
+
+impl Console {
+    /// The first of `devices` that can be opened; that happens when there is something to say.
+    pub fn new(devices: Vec<PathBuf>, baud: u32) -> Console {
+        let state = if devices.is_empty() { State::Lost } else { State::Closed { devices, baud } };
+        Console { lane: Lane::new("serial"), port: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Says what this device is and how it came up.
+    pub fn started(&self, node: Option<&str>, watchdog: &'static str, now: Utc) {
+        let node = node.unwrap_or("not registered").to_owned();
+        // The facts are gathered on the lane, too: /sys may be slow to answer.
+        self.submit(move || facts::Facts::gather(watchdog).lines(&node, now));
+    }
+
+    /// Says that the server hears this node.
+    pub fn online(&self, link: &str) {
+        let line = Line::new("online").word("link", link);
+        self.submit(move || vec![line]);
+    }
+
+    /// Says that the server can't be reached, and when that is tried again.
+    pub fn backing_off(&self, wait: Duration, why: &str) {
+        let seconds = wait.as_secs().to_string();
+        let line = Line::new("backoff").word("seconds", &seconds).word("error", why);
+        self.submit(move || vec![line]);
+    }
+
+    fn submit(&self, lines: impl FnOnce() -> Vec<Line> + Send + 'static) {
+        let port = self.port.clone();
+        let say = move || {
+            let mut state = port.lock().unwrap_or_else(PoisonError::into_inner);
+            if !matches!(*state, State::Lost) {
+                let text: String = lines().iter().map(Line::to_string).collect();
+                state.say(&text);
+            }
+        };
+        // What can't even wait for its turn isn't worth a complaint.
+        let _ = self.lane.submit(Box::new(say));
+    }
+}
+
+impl State {
+    fn say(&mut self, text: &str) {
+        if let State::Closed { devices, baud } = self {
+            let mut last = String::new();
+            let open = devices.iter().find_map(|device| {
+                Port::open(device, *baud).map_err(|error| last = error.to_string()).ok()
+            });
+            match open {
+                Some(port) => *self = State::Open(port),
+                None => {
+                    log::warn!("no serial console for the start-up report: {last}");
+                    *self = State::Lost;
+                }
+            }
+        }
+        if let State::Open(port) = self
+            && let Err(error) = port.write(text.as_bytes(), PATIENCE)
+        {
+            log::warn!("the serial console takes no report: {error}");
+            *self = State::Lost;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::serial::testing::Pty;
+
+    fn wait_for(console: &Console) {
+        // The lane works in order, so this runs after all that was said before.
+        smol::block_on(console.lane.run(|| ())).unwrap();
+    }
+
+    #[test]
+    fn a_report_reaches_the_first_console_that_opens() {
+        let pty = Pty::new();
+        let console = Console::new(vec!["/dev/none".into(), pty.device().into()], 115_200);
+        console.started(Some("mi-0123456789abcdef0"), "", Utc(1_795_335_599_123));
+        console.online("ec2messages");
+        console.backing_off(Duration::from_secs(7), "can't reach \"hub\"\nat all");
+        wait_for(&console);
+        let text = pty.read();
+        assert!(text.contains("stint: start version="), "{text}");
+        assert!(text.contains(" node=mi-0123456789abcdef0"), "{text}");
+        assert!(text.contains("stint: online link=ec2messages\r\n"), "{text}");
+        assert!(
+            text.contains("stint: backoff seconds=7 error=\"can't reach 'hub' at all\"\r\n"),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.len() <= line::COLUMNS), "{text}");
+    }
+
+    #[test]
+    fn a_stuck_or_missing_console_is_given_up_and_nobody_waits() {
+        let pty = Pty::new();
+        pty.fill();
+        for device in [pty.device(), "/dev/none", "/dev/null", "/proc/version"] {
+            let console = Console::new(vec![device.into()], 115_200);
+            for _ in 0..3 {
+                console.online("ec2messages");
+            }
+            wait_for(&console);
+            assert!(matches!(*console.port.lock().unwrap(), State::Lost), "{device}");
+        }
+    }
+}
