@@ -64,9 +64,13 @@ def say(what: str) -> None:
 
 
 def machine() -> str:
-    """What the numbers were measured on."""
+    """What the numbers were measured on, and how busy it was: above all latencies suffer from that."""
     kernel = platform.release().split("-")[0]
-    return f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Linux {kernel}"
+    load = os.getloadavg()[1]
+    return (
+        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Linux {kernel}, "
+        f"load {load:.1f} over the last 5 minutes (0.1 is quiet)"
+    )
 
 
 def write(table: str) -> None:

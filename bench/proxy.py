@@ -36,6 +36,9 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
+            # Forwarded at once: the proxy must not add Nagle's delays of its own.
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             current = ["unknown"]
             for ends in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._pump, args=(*ends, current), daemon=True).start()
