@@ -20,7 +20,7 @@ export STINT_TARGET := $(OUT)
 export RUFF_NO_CACHE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint unit e2e bench build clean
+.PHONY: help demo test fmt lint unit features e2e bench build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
@@ -32,7 +32,7 @@ demo: $(VENV)/ready ## a hub, an agent and the real AWS CLI, step by step (KEEP=
 	@$(CARGO) build --quiet --workspace
 	@$(PYTHON) scripts/demo $(if $(KEEP),--keep)
 
-test: fmt lint unit e2e ## everything that must be green: fmt, lint, unit, e2e
+test: fmt lint unit features e2e ## everything that must be green: fmt, lint, unit, features, e2e
 
 fmt: $(VENV)/ready ## is the code formatted?
 	@scripts/need cargo
@@ -47,6 +47,10 @@ lint: $(VENV)/ready ## clippy with warnings denied, and ruff
 unit: ## unit and property tests of the crates
 	@scripts/need cargo cc
 	@echo '== cargo test' && $(CARGO) test --quiet --workspace
+
+features: ## lint and tests of each feature of the agent alone, of each set, and of none
+	@scripts/need cargo cc
+	@echo '== features' && scripts/features
 
 e2e: $(VENV)/ready ## end-to-end tests of the real programs with the real AWS CLI and boto3
 	@scripts/need cargo cc
@@ -82,3 +86,6 @@ $(VENV)/ready: tests/requirements.txt
 
 # Targets and boards: cross builds, sizes, images.
 include scripts/boards.mk
+
+# Packages.
+include scripts/packaging.mk
