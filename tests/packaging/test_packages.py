@@ -119,10 +119,8 @@ def test_the_installers_archive_holds_all_that_the_installer_names(tmp_path):
 @needs_dpkg
 def test_a_deb_asks_before_it_replaces_what_the_owner_changed(tmp_path):
     deb = made(tmp_path, ".deb")
-    conffiles = subprocess.run(
-        ["dpkg-deb", "-I", deb, "conffiles"], capture_output=True, text=True, check=True
-    )
-    listed = subprocess.run(["dpkg-deb", "-c", deb], capture_output=True, text=True, check=True).stdout
+    conffiles = output("dpkg-deb", "-I", deb, "conffiles").split()
+    listed = output("dpkg-deb", "-c", deb)
     in_etc = {line.split()[-1][1:] for line in listed.splitlines() if re.search(r"^-.* \./etc/", line)}
     assert set(conffiles) == in_etc
     assert "root/root" in listed
