@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_stuck_or_missing_console_is_given_up_and_nobody_waits() {
         let pty = Pty::new();
-        pty.fill();
+        pty.hold();
         for device in [pty.device(), "/dev/none", "/dev/null", "/proc/version"] {
             let console = Console::new(vec![device.into()], 115_200);
             for _ in 0..3 {
