@@ -21,6 +21,9 @@ const HONOURED: [(&str, &str); 7] = [
     ("Identity", "ConsumptionOrder"),
 ];
 
+/// The one key of our own that is understood in this spelling, at the top.
+const ALLOW_PLAIN_HTTP: &str = "allowPlainHttp";
+
 /// The one identity there is so far: a hybrid activation.
 const ON_PREMISES: &str = "OnPrem";
 
@@ -51,15 +54,15 @@ pub fn read(root: &Node) -> Loaded {
     if let Some(workers @ 1..=64) = get("Mds", "CommandWorkersLimit").and_then(Node::as_u64) {
         config.command_workers = workers as usize;
     }
-    // The original needs no leave for plain HTTP, and who runs it so has said it in the endpoint.
-    config.allow_plain_http = true;
+    // Not the original's: it needs no leave for plain HTTP, and stint does.
+    config.allow_plain_http = root.get(ALLOW_PLAIN_HTTP).and_then(Node::as_bool).unwrap_or(false);
     Loaded { config, not_honoured: not_honoured(root) }
 }
 
 fn not_honoured(root: &Node) -> Vec<String> {
     let mut found = Vec::new();
     for (section, node) in root.members() {
-        if node.members().is_empty() && !matches!(node.value, Value::Object(_)) {
+        if !matches!(node.value, Value::Object(_)) && section != ALLOW_PLAIN_HTTP {
             found.push(section.clone());
         }
         for (key, value) in node.members() {
@@ -101,6 +104,7 @@ mod tests {
         assert_eq!(loaded.config.endpoints.ssm.as_deref(), Some("http://127.0.0.1:8081"));
         assert_eq!(loaded.config.endpoints.ec2messages.as_deref(), Some("https://127.0.0.1:8082"));
         assert_eq!(loaded.not_honoured, ["Mgs.Region", "Identity.ConsumptionOrder: EC2"]);
+        assert!(!loaded.config.allow_plain_http);
     }
 
     #[test]
@@ -112,6 +116,12 @@ mod tests {
         assert_eq!(loaded.config.command_workers, 2);
         assert_eq!(loaded.config.region.as_deref(), Some("eu-west-1"));
         assert!(loaded.not_honoured.is_empty());
+    }
+
+    #[test]
+    fn plain_http_needs_the_same_leave_as_in_the_native_spelling() {
+        let loaded = parse(r#"{"Ssm":{"Endpoint":"http://10.0.0.1"},"allowPlainHttp":true}"#);
+        assert!(loaded.config.allow_plain_http && loaded.not_honoured.is_empty());
     }
 
     #[test]
