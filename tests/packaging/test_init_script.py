@@ -90,7 +90,9 @@ def test_an_agent_that_outlived_its_supervisor_is_replaced_and_not_doubled(devic
     out = device.must(
         START
         + """
-        kill -9 $(cat /run/stint-supervise.pid)
+        supervisor=$(cat /run/stint-supervise.pid)
+        kill -9 "$supervisor"
+        until_true '! kill -0 "$supervisor" 2>/dev/null'
         orphan=$(cat /run/stint.pid)
         kill -0 "$orphan"
         /etc/init.d/stint start
