@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::backoff::Backoff;
+use crate::spool::Report;
 use crate::uplink::UplinkError;
 use smol::Timer;
 use std::rc::Rc;
@@ -29,21 +30,28 @@ async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
         }
     };
     for report in reports {
-        let told = report.clone();
-        match shared.talk(move |uplink| uplink.report(&report)).await {
-            Ok(()) => backoff.succeeded(),
-            Err(error @ UplinkError::Refused { .. }) if !error.is_rejection_of_the_node() => {
-                log::error!("the server won't take the report on job {}: {error}", told.job);
-            }
-            Err(error) => {
-                let wait = backoff.failed(error.is_rejection_of_the_node());
-                shared.board.failed("report", &error, wait);
-                return Some(wait);
-            }
+        if let Err(error) = tell(shared, &report).await {
+            let wait = backoff.failed(error.is_rejection_of_the_node());
+            shared.board.failed("report", &error, wait);
+            return Some(wait);
         }
-        if let Err(error) = shared.outbox.remove(&told) {
+        backoff.succeeded();
+        if let Err(error) = shared.outbox.remove(&report) {
             log::warn!("a report that was told can't be removed: {error}");
         }
     }
     None
+}
+
+/// Tells the server. `Ok` if there is nothing left to tell: it has taken the report, or never
+/// will.
+pub async fn tell(shared: &Shared, report: &Report) -> Result<(), UplinkError> {
+    let told = report.clone();
+    match shared.talk(move |uplink| uplink.report(&told)).await {
+        Err(error @ UplinkError::Refused { .. }) if !error.is_rejection_of_the_node() => {
+            log::error!("the server won't take the report on job {}: {error}", report.job);
+            Ok(())
+        }
+        other => other,
+    }
 }

@@ -91,6 +91,11 @@ impl Board {
         board
     }
 
+    /// Whether the last exchange with the server went well.
+    pub fn is_online(&self) -> bool {
+        self.snapshot.borrow().online
+    }
+
     /// A health report was accepted.
     pub fn pinged(&self) {
         let now = clock::system();

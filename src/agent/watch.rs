@@ -1,12 +1,12 @@
 //! The tasks that watch over one running job each: its worker, its progress, its end.
 
-use super::Shared;
 use super::backoff::Backoff;
+use super::{Shared, deliver};
 use crate::spool::{Job, JobFolder, Outcome, Report};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, clock};
-use smol::{Async, Timer, future};
+use smol::{Async, Timer};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -86,9 +86,14 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
 
 async fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), FileError> {
     let status = outcome.status.clone();
-    shared.report(&Report::on(job, outcome))?;
-    // The report goes out while the rest is done.
-    future::yield_now().await;
+    let report = Report::on(job, outcome);
+    // Told at once it needs no place in the outbox: until then the job's folder holds it. That
+    // saves flash two files in three.
+    if shared.board.is_online() && deliver::tell(shared, &report).await.is_ok() {
+        shared.outbox.forget(&job.id)?;
+    } else {
+        shared.report(&report)?;
+    }
     shared.spool.complete(&job.id, &status, clock::system())?;
     log::info!("job {} ended: {status}", job.id);
     Ok(())

@@ -17,6 +17,7 @@ pub struct Wish {
 
 /// Runs the daemon until it is told to stop.
 pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
+    crate::sys::memory::share_one_heap();
     let Loaded { config, not_honoured } =
         config::load(wish.config.as_deref(), usual).map_err(in_words)?;
     logger::start(config.log_level);

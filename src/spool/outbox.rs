@@ -73,6 +73,14 @@ impl Outbox {
         if unchanged { durable::remove(&path) } else { Ok(()) }
     }
 
+    /// Takes out whatever waits about a job: the server knows all of it by now.
+    ///
+    /// # Errors
+    /// The file can't be removed.
+    pub fn forget(&self, job: &str) -> Result<(), FileError> {
+        durable::remove(&self.path(job))
+    }
+
     fn path(&self, job: &str) -> PathBuf {
         self.0.join(format!("{}.json", file_name(job)))
     }

@@ -151,8 +151,8 @@ impl Spool {
         Ok(Acceptance::New)
     }
 
-    /// The jobs that wait, oldest first. What can't be read is set aside; what is over, because
-    /// the daemon died before it could remove it, is removed.
+    /// The jobs that wait, oldest first. What can't be read is set aside; what has been started or
+    /// is over, and is still here because of a power cut, is removed.
     ///
     /// # Errors
     /// The folder can't be read.
@@ -160,7 +160,7 @@ impl Spool {
         let mut jobs = Vec::new();
         for file in durable::list(&self.pending)? {
             let path = self.pending.join(&file);
-            if pending_name(&file).is_some_and(|name| self.record(name).exists()) {
+            if pending_name(&file).is_some_and(|name| self.is_past_pending(name)) {
                 let _ = durable::remove(&path);
                 continue;
             }
@@ -181,7 +181,7 @@ impl Spool {
         let Some(path) = self.find_pending(id)? else { return Ok(None) };
         let folder = self.current.join(file_name(id));
         durable::make_folder(&folder)?;
-        durable::rename(&path, &folder.join(JOB))?;
+        durable::move_into(&path, &folder.join(JOB))?;
         Ok(Some(JobFolder::at(&folder)))
     }
 
@@ -232,6 +232,10 @@ impl Spool {
         }
         self.prune();
         Ok(())
+    }
+
+    fn is_past_pending(&self, name: &str) -> bool {
+        self.current.join(name).join(JOB).exists() || self.record(name).exists()
     }
 
     /// Where it stands that a job is over.
@@ -370,15 +374,29 @@ mod tests {
         spool.accept(&job("a")).unwrap();
         spool.accept(&job("b")).unwrap();
         spool.start("b").unwrap();
-        fs::write(spool.pending.join("0000000000000000-bad.json"), "{\"id\":").unwrap();
+        fs::write(spool.pending.join("0000000000000000-worse.json"), "{\"id\":").unwrap();
         fs::create_dir(spool.current.join("bad")).unwrap();
         fs::write(spool.current.join("bad").join(JOB), "").unwrap();
         fs::create_dir(spool.current.join("never-begun")).unwrap();
         assert_eq!(spool.pending().unwrap(), [job("a")]);
         let current: Vec<_> = spool.current().unwrap().into_iter().map(|(job, _)| job).collect();
         assert_eq!(current, [job("b")]);
-        assert_eq!(durable::list(&spool.corrupt).unwrap(), ["0000000000000000-bad.json", "bad"]);
+        assert_eq!(durable::list(&spool.corrupt).unwrap(), ["0000000000000000-worse.json", "bad"]);
         assert_eq!(durable::list(&spool.current).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn a_job_that_a_power_cut_left_in_both_places_counts_as_started() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.accept(&job("a")).unwrap();
+        let file = durable::list(&spool.pending).unwrap().remove(0);
+        let copy = fs::read(spool.pending.join(&file)).unwrap();
+        spool.start("a").unwrap().unwrap();
+        fs::write(spool.pending.join(&file), copy).unwrap();
+        assert_eq!(spool.pending().unwrap(), []);
+        assert_eq!(spool.current().unwrap().len(), 1);
+        assert!(spool.start("a").unwrap().is_none());
     }
 
     #[test]

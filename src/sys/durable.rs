@@ -76,6 +76,16 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     if from.parent() == to.parent() { Ok(()) } else { sync_parent(from) }
 }
 
+/// Moves a file into another folder; done when its new place is on disk. After a power cut it
+/// may also be in the old one: the caller knows which place counts.
+///
+/// # Errors
+/// The step that failed.
+pub fn move_into(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(FileError::new("rename", from))?;
+    sync_parent(to)
+}
+
 /// Removes a file; one that isn't there is fine.
 ///
 /// # Errors
@@ -88,13 +98,17 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Makes a folder and its parents.
+/// Makes a folder and its parents, if need be; done when it is on disk.
 ///
 /// # Errors
 /// The step that failed.
 pub fn make_folder(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(FOLDER_MODE).create(path).map_err(FileError::new("make", path))
+    builder.recursive(true).mode(FOLDER_MODE).create(path).map_err(FileError::new("make", path))?;
+    sync_parent(path)
 }
 
 /// Removes what a crash left half written in a folder. Nothing refers to it.

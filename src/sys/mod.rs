@@ -10,6 +10,7 @@ pub mod doorbell;
 pub mod durable;
 pub mod host;
 pub mod lock;
+pub mod memory;
 pub mod process;
 pub mod random;
 #[cfg(feature = "serial")]

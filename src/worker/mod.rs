@@ -10,6 +10,7 @@ use crate::spool::{Job, JobFolder, Outcome, StepOutcome};
 use crate::sys::process::{self, Identity};
 use crate::sys::{FileError, clock, durable};
 use std::fmt;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use stint_wire::reply::{Status, limit_stream};
@@ -168,7 +169,8 @@ impl Worker {
 
     fn execute(&mut self, number: usize, step: &Step) -> Result<Ended, WorkerError> {
         let path = self.step_folder(number);
-        durable::make_folder(&path)?;
+        // The step's files are for its own time; after a power cut nobody looks for them.
+        fs::create_dir_all(&path).map_err(FileError::new("make", &path))?;
         // Only now may the step be started: whoever comes after us can tell that it was.
         self.folder.note_step()?;
         let folder = &self.folder;
@@ -195,7 +197,7 @@ impl Worker {
     fn interrupted(&self, number: usize) -> Ended {
         let path = self.step_folder(number);
         let output = |name| {
-            let bytes = std::fs::read(path.join(name)).unwrap_or_default();
+            let bytes = fs::read(path.join(name)).unwrap_or_default();
             limit_stream(&String::from_utf8_lossy(&bytes))
         };
         let cancelled = self.folder.is_cancelled();
