@@ -17,6 +17,8 @@ MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 # What dpkg itself writes, and what is no file of any package.
 _CHANGES_ANYWAY = ("var/lib/dpkg/", "var/log/", "var/cache/", "run/", "tmp/", "proc/", "dev/", "sys/")
 
+_LOG = "/tmp/agent.log"
+
 # The first process: sees to it that dead orphans disappear, as an init does.
 _INIT = """
 mount -t tmpfs none "$1"
@@ -25,6 +27,9 @@ mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" none "$1/roo
 mount -t proc proc "$1/root/proc"
 mount -t tmpfs none "$1/root/run"
 mount --bind /dev/null "$1/root/dev/null"
+# A root without an init starts no services unless its policy allows it.
+printf '#!/bin/sh\\nexit 0\\n' >"$1/root/usr/sbin/policy-rc.d"
+chmod 755 "$1/root/usr/sbin/policy-rc.d"
 : >"$1/ready"
 while :; do sleep 1; done
 """
@@ -82,9 +87,10 @@ class Debian:
         return Path(f"/proc/{self.init}/root{self.home}/root{inside}")
 
     def install(self, package: Path) -> str:
-        """`dpkg -i`."""
+        """`dpkg -i`, where the owner has sent the agent's log to a file."""
         self.path(f"/tmp/{package.name}").write_bytes(package.read_bytes())
-        return self.must(f"dpkg -i /tmp/{package.name} 2>&1")
+        self.must(f"echo LOG={_LOG} >/etc/default/stint")
+        return self.must(f"dpkg --force-confold -i /tmp/{package.name} 2>&1")
 
     def files(self) -> set[str]:
         """Every file and link but for what dpkg writes down."""
@@ -92,6 +98,9 @@ class Debian:
         return {name for name in listed if not name.startswith(_CHANGES_ANYWAY)}
 
     def end(self) -> None:
-        """Ends everything in it."""
+        """Ends everything in it. The agent's log stays beside the hub's."""
+        log = self.path(_LOG)
+        if log.exists():
+            (self.home.parent / "agent.log").write_bytes(log.read_bytes())
         self.process.kill()
         self.process.wait()
