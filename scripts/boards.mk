@@ -1,6 +1,13 @@
 # The part of the Makefile that is about targets and boards (docs/BUILDING.md): included by it.
 
-.PHONY: toolchain size test-targets
+# One of each kind that has an emulator: those that `make test-targets` proves.
+TARGETS ?= armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl mipsel-unknown-linux-musl \
+           armv5te-unknown-linux-musleabi
+# Those with an image.
+BOARDS  ?= qemu-virt-armv7 qemu-virt-aarch64
+EMULATED = STINT_EMULATORS=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS)
+
+.PHONY: toolchain size reproducible image test-targets test-boards
 
 toolchain: ## install what cross builds, images and emulators need, and is missing (apt, zig)
 	@scripts/toolchain
@@ -8,11 +15,18 @@ toolchain: ## install what cross builds, images and emulators need, and is missi
 size: ## flash bytes of every board built so far (ALL=1 builds them, TARGET=triple adds its crates)
 	@scripts/size.py $(if $(ALL),--all) $(if $(TARGET),--symbols $(TARGET))
 
-# One of each kind that has an emulator: those that `make test-targets` proves.
-TARGETS ?= armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl mipsel-unknown-linux-musl \
-           armv5te-unknown-linux-musleabi
+reproducible: ## build TARGET=triple in two folders and compare the bytes
+	@scripts/reproducible $(or $(TARGET),$(error say which: make reproducible TARGET=triple))
+
+image: ## a kernel and initramfs that boot BOARD=qemu-virt-armv7 or qemu-virt-aarch64 in QEMU
+	@scripts/image $(or $(BOARD),$(error say which: make image BOARD=qemu-virt-armv7))
 
 test-targets: $(VENV)/ready ## build TARGETS='…' (four by default) and run each against a hub, emulated
 	@for target in $(TARGETS); do scripts/build $$target || exit 1; done
 	@$(CARGO) build --quiet --package stint-hub
-	@STINT_EMULATORS=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS) tests/boards/test_qemu_user.py
+	@$(EMULATED) tests/boards/test_qemu_user.py
+
+test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and have them managed by a hub
+	@for board in $(BOARDS); do scripts/build --board $$board && scripts/image $$board || exit 1; done
+	@$(CARGO) build --quiet --package stint-hub
+	@$(EMULATED) tests/boards/test_qemu_boards.py

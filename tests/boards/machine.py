@@ -1,0 +1,153 @@
+"""A board in QEMU: its power switch, its disk, its network to this machine's loopback, its serial line."""
+
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from boards.emulated import OUT
+from harness.hub import Hub
+from harness.programs import environment
+from harness.wait import until
+
+# What the guest calls this machine's loopback.
+HOST = "10.0.2.2"
+# A boot takes 5 s on an idle machine, and a RSA key on an emulated processor up to half a minute.
+PATIENCE = 240
+_DISK = "16M"
+_PROMPT = b"/ # "
+_ASKS_FOR_COLUMN = "\x1b[6n"
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board of board-configs/ that has an image."""
+
+    name: str
+    qemu: str
+    cpu: str
+
+    @property
+    def image(self) -> Path:
+        """The folder of kernel and initramfs."""
+        return OUT / "images" / self.name
+
+
+@dataclass
+class Machine:
+    """One board with a disk of its own. What it prints is kept over its reboots."""
+
+    board: Board
+    home: Path
+    hub: Hub
+    activation: dict
+    process: subprocess.Popen | None = None
+    _heard: bytearray = field(default_factory=bytearray)
+    _heard_before: int = 0
+    _numbers: count = field(default_factory=count)
+
+    def switch_on(self, memory_mb: int = 128, clock: str | None = None) -> "Machine":
+        """Boots, with the activation on the kernel's command line; `clock` is what its clock starts at."""
+        disk = self.home / f"{self.board.name}.disk"
+        if not disk.exists():
+            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", disk, _DISK], check=True)
+        port = self.hub.endpoint.rpartition(":")[2]
+        words = {
+            "activation_id": self.activation["ActivationId"],
+            "activation_code": self.activation["ActivationCode"],
+            "endpoint": f"http://{HOST}:{port}",
+            "region": self.hub.region,
+        }
+        line = "console=ttyAMA0 quiet " + " ".join(f"stint.{key}={value}" for key, value in words.items())
+        command = [self.board.qemu, "-M", "virt", "-cpu", self.board.cpu, "-m", memory_mb, "-no-reboot"]
+        command += ["-display", "none", "-monitor", "none", "-serial", "stdio", "-append", line]
+        command += ["-kernel", self.board.image / "kernel", "-initrd", self.board.image / "initramfs"]
+        command += ["-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"]
+        command += [
+            "-drive",
+            f"file={disk},if=none,format=raw,id=disk",
+            "-device",
+            "virtio-blk-device,drive=disk",
+        ]
+        command += ["-rtc", f"base={clock}"] if clock else []
+        self._heard_before = len(self._heard)
+        self.process = subprocess.Popen(
+            [str(word) for word in command],
+            env=environment(self.home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._listen, args=(self.process,), daemon=True).start()
+        return self
+
+    def _listen(self, process: subprocess.Popen) -> None:
+        log = self.home / f"{self.board.name}.log"
+        while chunk := process.stdout.read1():
+            self._heard += chunk
+            log.write_bytes(self._heard)
+
+    def console(self) -> str:
+        """Everything the serial line has carried so far."""
+        return self._heard.decode(errors="replace").replace("\r", "")
+
+    def report(self) -> list[str]:
+        """The lines of the agent's report on the serial line."""
+        # The shell's prompt may stand before a line: they share the port.
+        lines = [
+            line.removeprefix(_PROMPT.decode()).removeprefix(_ASKS_FOR_COLUMN)
+            for line in self.console().splitlines()
+        ]
+        return [line for line in lines if line.startswith("stint: ")]
+
+    def says(self, what: str) -> str:
+        """Waits until the agent's report has a line with `what`, and returns it."""
+
+        def probe() -> str | None:
+            self._must_be_on()
+            return next((line for line in self.report() if what in line), None)
+
+        return until(f"{self.board.name} reports '{what}'", probe, PATIENCE)
+
+    def type(self, line: str) -> None:
+        """Types a line into the shell on the serial console, when there is one: a UART keeps 16 bytes."""
+        until(
+            f"{self.board.name} has a shell", lambda: _PROMPT in self._heard[self._heard_before :], PATIENCE
+        )
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def shell(self, command: str) -> str:
+        """Runs a command in the shell on the serial console; what it printed."""
+        number = next(self._numbers)
+        begin, end = f"<<<{number}", f"{number}>>>"
+        # The quotes keep the echo of what is typed from being taken for the answer.
+        self.type(f'echo "<<""<{number}"; {command}; echo "{number}"">>>"')
+
+        def probe() -> str | None:
+            self._must_be_on()
+            _, seen, rest = self.console().rpartition(f"{begin}\n")
+            return rest.partition(end)[0] + " " if seen and end in rest else None
+
+        return until(f"{self.board.name} has run `{command}`", probe, PATIENCE).strip()
+
+    def agent(self) -> int:
+        """The process id of the agent in the guest; 0 if none runs."""
+        found = self.shell("cat /run/stint.pid")
+        return int(found) if found.isdigit() else 0
+
+    def power_cut(self) -> None:
+        """Nothing is written back, nothing ends in order."""
+        self.type("poweroff -f")
+        self.process.wait(PATIENCE)
+
+    def unplug(self) -> None:
+        """Ends the emulator, if it is on."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
+
+    def _must_be_on(self) -> None:
+        assert self.process.poll() is None, f"{self.board.name} went off:\n{self.console()[-2000:]}"

@@ -1,0 +1,126 @@
+"""Whole boards, booted in QEMU with the image of `make image`: what a person with a serial cable sees."""
+
+import re
+
+import pytest
+
+from boards.machine import HOST, Board, Machine
+from harness.clients import finished, shell, wait_until_online
+from harness.wait import until
+
+BOARDS = [
+    Board("qemu-virt-armv7", "qemu-system-arm", "cortex-a7"),
+    Board("qemu-virt-aarch64", "qemu-system-aarch64", "cortex-a53"),
+]
+# The serial report's promise: it fits a terminal.
+COLUMNS = 120
+# What `make bench` promises natively is a megabyte or two; this is a 32-bit or 64-bit guest's.
+MEMORY_AT_MOST_KB = 4096
+
+
+@pytest.fixture(params=BOARDS, ids=lambda board: board.name)
+def machine(request, home, hub, activate):
+    """A board that is off, with an empty disk and an activation for its first boot."""
+    if not (request.param.image / "initramfs").exists():
+        pytest.skip(f"no image: make image BOARD={request.param.name}")
+    machine = Machine(request.param, home, hub, activate())
+    yield machine
+    machine.unplug()
+
+
+@pytest.fixture
+def node(client):
+    """Tells the id of the one node of the hub, once it is Online."""
+
+    def find() -> str:
+        def listed() -> str | None:
+            found = client.describe_instance_information()["InstanceInformationList"]
+            return found[0]["InstanceId"] if found else None
+
+        name = until("the board has registered", listed, 240)
+        wait_until_online(client, name)
+        return name
+
+    return find
+
+
+def test_a_board_registers_at_first_boot_and_says_so_on_its_serial_console(machine, aws, client, node):
+    machine.switch_on()
+    name = node()
+    start = machine.says("stint: start ")
+    assert re.search(r" version=\d+\.\d+\.\d+", start)
+    machine.says("stint: online ")
+    assert all(len(line) <= COLUMNS for line in machine.report())
+
+    command = aws(
+        "send-command",
+        "--document-name=AWS-RunShellScript",
+        f"--instance-ids={name}",
+        "--parameters=commands=['uname -m; hostname']",
+    )["Command"]["CommandId"]
+    result = finished(client, command, name, 120)
+    assert result["Status"] == "Success"
+    machine_name = {"qemu-virt-armv7": "armv7l", "qemu-virt-aarch64": "aarch64"}[machine.board.name]
+    assert result["StandardOutputContent"] == f"{machine_name}\n{machine.board.name}\n"
+
+
+def test_a_killed_agent_is_back_and_takes_commands(machine, client, node):
+    machine.switch_on()
+    name = node()
+    before = machine.agent()
+    assert before
+    machine.shell(f"kill -9 {before}")
+    until("another agent runs", lambda: machine.agent() not in (0, before), 120)
+    assert (
+        finished(client, shell(client, [name], "echo back"), name, 120)["StandardOutputContent"] == "back\n"
+    )
+
+
+def test_a_power_cut_in_the_middle_of_a_document_is_reported_after_the_reboot(machine, client, node):
+    machine.switch_on()
+    name = node()
+    command = shell(client, [name], "echo once >>/var/lib/stint/ran; sync; sleep 300")
+    until("the document runs", lambda: machine.shell("cat /var/lib/stint/ran") == "once", 120)
+    machine.power_cut()
+
+    machine.switch_on()
+    result = finished(client, command, name, 240)
+    assert result["Status"] == "Failed"
+    assert "interrupted" in (result["StandardErrorContent"] + result["StandardOutputContent"]).lower()
+    assert machine.shell("cat /var/lib/stint/ran") == "once"
+    # The same node: the second boot found the registration and needed no activation.
+    assert [n["InstanceId"] for n in client.describe_instance_information()["InstanceInformationList"]] == [
+        name
+    ]
+    assert finished(client, shell(client, [name], "echo on"), name, 120)["Status"] == "Success"
+
+
+def test_a_board_whose_clock_starts_in_1970_registers_and_takes_commands(machine, client, node):
+    machine.switch_on(clock="1970-01-02")
+    name = node()
+    result = finished(client, shell(client, [name], "date +%Y"), name, 120)
+    assert result["Status"] == "Success"
+    # The agent corrects its own idea of the time, not the board's clock.
+    assert result["StandardOutputContent"] == "1970\n"
+
+
+def test_64_megabytes_are_enough(machine, client, node, capsys):
+    machine.switch_on(memory_mb=64)
+    name = node()
+    assert finished(client, shell(client, [name], "echo small"), name, 120)["Status"] == "Success"
+    pid = machine.agent()
+    status = machine.shell(f"grep -E '^(VmRSS|VmHWM|RssAnon|Threads)' /proc/{pid}/status")
+    free = machine.shell("grep -E '^Mem(Total|Available)' /proc/meminfo")
+    with capsys.disabled():
+        print(f"\n{machine.board.name} with 64 MB: {' '.join(f'{free} {status}'.split())}")
+    memory = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+    assert memory <= MEMORY_AT_MOST_KB
+
+
+def test_a_server_that_is_away_is_named_on_the_console_and_found_when_it_is_back(machine, hub, node):
+    machine.switch_on()
+    node()
+    hub.kill()
+    assert HOST in machine.says("stint: backoff ")
+    hub.start()
+    node()
