@@ -6,11 +6,15 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from .wait import until
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / "packaging"
 
 # Longer than the slowest script here takes on a busy machine.
 _SECONDS = 120
+
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/"}
 
 # The agent as its init script sees it: it ends at SIGTERM, it leaves a worker running, it logs. The
 # real one is run by these scripts in test_deb.py.
@@ -38,23 +42,36 @@ class Device:
 
     def sh(self, script: str) -> subprocess.CompletedProcess:
         """Runs `script` in the root, in a process namespace of its own: nothing survives it."""
-        inside = (
-            'mount -t proc proc "$1/proc" && mount --bind /dev/null "$1/dev/null" && '
-            'exec chroot "$1" /bin/sh /tmp/script'
-        )
         # In a file and not an argument: `ps` would find in it whatever a test looks for.
         (self.root / "tmp/script").write_text(script)
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-        if os.getuid() != 0:
-            command += ["--user", "--map-root-user"]
         return subprocess.run(
-            [*command, "sh", "-c", inside, "sh", str(self.root)],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/"},
+            self._command("/bin/sh /tmp/script"),
+            env=_ENVIRONMENT,
             capture_output=True,
             text=True,
             timeout=_SECONDS,
             check=False,
         )
+
+    def boot(self, until_there: str) -> None:
+        """Runs BusyBox's init as the first process, with the inittab that is there, until it has made a
+        file."""
+        init = subprocess.Popen(self._command("/bin/init"), env=_ENVIRONMENT, stdin=subprocess.DEVNULL)
+        try:
+            until(f"{until_there} is there", lambda: self.exists(until_there), patience=_SECONDS)
+        finally:
+            init.kill()
+            init.wait()
+
+    def _command(self, first: str) -> list[str]:
+        inside = (
+            'mount -t proc proc "$1/proc" && mount --bind /dev/null "$1/dev/null" && '
+            f'exec chroot "$1" {first}'
+        )
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        if os.getuid() != 0:
+            command += ["--user", "--map-root-user"]
+        return [*command, "sh", "-c", inside, "sh", str(self.root)]
 
     def must(self, script: str) -> str:
         """Like `sh`; each command has to succeed. Gives what was printed."""

@@ -179,3 +179,27 @@ def test_a_word_it_does_not_know_is_answered_with_those_it_knows(device):
     done = device.sh(INSTALL + "/etc/init.d/stint dance")
     assert done.returncode == 2
     assert "start|stop|restart|force-reload|status" in done.stderr
+
+
+def test_busyboxs_own_init_keeps_the_agent_running_by_the_line_of_its_inittab(device):
+    device.must(INSTALL + "rm /etc/init.d/S90stint; echo '::once:/tmp/test >/tmp/out 2>&1' >/etc/inittab")
+    device.must("sh /media/stint/install.sh --init inittab --no-start")
+    (device.root / "tmp/test").write_text(
+        "#!/bin/sh\nset -e\n"
+        + UNTIL
+        + """
+        until_true '[ -s /run/stint.pid ] && grep -q started /tmp/starts'
+        first=$(cat /run/stint.pid)
+        kill -9 "$first"
+        until_true '[ "$(cat /run/stint.pid)" != "$first" ]'
+        supervisor=$(cat /run/stint-supervise.pid)
+        /etc/init.d/stint stop
+        until_true '[ "$(cat /run/stint-supervise.pid 2>/dev/null || echo $supervisor)" != "$supervisor" ]'
+        until_true '[ "$(grep -c started /tmp/starts)" -ge 3 ]'
+        count "stint run"
+        touch /tmp/through
+        """
+    )
+    (device.root / "tmp/test").chmod(0o755)
+    device.boot("/tmp/through")
+    assert device.text("/tmp/out").split() == ["1"]

@@ -131,17 +131,17 @@ def test_a_deb_asks_before_it_replaces_what_the_owner_changed(tmp_path):
 def test_lintian_has_nothing_to_say_but_what_is_overridden_with_a_reason(tmp_path):
     if not shutil.which("lintian"):
         pytest.skip("no lintian here: apt-get install lintian")
-    # With a real program: lintian looks into it.
-    agent = tmp_path / "agent"
-    shutil.copy("/bin/true", agent)
-    command = [sys.executable, ROOT / "scripts/package", "--board", "x86-64-gateway", "--format", "deb"]
-    subprocess.run([*command, "--binary", agent, "--out", tmp_path], check=True, capture_output=True)
+    # lintian looks into the program: the real one, or one that differs in needing a C library.
+    built = sorted((project.OUT / "boards").glob("*/stint"))
+    board = built[0].parent.name if built else "x86-64-gateway"
+    command = [sys.executable, ROOT / "scripts/package", "--board", board, "--format", "deb"]
+    if not built:
+        command += ["--binary", shutil.copy("/bin/true", tmp_path / "agent")]
+    subprocess.run([*command, "--out", tmp_path], check=True, capture_output=True)
     (deb,) = tmp_path.glob("*.deb")
-    found = subprocess.run(
-        ["lintian", "--allow-root", deb], capture_output=True, text=True
-    ).stdout.splitlines()
-    # /bin/true stands in for the agent, and needs a C library that ours doesn't.
-    ours = [line for line in found if line[:2] in ("E:", "W:") and "[usr/sbin/stint]" not in line]
+    done = subprocess.run(["lintian", "--allow-root", deb], capture_output=True, text=True)
+    complaints = [line for line in done.stdout.splitlines() if line[:2] in ("E:", "W:")]
+    ours = complaints if built else [line for line in complaints if "[usr/sbin/stint]" not in line]
     assert ours == []
 
 
