@@ -92,6 +92,12 @@ class Debian:
         self.must(f"echo LOG={_LOG} >/etc/default/stint")
         return self.must(f"dpkg --force-confold -i /tmp/{package.name} 2>&1")
 
+    def add(self, name: str) -> None:
+        """A package of Debian's own. It starts nothing."""
+        self.path("/etc/resolv.conf").write_text(Path("/etc/resolv.conf").read_text())
+        quiet = "apt-get -qq update && apt-get -qq install -y --no-install-recommends"
+        self.must(f"RUNLEVEL=1 {quiet} {name} >/tmp/apt.log 2>&1 || {{ cat /tmp/apt.log; exit 1; }}")
+
     def files(self) -> set[str]:
         """Every file and link but for what dpkg writes down."""
         listed = self.must("find / -xdev \\( -type f -o -type l \\) -printf '%P\\n'").splitlines()
