@@ -2,10 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from harness.agent import Agent
+from harness.clients import finished, shell
 from harness.programs import AGENT
 from harness.wait import until
 
@@ -51,6 +53,15 @@ def test_a_failed_registration_leaves_the_old_one_working(hub, client, activate,
     agent.start()
     until("it still comes online", lambda: agent.status()[1]["online"])
     assert agent.status()[1]["instanceId"] == node
+
+
+def test_a_relative_state_folder_serves_all_the_way_to_a_command(hub, client, activate, new_agent):
+    agent = new_agent()
+    agent.state = Path(agent.name)
+    node = agent.register(hub, activate())
+    agent.start()
+    until("it comes online", lambda: agent.status()[1]["online"])
+    assert finished(client, shell(client, [node], "echo here"), node)["StandardOutputContent"] == "here\n"
 
 
 def test_a_hub_that_is_not_there_is_named_in_the_error(hub, activate, new_agent):

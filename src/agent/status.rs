@@ -17,11 +17,6 @@ use stint_wire::time::Utc;
 const LOCK: &str = "lock";
 const FILE: &str = "status.json";
 
-/// `stint status` holds the lock for an instant to see whether it is free. A daemon that meets it
-/// then tries again this often, after this time.
-const LOOKS: u32 = 3;
-const LOOK_LASTS: Duration = Duration::from_millis(20);
-
 /// What the daemon knows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -60,20 +55,12 @@ fn folder(state: &Path) -> PathBuf {
 /// The folder or the lock can't be made.
 pub fn claim(state: &Path) -> Result<Option<File>, FileError> {
     durable::make_folder(&folder(state))?;
-    let path = folder(state).join(LOCK);
-    for _ in 0..LOOKS {
-        if let Some(claim) = lock::acquire(&path)? {
-            return Ok(Some(claim));
-        }
-        std::thread::sleep(LOOK_LASTS);
-    }
-    Ok(None)
+    lock::acquire(&folder(state).join(LOCK))
 }
 
 /// What the daemon of a state folder says of itself; `None` if there is no daemon.
 pub fn look(state: &Path) -> Option<Snapshot> {
-    let path = folder(state).join(LOCK);
-    if !path.exists() || matches!(lock::acquire(&path), Ok(Some(_))) {
+    if !lock::is_held(&folder(state).join(LOCK)) {
         return None;
     }
     let text = fs::read_to_string(folder(state).join(FILE)).unwrap_or_default();

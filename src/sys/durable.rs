@@ -143,7 +143,9 @@ fn temporary_name(path: &Path) -> PathBuf {
 }
 
 fn sync_parent(path: &Path) -> Result<(), FileError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
+    // A bare name's parent is the empty path, which stands for the current folder.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
     let folder = File::open(parent).map_err(FileError::new("open", parent))?;
     folder.sync_all().map_err(FileError::new("fsync", parent))
 }

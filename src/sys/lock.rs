@@ -1,4 +1,4 @@
-//! One daemon per state folder.
+//! One daemon per state folder, and a way to see whether there is one that can't get in its way.
 
 use super::{FileError, check};
 use std::fs::{File, OpenOptions};
@@ -8,7 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Takes the lock at `path` for as long as the returned file lives, the process's death
-/// included. `None` if another process holds it.
+/// included. `None` if another holds it.
+///
+/// It is a lock of the open file (fcntl(2), "open file description locks", Linux 3.15), which can
+/// be asked about without being taken.
 ///
 /// # Errors
 /// The lock file can't be made or locked.
@@ -16,12 +19,30 @@ pub fn acquire(path: &Path) -> Result<Option<File>, FileError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(path).map_err(FileError::new("open", path))?;
-    // SAFETY: the descriptor is open; the call takes integers only.
-    match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+    let lock = whole_file();
+    // SAFETY: the descriptor is open, and the lock lives through the call.
+    match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }) {
         Ok(_) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(FileError::new("lock", path)(error)),
     }
+}
+
+/// Whether somebody holds the lock at `path`. A file that isn't there, or can't be asked, is held
+/// by nobody.
+pub fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let mut lock = whole_file();
+    // SAFETY: the descriptor is open, and the lock lives through the call, which fills it.
+    let asked = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) });
+    asked.is_ok() && lock.l_type != libc::F_UNLCK as libc::c_short
+}
+
+fn whole_file() -> libc::flock {
+    // SAFETY: all zero is valid: from the beginning to the end, of no process.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock
 }
 
 #[cfg(test)]
@@ -33,10 +54,22 @@ mod tests {
     fn a_lock_is_held_once_and_goes_with_its_file() {
         let folder = Folder::new();
         let path = folder.path().join("lock");
+        assert!(!is_held(&path));
         let held = acquire(&path).unwrap();
-        assert!(held.is_some());
+        assert!(held.is_some() && is_held(&path));
         assert!(acquire(&path).unwrap().is_none());
         drop(held);
+        assert!(!is_held(&path));
         assert!(acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn asking_takes_nothing() {
+        let folder = Folder::new();
+        let path = folder.path().join("lock");
+        drop(acquire(&path).unwrap());
+        assert!(!is_held(&path) && !is_held(&path));
+        let held = acquire(&path).unwrap();
+        assert!(is_held(&path) && is_held(&path) && held.is_some());
     }
 }

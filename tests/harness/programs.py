@@ -32,6 +32,7 @@ def run(command: list[object], home: Path, stdin: str = "", patience: float = 60
     """Runs a program to its end. Its standard input is what is given, then closed."""
     return subprocess.run(
         [str(word) for word in command],
+        cwd=home,
         env=environment(home, **more),
         input=stdin,
         capture_output=True,
@@ -53,6 +54,7 @@ class Program:
         self._stderr = log.open("ab")
         self.process = subprocess.Popen(
             self.command,
+            cwd=self.log.parent,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
