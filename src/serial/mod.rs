@@ -4,10 +4,12 @@
 //! Never here: anything that others wait for. A port that is absent, busy or held by flow control
 //! costs a helper thread one second and the log one line.
 
+mod ec2;
 mod facts;
 mod line;
 
 use crate::lane::Lane;
+use crate::sys::host::Platform;
 use crate::sys::serial::Port;
 use line::Line;
 use std::path::PathBuf;
@@ -47,6 +49,13 @@ impl Console {
         let node = node.unwrap_or("not registered").to_owned();
         // The facts are gathered on the lane, too: /sys may be slow to answer.
         self.submit(move || facts::Facts::gather(watchdog).lines(&node, now));
+        let greet = move || {
+            if ec2::has_metadata() {
+                let mut console = State::Closed { devices: ec2::devices(), baud: ec2::BAUD };
+                console.say(&ec2::lines(now, &Platform::read()));
+            }
+        };
+        let _ = self.lane.submit(Box::new(greet));
     }
 
     /// Says that the server hears this node.
