@@ -14,57 +14,102 @@ from .wait import until
 RELEASE = "bookworm"
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 
-# What dpkg itself writes, and what is no file of any package.
-_CHANGES_ANYWAY = ("var/lib/dpkg/", "var/log/", "var/cache/", "run/", "tmp/", "proc/", "dev/", "sys/")
+# What dpkg and a running system write, and what is no file of any package.
+_CHANGES_ANYWAY = ("var/lib/dpkg/", "var/log/", "var/cache/", "var/lib/systemd/", "run/", "tmp/")
 
 _LOG = "/tmp/agent.log"
 
-# The first process: sees to it that dead orphans disappear, as an init does.
-_INIT = """
+# The first process. $1 is where to mount, $2 what, the rest the command that becomes it.
+_BOOT = """
 mount -t tmpfs none "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" none "$1/root"
-mount -t proc proc "$1/root/proc"
-mount -t tmpfs none "$1/root/run"
-mount --bind /dev/null "$1/root/dev/null"
+cd "$1/root"
+mount -t proc proc proc
+mount -t sysfs -o ro none sys
+mount -t tmpfs none run
+mount --bind /dev/null dev/null
+# What systemd keeps account of its services in; of no use to others.
+mount -t tmpfs -o mode=755 none sys/fs/cgroup
+mkdir sys/fs/cgroup/systemd
+mount -t cgroup -o none,name=systemd none sys/fs/cgroup/systemd
 # A root without an init starts no services unless its policy allows it.
-printf '#!/bin/sh\\nexit 0\\n' >"$1/root/usr/sbin/policy-rc.d"
-chmod 755 "$1/root/usr/sbin/policy-rc.d"
-: >"$1/ready"
-while :; do sleep 1; done
+printf '#!/bin/sh\\nexit 0\\n' >usr/sbin/policy-rc.d
+chmod 755 usr/sbin/policy-rc.d
+shift 2
+exec env -i PATH="$PATH" chroot . "$@"
 """
 
 
-def base() -> Path:
-    """The system as debootstrap makes it; made once, then kept beside what is built."""
-    folder = _TARGET / "debian" / RELEASE
+def base(packages: str = "") -> Path:
+    """The system as debootstrap makes it, with these packages; made once, then kept beside what is
+    built."""
+    folder = _TARGET / "debian" / "-".join([RELEASE, *packages.split(",")] if packages else [RELEASE])
     if not folder.exists():
         half = folder.with_suffix(".new")
         subprocess.run(["rm", "-rf", str(half)], check=True)
         half.parent.mkdir(parents=True, exist_ok=True)
-        command = ["debootstrap", "--variant=minbase", RELEASE, str(half), MIRROR]
+        more = [f"--include={packages}"] if packages else []
+        command = ["debootstrap", "--variant=minbase", *more, RELEASE, str(half), MIRROR]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         half.rename(folder)
     return folder
 
 
 class Debian:
-    """One running root."""
+    """One running root, without an init of its own."""
+
+    packages = ""
+    # Sees to it that dead orphans disappear, as an init does, and no more.
+    first = ("/bin/sh", "-c", "while :; do sleep 1; done")
 
     def __init__(self, home: Path):
-        self.home = home / "debian"
-        self.home.mkdir()
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-        self.process = subprocess.Popen([*command, "sh", "-ec", _INIT, "sh", str(self.home), str(base())])
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        self.init = int(until("the namespaces are there", lambda: children.read_text().split())[0])
-        until("the root is mounted", lambda: Path(f"/proc/{self.init}/root{self.home}/ready").exists())
+        mounted = home / "debian"
+        mounted.mkdir()
+        command = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
+        words = [str(mounted), str(base(self.packages)), *self.first]
+        self.home = home
+        with (home / "debian.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--propagation", "private", "sh", "-ec", _BOOT, "sh", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            first = until("the namespaces are there", lambda: children.read_text().split())[0]
+            self.root = Path(f"/proc/{first}/root")
+            until("the first process has a root of its own", self.is_apart)
+            until("the system is up", self.is_up)
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def is_apart(self) -> bool:
+        """Is its root another than this machine's? Before that nothing may be done to it."""
+        assert self.process.poll() is None, (self.home / "debian.log").read_text()
+        return not os.path.samefile(self.root, "/")
+
+    def is_up(self) -> bool:
+        """May services be started?"""
+        return True
+
+    def status(self) -> int:
+        """Zero if the agent runs."""
+        return self.sh("/etc/init.d/stint status").returncode
+
+    def agent_pid(self) -> str:
+        """As the init system has it."""
+        return self.must("cat /run/stint.pid").strip()
 
     def sh(self, script: str) -> subprocess.CompletedProcess:
         """Runs a script in it, as root."""
-        enter = ["nsenter", "--target", str(self.init), "--mount", "--pid", "--root", "--wd=/"]
+        assert self.is_apart()
+        enter = ["nsenter", f"--target={self.root.parent.name}", "--mount", "--pid", "--uts", "--root"]
         return subprocess.run(
-            [*enter, "chroot", f"{self.home}/root", "/bin/sh", "-c", script],
+            [*enter, "/bin/sh", "-c", script],
+            cwd="/",
             env={
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": "/root",
@@ -78,13 +123,13 @@ class Debian:
 
     def must(self, script: str) -> str:
         """Like `sh`; each command has to succeed. Gives what was printed."""
-        done = self.sh("set -e\n" + script)
+        done = self.sh("set -e; cd /\n" + script)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def path(self, inside: str) -> Path:
         """Where a file of it is seen from outside."""
-        return Path(f"/proc/{self.init}/root{self.home}/root{inside}")
+        return self.root / inside.lstrip("/")
 
     def install(self, package: Path) -> str:
         """`dpkg -i`, where the owner has sent the agent's log to a file."""
@@ -99,14 +144,42 @@ class Debian:
         self.must(f"RUNLEVEL=1 {quiet} {name} >/tmp/apt.log 2>&1 || {{ cat /tmp/apt.log; exit 1; }}")
 
     def files(self) -> set[str]:
-        """Every file and link but for what dpkg writes down."""
+        """Every file and link but for what a running system writes down."""
         listed = self.must("find / -xdev \\( -type f -o -type l \\) -printf '%P\\n'").splitlines()
         return {name for name in listed if not name.startswith(_CHANGES_ANYWAY)}
 
     def end(self) -> None:
         """Ends everything in it. The agent's log stays beside the hub's."""
+        try:
+            (self.home / "agent.log").write_text(self.agents_log())
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    def agents_log(self) -> str:
+        """Since the start."""
         log = self.path(_LOG)
-        if log.exists():
-            (self.home.parent / "agent.log").write_bytes(log.read_bytes())
-        self.process.kill()
-        self.process.wait()
+        return log.read_text() if log.exists() else ""
+
+
+class Systemd(Debian):
+    """The same with systemd as its first process."""
+
+    packages = "systemd-sysv"
+    first = ("/usr/bin/env", "container=stint", "/lib/systemd/systemd", "--unit=multi-user.target")
+
+    def is_up(self) -> bool:
+        """Has systemd started what it starts at boot?"""
+        return self.sh("systemctl is-system-running").stdout.strip() == "running"
+
+    def status(self) -> int:
+        """Zero if the agent runs."""
+        return self.sh("systemctl is-active stint").returncode
+
+    def agent_pid(self) -> str:
+        """As systemd has it."""
+        return self.must("systemctl show --property=MainPID --value stint").strip()
+
+    def agents_log(self) -> str:
+        """From the journal."""
+        return self.sh("journalctl --unit=stint --output=cat").stdout

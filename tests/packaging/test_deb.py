@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from harness.clients import finished, wait_until_online
-from harness.debian import Debian
+from harness.debian import Debian, Systemd
 from harness.device import ROOT
 from harness.programs import _TARGET
 from harness.wait import until
@@ -35,10 +35,10 @@ def package(tmp_path, monkeypatch):
     return make
 
 
-@pytest.fixture
-def debian(home):
+@pytest.fixture(params=[Debian, Systemd], ids=["init-script", "systemd"])
+def debian(home, request):
     """A Debian that ends with the test."""
-    system = Debian(home)
+    system = request.param(home)
     yield system
     system.end()
 
@@ -81,20 +81,21 @@ def test_an_installed_package_registers_at_its_first_start_and_runs_commands(deb
     answer = finished(client, send(client, node, ". /etc/os-release; echo $VERSION_CODENAME"), node)
     assert answer["Status"] == "Success"
     assert answer["StandardOutputContent"] == "bookworm\n"
-    debian.must("/etc/init.d/stint status; stint status")
+    assert debian.status() == 0
+    debian.must("stint status")
 
 
 def test_an_upgrade_restarts_the_agent_and_no_document_notices(debian, client, node, package):
     debian.must("""echo '{"logLevel": "debug"}' >/etc/stint/agent.json""")
     command = send(client, node, "echo begun; touch /tmp/begun", "sleep 6", "echo ended")
     until("the script runs", lambda: debian.path("/tmp/begun").exists())
-    before = debian.must("cat /run/stint.pid")
+    before = debian.agent_pid()
 
     debian.install(package("1.0.1"))
 
     assert debian.must("dpkg-query -W -f '${Version}' stint") == "1.0.1-1"
-    until("another agent runs", lambda: debian.sh("/etc/init.d/stint status").returncode == 0)
-    assert debian.must("cat /run/stint.pid") != before
+    until("an agent runs", lambda: debian.status() == 0)
+    assert debian.agent_pid() != before
     answer = finished(client, command, node)
     assert answer["Status"] == "Success"
     assert answer["StandardOutputContent"] == "begun\nended\n"
@@ -123,3 +124,13 @@ def test_a_purged_package_leaves_nothing_behind(debian, package):
     found = debian.must("for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f; echo; done 2>/dev/null || true")
     assert "stint run" not in found
     assert "stint supervise" not in found
+
+
+def test_an_agent_that_is_killed_comes_back_and_no_document_notices(debian, client, node):
+    command = send(client, node, "echo begun; touch /tmp/begun", "sleep 3", "echo ended")
+    until("the script runs", lambda: debian.path("/tmp/begun").exists())
+    before = debian.agent_pid()
+    debian.must(f"kill -9 {before}")
+    until("another agent runs", lambda: debian.status() == 0 and debian.agent_pid() != before)
+    answer = finished(client, command, node)
+    assert (answer["Status"], answer["StandardOutputContent"]) == ("Success", "begun\nended\n")
