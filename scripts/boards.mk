@@ -7,7 +7,7 @@ TARGETS ?= armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl mipsel-unkn
 BOARDS  ?= qemu-virt-armv7 qemu-virt-aarch64
 EMULATED = STINT_EMULATORS=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS)
 
-.PHONY: toolchain size reproducible image test-targets test-boards
+.PHONY: toolchain size reproducible image test-targets test-boards test-all
 
 toolchain: ## install what cross builds, images and emulators need, and is missing (apt, zig)
 	@scripts/toolchain
@@ -30,3 +30,10 @@ test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and ha
 	@for board in $(BOARDS); do scripts/build --board $$board && scripts/image $$board || exit 1; done
 	@$(CARGO) build --quiet --package stint-hub
 	@$(EMULATED) tests/boards/test_qemu_boards.py
+
+test-all: ## the whole matrix: make test, every target, every board, the packages, the sizes (an hour)
+	@$(MAKE) test
+	@$(MAKE) test-targets TARGETS='$(patsubst targets/%.toml,%,$(wildcard targets/*.toml))'
+	@$(MAKE) test-boards
+	@$(MAKE) test-packages
+	@$(MAKE) size ALL=1

@@ -25,7 +25,7 @@ class Emulator:
     """How one target's programs are run: the emulator's name, and the processor it shall be."""
 
     target: str
-    name: str
+    name: str | None  # None: this machine runs it as it is.
     cpu: str | None = None
 
     @property
@@ -35,6 +35,8 @@ class Emulator:
 
     def command(self, *words: object) -> list[object]:
         """The command line that runs `words` where the kernel knows the emulator."""
+        if self.name is None:
+            return list(words)
         rule = _RULES / f"qemu-{self.name}.conf"
         script = f'mount -t binfmt_misc none {_MOUNT} && cat "$0" >{_MOUNT}/register && exec "$@"'
         return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, rule, *words]
@@ -47,6 +49,8 @@ class Emulator:
         """Why this target's agent can't be run here; None if it can."""
         if not self.binary.exists():
             return f"not built: make build TARGET={self.target}"
+        if self.name is None:
+            return None
         if not (_RULES / f"qemu-{self.name}.conf").exists():
             return "qemu-user-static is not installed: make toolchain"
         done = subprocess.run([str(w) for w in self.command("true")], capture_output=True, text=True)

@@ -13,6 +13,8 @@ EMULATORS = [
     Emulator("arm-unknown-linux-musleabi", "arm", "arm1176"),
     Emulator("mips-unknown-linux-musl", "mips", "24Kc"),
     Emulator("riscv64gc-unknown-linux-musl", "riscv64"),
+    Emulator("x86_64-unknown-linux-musl", None),
+    Emulator("i686-unknown-linux-musl", None),
 ]
 
 
