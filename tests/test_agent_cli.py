@@ -57,7 +57,8 @@ def test_a_failed_registration_leaves_the_old_one_working(hub, client, activate,
 
 def test_a_relative_state_folder_serves_all_the_way_to_a_command(hub, client, activate, new_agent):
     agent = new_agent()
-    agent.state = Path(agent.name)
+    # A name of its own on this machine, as processes are found by it.
+    agent.state = Path(f"relative-{agent.home.name}-{os.getpid()}")
     node = agent.register(hub, activate())
     agent.start()
     until("it comes online", lambda: agent.status()[1]["online"])

@@ -58,7 +58,7 @@ def started(client, agent, home) -> tuple[Gate, str]:
 def succeeded(client, command: str, node: str) -> None:
     """The gate's script ended well, with all of its output."""
     result = finished(client, command, node)
-    assert (result["Status"], result["StandardOutputContent"]) == ("Success", "before\nafter\n")
+    assert (result["Status"], result["StandardOutputContent"]) == ("Success", "before\nafter\n"), result
 
 
 def test_a_script_survives_the_agent_and_its_whole_output_is_reported(client, agent, home):
