@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 
-# The block size of OpenWrt's images for small flash (256K costs 3 % more); the filter for machine code is the
-# one that suits the target.
+# The largest blocks and the filter that suits the target's machine code: how an image is made that counts
+# bytes. OpenWrt's defaults, 256K and the plain ARM filter, give a few per cent more (docs/BUILDING.md).
 SQUASHFS = ["-comp", "xz", "-b", "1M", "-noappend", "-all-root", "-no-progress", "-quiet"]
 FILTERS = {"armv7": "armthumb", "arm": "arm", "armv5te": "arm", "x86_64": "x86", "i686": "x86"}
 
@@ -79,7 +79,7 @@ def xz(binary: Path) -> int:
 
 
 def squashfs(binary: Path, target: str) -> int:
-    """Bytes of a squashfs that holds the binary alone, as OpenWrt packs it, without the padding to 4 KiB."""
+    """Bytes of a squashfs that holds the binary alone, without the padding to 4 KiB."""
     filter_ = FILTERS.get(target.partition("-")[0])
     more = ["-Xbcj", filter_] if filter_ else []
     with tempfile.TemporaryDirectory() as folder:
