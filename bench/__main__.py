@@ -13,8 +13,11 @@ from datetime import date
 from pathlib import Path
 
 _TARGET = Path(os.environ["STINT_TARGET"])
+# What devices get is the static build; where it has not been made, the native one stands in for it.
+_STATIC = _TARGET / "boards" / "x86-64-gateway" / "stint"
+_NATIVE = _TARGET / "release" / "stint"
 # The harness reads these when it is loaded.
-os.environ.setdefault("STINT_AGENT", str(_TARGET / "release" / "stint"))
+os.environ.setdefault("STINT_AGENT", str(_STATIC if _STATIC.exists() else _NATIVE))
 os.environ.setdefault("STINT_HUB", str(_TARGET / "hub" / "stint-hub"))
 
 from harness.clients import boto3_client  # noqa: E402
