@@ -12,7 +12,8 @@ from .programs import _TARGET
 from .wait import until
 
 RELEASE = "bookworm"
-MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
+# Where packages come from, if not from where debootstrap looks by itself.
+MIRROR = [mirror] if (mirror := os.environ.get("DEBIAN_MIRROR")) else []
 
 # What dpkg and a running system write, and what is no file of any package.
 _CHANGES_ANYWAY = ("var/lib/dpkg/", "var/log/", "var/cache/", "var/lib/systemd/", "run/", "tmp/")
@@ -50,7 +51,7 @@ def base(packages: str = "") -> Path:
         subprocess.run(["rm", "-rf", str(half)], check=True)
         half.parent.mkdir(parents=True, exist_ok=True)
         more = [f"--include={packages}"] if packages else []
-        command = ["debootstrap", "--variant=minbase", *more, RELEASE, str(half), MIRROR]
+        command = ["debootstrap", "--variant=minbase", *more, RELEASE, str(half), *MIRROR]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         half.rename(folder)
     return folder
