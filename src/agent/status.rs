@@ -1,8 +1,8 @@
 //! What `stint status` shows: a small file that the daemon keeps up to date, and a lock that
 //! tells whether there is a daemon.
 //!
-//! The file is on tmpfs where `/run` is, and is written without waiting for any disk: after a
-//! power cut nobody wants to know it.
+//! Both are in `run/` below the state folder. The file is written without waiting for the disk,
+//! because after a power cut nobody wants to know it.
 
 use super::Observer;
 use crate::sys::{FileError, clock, durable, lock};
