@@ -18,6 +18,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// A killed program that isn't dead after this long is stuck in the kernel, and reported so.
 const DYING: Duration = Duration::from_secs(10);
 
+/// How long tests wait for a signal that another test may have got.
+const IN_TESTS: Duration = Duration::from_millis(50);
+
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -163,6 +166,8 @@ impl Watched {
             self.stderr.source().map(AsFd::as_fd),
             Some(signals.pipe.as_fd()),
         ];
+        // Tests run several "workers" in one process, of which only the last hears of SIGCHLD.
+        let patience = if cfg!(test) { patience.min(IN_TESTS) } else { patience };
         match descriptors::wait(descriptors, Some(patience)) {
             Ok([out, err, signal]) => {
                 if out.readable {

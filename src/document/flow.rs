@@ -65,6 +65,10 @@ impl Flow {
                 "Plugin {} of step {} is not part of this version of stint.",
                 step.plugin, step.name
             )),
+            (plugin::Support::Refused(reason), ..) => Next::Fail(format!(
+                "Plugin {} of step {} makes no sense on this device: {reason}.",
+                step.plugin, step.name
+            )),
             (plugin::Support::Elsewhere, ..) if step.may_be_skipped => Next::Skip(format!(
                 "Step {} was skipped because plugin {} does not exist on this platform.",
                 step.name, step.plugin
@@ -151,7 +155,12 @@ mod tests {
             ("2.2", "aws:psModule", "", "skip"),
             ("2.0", "aws:psModule", "", "fail"),
             ("2.2", "aws:domainJoin", "", "fail"),
+            ("2.0", "aws:domainJoin", "", "fail"),
             ("2.2", "aws:domainJoin", windows, "skip"),
+            ("2.2", "aws:cloudWatch", linux, "fail"),
+            ("2.2", "aws:cloudWatch", windows, "skip"),
+            ("2.2", "aws:updateSsmAgent", "", "fail"),
+            ("2.2", "aws:updateSsmAgent", windows, "skip"),
             ("2.2", SHELL, windows, "skip"),
             ("2.2", SHELL, linux, "run"),
             ("2.2", SHELL, odd, "fail"),

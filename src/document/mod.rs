@@ -9,7 +9,9 @@ mod parameters;
 mod parse;
 mod plugin;
 mod precondition;
+mod run_power_shell_script;
 mod run_shell_script;
+mod script;
 mod stream;
 
 pub use exec::Signals;

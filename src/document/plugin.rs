@@ -2,32 +2,36 @@
 
 use super::exec::Signals;
 use super::parse::Step;
-use super::run_shell_script;
+use super::{run_power_shell_script, run_shell_script};
 use crate::sys::process::Identity;
 use std::path::Path;
 use stint_wire::json::Node;
 use stint_wire::reply::{Status, limit_stream};
 
 /// Plugins that this agent runs.
-const HERE: [&str; 1] = [run_shell_script::NAME];
+const HERE: [&str; 2] = [run_shell_script::NAME, run_power_shell_script::NAME];
 
 /// Plugins that the original doesn't have on Linux either.
 const ELSEWHERE: [&str; 4] =
     ["aws:applications", "aws:configureDaemon", "aws:psModule", "aws:updateAgent"];
 
 /// Plugins that the original has on Linux and this agent lacks.
-const MISSING: [&str; 11] = [
-    "aws:cloudWatch",
+const MISSING: [&str; 8] = [
     "aws:configureDocker",
     "aws:configurePackage",
-    "aws:domainJoin",
     "aws:downloadContent",
     "aws:refreshAssociation",
     "aws:runDockerAction",
     "aws:runDocument",
-    "aws:runPowerShellScript",
     "aws:softwareInventory",
     "aws:updateSsmAgent",
+];
+
+/// Plugins that the original has on Linux and that have no place on a device such as this; with
+/// the reason that the operator is told. The original's aws:cloudWatch fails there as well.
+const REFUSED: [(&str, &str); 2] = [
+    ("aws:cloudWatch", "it sends a Windows computer's metrics"),
+    ("aws:domainJoin", "it needs a server distribution with realmd, sssd and the AWS CLI"),
 ];
 
 /// Whether a plugin can be run.
@@ -37,6 +41,8 @@ pub enum Support {
     Here,
     /// It is for another platform.
     Elsewhere,
+    /// It is known and makes no sense here, for this reason.
+    Refused(&'static str),
     /// It would have its place here, and this version doesn't have it.
     Missing,
     /// Nobody knows it.
@@ -52,7 +58,8 @@ pub fn support(name: &str) -> Support {
     } else if MISSING.contains(&name) {
         Support::Missing
     } else {
-        Support::Unknown
+        let refused = REFUSED.iter().find(|(known, _)| *known == name);
+        refused.map_or(Support::Unknown, |(_, reason)| Support::Refused(reason))
     }
 }
 
@@ -118,6 +125,46 @@ fn join(first: &str, second: &str) -> String {
 fn run_one(plugin: &str, inputs: &Node, context: &mut Context<'_>) -> Ended {
     match plugin {
         run_shell_script::NAME => run_shell_script::run(inputs, context),
+        run_power_shell_script::NAME => run_power_shell_script::run(inputs, context),
         other => Ended::failed(format!("there is no plugin {other}")),
+    }
+}
+
+#[cfg(test)]
+pub use bench::Bench;
+
+#[cfg(test)]
+mod bench {
+    use super::*;
+    use crate::testing::Folder;
+
+    /// A place where a test can run a step.
+    pub struct Bench(Folder);
+
+    impl Bench {
+        /// Makes one.
+        pub fn new() -> Bench {
+            Bench(Folder::new())
+        }
+
+        /// The step's folder.
+        pub fn path(&self) -> &Path {
+            self.0.path()
+        }
+
+        /// Calls `step` with a context of that folder.
+        pub fn with<T>(&self, step: impl FnOnce(&mut Context<'_>) -> T) -> T {
+            let path = self.path();
+            step(&mut Context {
+                command: "c-1",
+                node: "mi-1",
+                region: "eu-west-1",
+                folder: path,
+                script: &path.join("_script.sh"),
+                downloads: &path.join("downloads"),
+                signals: &mut Signals::catch().unwrap(),
+                begun: &mut |_| {},
+            })
+        }
     }
 }
