@@ -3,12 +3,15 @@
 //! Never here: a server, and the spool's files. Parsing and deciding are pure; only the plugins
 //! touch the system, and they run in a worker process.
 
+mod configure_docker;
+mod docker;
 mod exec;
 mod flow;
 mod parameters;
 mod parse;
 mod plugin;
 mod precondition;
+mod run_docker_action;
 mod run_power_shell_script;
 mod run_shell_script;
 mod script;

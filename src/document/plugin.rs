@@ -2,26 +2,29 @@
 
 use super::exec::Signals;
 use super::parse::Step;
-use super::{run_power_shell_script, run_shell_script};
+use super::{configure_docker, run_docker_action, run_power_shell_script, run_shell_script};
 use crate::sys::process::Identity;
 use std::path::Path;
 use stint_wire::json::Node;
 use stint_wire::reply::{Status, limit_stream};
 
 /// Plugins that this agent runs.
-const HERE: [&str; 2] = [run_shell_script::NAME, run_power_shell_script::NAME];
+const HERE: [&str; 4] = [
+    run_shell_script::NAME,
+    run_power_shell_script::NAME,
+    run_docker_action::NAME,
+    configure_docker::NAME,
+];
 
 /// Plugins that the original doesn't have on Linux either.
 const ELSEWHERE: [&str; 4] =
     ["aws:applications", "aws:configureDaemon", "aws:psModule", "aws:updateAgent"];
 
 /// Plugins that the original has on Linux and this agent lacks.
-const MISSING: [&str; 8] = [
-    "aws:configureDocker",
+const MISSING: [&str; 6] = [
     "aws:configurePackage",
     "aws:downloadContent",
     "aws:refreshAssociation",
-    "aws:runDockerAction",
     "aws:runDocument",
     "aws:softwareInventory",
     "aws:updateSsmAgent",
@@ -126,6 +129,8 @@ fn run_one(plugin: &str, inputs: &Node, context: &mut Context<'_>) -> Ended {
     match plugin {
         run_shell_script::NAME => run_shell_script::run(inputs, context),
         run_power_shell_script::NAME => run_power_shell_script::run(inputs, context),
+        run_docker_action::NAME => run_docker_action::run(inputs, context),
+        configure_docker::NAME => configure_docker::run(inputs, context),
         other => Ended::failed(format!("there is no plugin {other}")),
     }
 }
