@@ -23,6 +23,9 @@ COMMON_ERRORS = {
     "ValidationException",
 }
 
+# AWS's own documents declare parameters of types that the model does not know, StringMap for one.
+_MORE_WORDS = {"DocumentParameterType"}
+
 _SCALARS = {
     "string": str,
     "integer": int,
@@ -70,7 +73,8 @@ def _scalar_faults(shape: Shape, value: object, where: str) -> list[str]:
         return [f"{where} should be a {shape.type_name}: {value!r}"]
     found = []
     # AWS itself answers "" where nothing was set.
-    if (words := getattr(shape, "enum", None)) and value not in ("", *words):
+    words = getattr(shape, "enum", None) if shape.name not in _MORE_WORDS else None
+    if words and value not in ("", *words):
         found.append(f"{where} is none of {words}: {value!r}")
     # Lower bounds bind requests only: AWS itself answers "" for members with a minimum of 1.
     longest = shape.metadata.get("max")

@@ -16,6 +16,7 @@ pub mod wakeups;
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
+use crate::tools::documents;
 use serde_json::Value;
 
 /// Operations of `ssm` that only nodes call with their temporary credentials. They are no part
@@ -34,6 +35,8 @@ pub async fn call(
 ) -> ApiResult<Value> {
     match operation {
         "UpdateInstanceInformation" => health::update(app, node, input).await,
+        // A step downloads a document, or runs one inside its own.
+        "GetDocument" => documents::get_for_node(input),
         "ListInstanceAssociations" | "ListAssociations" => Ok(associations::none()),
         _ => Err(ApiError::access_denied(format!(
             "{} is a managed node and is not authorized to perform: ssm:{operation}",

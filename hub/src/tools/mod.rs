@@ -4,7 +4,7 @@
 //! Never here: HTTP, signatures, SQL dialects. An operation takes its validated input and the
 //! store, and returns the members of its answer.
 
-mod documents;
+pub mod documents;
 pub mod fleet_manager;
 mod hybrid_activations;
 mod paging;

@@ -63,7 +63,7 @@ const TOOLS: [(&str, &[(&str, &str)]); 5] = [
     (
         "Documents",
         &[
-            ("GetDocument", "built-in documents: `AWS-RunShellScript`"),
+            ("GetDocument", "built-in documents; also for managed nodes"),
             ("DescribeDocument", "built-in documents"),
             ("ListDocuments", "built-in documents"),
         ],

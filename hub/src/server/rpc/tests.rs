@@ -196,6 +196,21 @@ async fn operators_and_nodes_keep_to_their_own_operations() {
 }
 
 #[tokio::test]
+async fn a_node_reads_the_documents_that_its_steps_name() {
+    let (app, _dir) = testing::app().await;
+    let (node, now) = (register_node(&app).await.id, app.now());
+    let answer = call(&app, &by_key(TOKEN, FINGERPRINT, &node, 1, now), now).await.unwrap();
+    let temporary = Temporary::of(&answer);
+    let get = |body: &str| temporary.sign("AmazonSSM.GetDocument", body, "ssm", now);
+    let asked = r#"{"Name": "AWS-RunDocument", "DocumentVersion": "1", "DocumentFormat": "JSON"}"#;
+    let document = call(&app, &get(asked), now).await.unwrap();
+    let content: Value = serde_json::from_str(document["Content"].as_str().unwrap()).unwrap();
+    assert_eq!(content["mainSteps"][1]["action"], "aws:runDocument");
+    assert_eq!(code(&app, &get(r#"{"Name": "no-such"}"#), now).await, "InvalidDocument");
+    assert_eq!(code(&app, &get("{}"), now).await, "ValidationException");
+}
+
+#[tokio::test]
 async fn an_operator_s_key_is_refused_from_the_moment_it_is_deleted() {
     let (app, _dir) = testing::app().await;
     let (key, now) = (operator(&app).await, app.now());

@@ -1,6 +1,6 @@
 //! The documents that come with the hub.
 
-use super::Content;
+use super::{Content, platforms};
 use crate::error::{ApiError, ApiResult};
 use std::sync::LazyLock;
 use stint_wire::text;
@@ -21,18 +21,28 @@ pub struct Document {
     /// When this version was written, in milliseconds since 1970.
     pub created_at: i64,
     /// Where it runs.
-    pub platforms: &'static [&'static str],
+    pub platforms: Vec<&'static str>,
+}
+
+/// When the documents were last changed, in milliseconds since 1970.
+const WRITTEN_AT: i64 = 1_795_305_600_000;
+
+macro_rules! documents {
+    ($($name:literal),* $(,)?) => {
+        vec![$(Document::of($name, include_str!(concat!("../../../documents/", $name, ".json")))),*]
+    };
 }
 
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
-    vec![Document {
-        name: "AWS-RunShellScript",
-        text: include_str!("../../../documents/AWS-RunShellScript.json"),
-        content: Content::of(include_str!("../../../documents/AWS-RunShellScript.json")),
-        version: "1",
-        created_at: 1_795_305_600_000,
-        platforms: &["Linux", "MacOS"],
-    }]
+    documents![
+        "AWS-ConfigureDocker",
+        "AWS-DownloadContent",
+        "AWS-RunDockerAction",
+        "AWS-RunDocument",
+        "AWS-RunPowerShellScript",
+        "AWS-RunRemoteScript",
+        "AWS-RunShellScript",
+    ]
 });
 
 /// All documents, by name.
@@ -75,6 +85,12 @@ fn name_in_arn(arn: &str) -> Option<&str> {
 }
 
 impl Document {
+    fn of(name: &'static str, text: &'static str) -> Document {
+        let content = Content::of(text);
+        let platforms = platforms::of(&content.steps());
+        Document { name, text, content, version: "1", created_at: WRITTEN_AT, platforms }
+    }
+
     /// The SHA-256 of the content, as DescribeDocument shows it and SendCommand compares it.
     pub fn hash(&self) -> String {
         text::sha256_hex(self.text.as_bytes())

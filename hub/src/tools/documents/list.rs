@@ -112,13 +112,13 @@ mod tests {
     async fn documents_are_found_by_every_filter() {
         let bed = Testbed::new().await;
         for (key, value, count) in [
-            ("Name", "AWS-Run", 1),
+            ("Name", "AWS-RunS", 1),
             ("Name", "aws", 0),
-            ("Owner", "Amazon", 1),
+            ("Owner", "Amazon", 7),
             ("Owner", "Self", 0),
-            ("PlatformTypes", "Linux", 1),
-            ("PlatformTypes", "Windows", 0),
-            ("DocumentType", "Command", 1),
+            ("PlatformTypes", "Linux", 7),
+            ("PlatformTypes", "Windows", 6),
+            ("DocumentType", "Command", 7),
             ("DocumentType", "Automation", 0),
             ("tag:site", "lab", 0),
         ] {
@@ -132,7 +132,7 @@ mod tests {
         }
         let legacy = json!({"DocumentFilterList": [{"key": "Owner", "value": "Public"}]});
         let found = bed.ok("ListDocuments", legacy).await;
-        assert_eq!(found["DocumentIdentifiers"][0]["Name"], "AWS-RunShellScript");
+        assert_eq!(found["DocumentIdentifiers"][6]["Name"], "AWS-RunShellScript");
     }
 
     #[tokio::test]

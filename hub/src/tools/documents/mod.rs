@@ -7,6 +7,7 @@ mod built_in;
 mod content;
 mod list;
 mod parameters;
+mod platforms;
 mod yaml;
 
 pub use built_in::{Document, find};
@@ -14,6 +15,7 @@ pub use content::Content;
 pub use list::list;
 
 use crate::error::{ApiError, ApiResult};
+use crate::model;
 use crate::tools::{present, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,6 +68,16 @@ pub fn get(input: Get) -> ApiResult<Value> {
         "DocumentType": "Command",
         "DocumentFormat": format,
     }))
+}
+
+/// GetDocument as a managed node calls it, for a document that it downloads or runs inside
+/// another.
+///
+/// # Errors
+/// Those of [`get`].
+pub fn get_for_node(input: &Value) -> ApiResult<Value> {
+    model::validate_input("GetDocument", input)?;
+    get(crate::tools::parse(input.clone())?)
 }
 
 /// DescribeDocument: what the document takes and where it runs.
@@ -142,6 +154,16 @@ mod tests {
             .collect();
         assert_eq!(names, ["commands", "workingDirectory", "executionTimeout"]);
         assert_eq!(document["Parameters"][2]["DefaultValue"], "3600");
+    }
+
+    #[tokio::test]
+    async fn every_built_in_document_is_shown_and_described() {
+        let bed = Testbed::new().await;
+        for document in super::built_in::all() {
+            bed.ok("GetDocument", json!({"Name": document.name})).await;
+            let answer = bed.ok("DescribeDocument", json!({"Name": document.name})).await;
+            assert!(!answer["Document"]["PlatformTypes"].as_array().unwrap().is_empty());
+        }
     }
 
     #[tokio::test]
