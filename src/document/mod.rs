@@ -12,6 +12,7 @@ mod parse;
 mod plugin;
 mod precondition;
 mod run_docker_action;
+mod run_document;
 mod run_power_shell_script;
 mod run_shell_script;
 mod script;

@@ -2,15 +2,19 @@
 
 use super::exec::Signals;
 use super::parse::Step;
-use super::{configure_docker, run_docker_action, run_power_shell_script, run_shell_script};
+use super::{
+    configure_docker, run_docker_action, run_document, run_power_shell_script, run_shell_script,
+};
 use crate::sys::process::Identity;
 use std::path::Path;
+use std::time::Instant;
 use stint_wire::json::Node;
 use stint_wire::reply::{Status, limit_stream};
 
 /// Plugins that this agent runs.
-const HERE: [&str; 4] = [
+const HERE: [&str; 5] = [
     run_shell_script::NAME,
+    run_document::NAME,
     run_power_shell_script::NAME,
     run_docker_action::NAME,
     configure_docker::NAME,
@@ -21,11 +25,10 @@ const ELSEWHERE: [&str; 4] =
     ["aws:applications", "aws:configureDaemon", "aws:psModule", "aws:updateAgent"];
 
 /// Plugins that the original has on Linux and this agent lacks.
-const MISSING: [&str; 6] = [
+const MISSING: [&str; 5] = [
     "aws:configurePackage",
     "aws:downloadContent",
     "aws:refreshAssociation",
-    "aws:runDocument",
     "aws:softwareInventory",
     "aws:updateSsmAgent",
 ];
@@ -80,6 +83,12 @@ pub struct Context<'a> {
     pub script: &'a Path,
     /// Where relative working directories are looked for: what `aws:downloadContent` fetched.
     pub downloads: &'a Path,
+    /// Where a script runs that names no folder, or one that isn't among the downloads.
+    pub directory: &'a Path,
+    /// How many documents this step is inside of, besides the one that was sent.
+    pub depth: u8,
+    /// When all of it must be over, where a step around this one says so.
+    pub deadline: Option<Instant>,
     /// The worker's signals.
     pub signals: &'a mut Signals,
     /// Hears of each process that is started.
@@ -113,14 +122,15 @@ pub fn run(step: &Step, context: &mut Context<'_>) -> Ended {
     let Some(mut merged) = results.next() else { return Ended::failed("the step has no inputs") };
     for next in results {
         merged.code = if merged.code == 0 { next.code } else { merged.code };
-        merged.status = Status::of_document([merged.status, next.status].into_iter());
+        merged.status = merged.status.weightier(next.status);
         merged.stdout = join(&merged.stdout, &next.stdout);
         merged.stderr = join(&merged.stderr, &next.stderr);
     }
     merged
 }
 
-fn join(first: &str, second: &str) -> String {
+/// Both texts, within the limits of the wire.
+pub fn join(first: &str, second: &str) -> String {
     let separator = if first.is_empty() || second.is_empty() { "" } else { "\n" };
     limit_stream(&format!("{first}{separator}{second}"))
 }
@@ -129,6 +139,7 @@ fn run_one(plugin: &str, inputs: &Node, context: &mut Context<'_>) -> Ended {
     match plugin {
         run_shell_script::NAME => run_shell_script::run(inputs, context),
         run_power_shell_script::NAME => run_power_shell_script::run(inputs, context),
+        run_document::NAME => run_document::run(inputs, context),
         run_docker_action::NAME => run_docker_action::run(inputs, context),
         configure_docker::NAME => configure_docker::run(inputs, context),
         other => Ended::failed(format!("there is no plugin {other}")),
@@ -167,6 +178,9 @@ mod bench {
                 folder: path,
                 script: &path.join("_script.sh"),
                 downloads: &path.join("downloads"),
+                directory: Path::new("/"),
+                depth: 0,
+                deadline: None,
                 signals: &mut Signals::catch().unwrap(),
                 begun: &mut |_| {},
             })

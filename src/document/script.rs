@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stint_wire::json::{Node, Value};
 use stint_wire::reply::{Status, limit_stream};
 
@@ -86,12 +86,14 @@ fn write_private(path: &Path, script: &[u8]) -> io::Result<()> {
 /// Runs a program with the working directory, environment and time limit that `inputs` ask for.
 /// What the command's environment holds already wins over the step's.
 pub fn run_program(mut command: Command, inputs: &Node, context: &mut Context<'_>) -> Ended {
-    match working_directory(inputs, context.downloads) {
+    match working_directory(inputs, context) {
         Ok(directory) => command.current_dir(directory),
         Err(reason) => return Ended::failed(reason),
     };
     set_environment(&mut command, inputs, context);
     let limit = Duration::from_secs(limit(inputs));
+    let left = context.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let limit = left.map_or(limit, |left| left.min(limit));
     match exec::run(&mut command, context.folder, limit, context.signals, context.begun) {
         Ok(run) => judge(run),
         Err(ExecError::Spawn(cause)) => {
@@ -121,7 +123,7 @@ fn search_path() -> OsString {
     env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_PATH.into())
 }
 
-fn working_directory(inputs: &Node, downloads: &Path) -> Result<PathBuf, String> {
+fn working_directory(inputs: &Node, context: &Context<'_>) -> Result<PathBuf, String> {
     let named = inputs.get_any_case("workingDirectory").and_then(Node::as_str).unwrap_or_default();
     let path = Path::new(named);
     if path.is_absolute() {
@@ -130,13 +132,13 @@ fn working_directory(inputs: &Node, downloads: &Path) -> Result<PathBuf, String>
             false => Err(format!("workingDirectory {named} does not exist or is no folder")),
         };
     }
-    let downloaded = downloads.join(path);
+    let downloaded = context.downloads.join(path);
     let safe = !named.is_empty() && !named.contains("..") && downloaded.is_dir();
-    Ok(if safe { downloaded } else { PathBuf::from("/") })
+    Ok(if safe { downloaded } else { context.directory.to_owned() })
 }
 
-/// `timeoutSeconds` may be a number or a string.
-fn limit(inputs: &Node) -> u64 {
+/// `timeoutSeconds`, which may be a number or a string; the default where it is out of range.
+pub fn limit(inputs: &Node) -> u64 {
     let text = match inputs.get_any_case("timeoutSeconds").map(|node| &node.value) {
         Some(Value::String(text) | Value::Number(text)) => text.trim(),
         _ => "",
@@ -207,6 +209,7 @@ fn judge(run: exec::Run) -> Ended {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plugin::Bench;
     use super::*;
     use crate::testing::Folder;
     use stint_wire::json::parse;
@@ -257,13 +260,14 @@ mod tests {
 
     #[test]
     fn a_relative_working_directory_is_looked_for_among_the_downloads_only() {
-        let folder = Folder::new();
-        fs::create_dir(folder.path().join("x")).unwrap();
+        let bench = Bench::new();
+        let downloaded = bench.path().join("downloads/x");
+        fs::create_dir_all(&downloaded).unwrap();
         let ask = |named: &str| {
             let inputs = inputs(&format!(r#"{{"workingDirectory":"{named}"}}"#));
-            working_directory(&inputs, folder.path())
+            bench.with(|context| working_directory(&inputs, context))
         };
-        assert_eq!(ask("x").unwrap(), folder.path().join("x"));
+        assert_eq!(ask("x").unwrap(), downloaded);
         for named in ["", "y", "x/../..", ".."] {
             assert_eq!(ask(named).unwrap(), Path::new("/"), "{named}");
         }

@@ -38,10 +38,12 @@ impl<R: Read> Stream<R> {
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600);
         let file = options.open(path).map_err(FileError::new("create", path))?;
+        // Several programs of one step share its files, and their limit.
+        let in_file = file.metadata().map_or(0, |meta| meta.len() as usize).min(FILE_LIMIT);
         Ok(Stream {
             source: Some(source),
             file,
-            in_file: 0,
+            in_file,
             head: Vec::new(),
             tail: VecDeque::new(),
             total: 0,
@@ -128,5 +130,20 @@ mod tests {
         assert!(text.len() <= STREAM_LIMIT);
         assert!(text.starts_with("first\n") && text.ends_with("last\n"));
         assert_eq!(in_file, FILE_LIMIT);
+    }
+
+    #[test]
+    fn several_programs_of_a_step_share_the_limit_on_disk() {
+        let folder = Folder::new();
+        let path = folder.path().join("stdout");
+        for length in [FILE_LIMIT - 10, 100, 100] {
+            let bytes = vec![b'x'; length];
+            let mut stream = Stream::new(bytes.as_slice(), &path).unwrap();
+            while stream.source().is_some() {
+                stream.turn();
+            }
+            assert_eq!(stream.text().len(), length.min(STREAM_LIMIT));
+        }
+        assert_eq!(fs::read(&path).unwrap().len(), FILE_LIMIT);
     }
 }

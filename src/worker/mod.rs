@@ -186,6 +186,9 @@ impl Worker {
             folder: &path,
             script: &script,
             downloads: &folder.path().join("downloads"),
+            directory: Path::new("/"),
+            depth: 0,
+            deadline: None,
             signals: &mut self.signals,
             begun: &mut begun,
         };

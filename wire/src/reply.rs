@@ -64,6 +64,21 @@ impl Status {
         Status::BY_WEIGHT.into_iter().find(|status| status.as_str() == word)
     }
 
+    /// The one of two that decides when several results become one step's.
+    pub fn weightier(self, other: Status) -> Status {
+        const ORDER: [Status; 7] = [
+            Status::Skipped,
+            Status::Success,
+            Status::SuccessAndReboot,
+            Status::InProgress,
+            Status::Failed,
+            Status::Cancelled,
+            Status::TimedOut,
+        ];
+        let weight = |status| ORDER.iter().position(|known| *known == status);
+        if weight(other) > weight(self) { other } else { self }
+    }
+
     /// The status of a document whose steps ended so. A document of skipped steps only, or of
     /// none, is a success.
     pub fn of_document(steps: impl Iterator<Item = Status> + Clone) -> Status {
@@ -213,6 +228,17 @@ mod tests {
             (vec![InProgress, Success], InProgress),
         ] {
             assert_eq!(Status::of_document(steps.iter().copied()), document, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn several_results_of_one_step_become_the_weightiest() {
+        use Status::*;
+        let order = [Skipped, Success, SuccessAndReboot, InProgress, Failed, Cancelled, TimedOut];
+        for (a, first) in order.into_iter().enumerate() {
+            for (b, second) in order.into_iter().enumerate() {
+                assert_eq!(first.weightier(second), order[a.max(b)]);
+            }
         }
     }
 

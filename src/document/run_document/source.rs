@@ -1,0 +1,151 @@
+//! Where an inner document comes from, and what it is given.
+
+use super::super::plugin::Context;
+use super::super::script;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+use stint_wire::json::{self, Node, Value};
+
+/// A document larger than this isn't one, bytes. Systems Manager takes 64 KiB.
+const MAX_DOCUMENT: u64 = 256 * 1024;
+
+/// A document and what is needed to run it.
+pub struct Found {
+    /// Its name, for people.
+    pub name: String,
+    /// Its text.
+    pub document: String,
+    /// Its parameters, JSON text of an object.
+    pub parameters: String,
+    /// Where its scripts run, if they don't say otherwise.
+    pub directory: String,
+}
+
+/// Gets what `inputs` name.
+///
+/// # Errors
+/// The reason, for the step's standard error.
+pub fn find(inputs: &Node, context: &Context<'_>) -> Result<Found, String> {
+    let text = |name| inputs.get_any_case(name).and_then(Node::as_str).unwrap_or_default();
+    let (kind, name) = (text("documentType"), text("documentPath"));
+    if name.is_empty() {
+        return Err("the step has no documentPath".to_owned());
+    }
+    let parameters = parameters(inputs.get_any_case("documentParameters"))?;
+    match kind {
+        "LocalPath" => {
+            let path = local_path(name, context.downloads)?;
+            let document = read(&path)?;
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            Ok(Found {
+                name: path.display().to_string(),
+                document,
+                parameters,
+                directory: folder.display().to_string(),
+            })
+        }
+        "SSMDocument" => Err("documentType SSMDocument is not part of this version of stint \
+                              yet; download it and use LocalPath"
+            .to_owned()),
+        _ => Err(format!("documentType must be SSMDocument or LocalPath, not \"{kind}\"")),
+    }
+}
+
+/// The time limit of the whole inner document, seconds, if the step has one. The original has
+/// none but those of the inner steps.
+pub fn limit(inputs: &Node) -> Option<u64> {
+    inputs.get_any_case("timeoutSeconds").map(|_| script::limit(inputs))
+}
+
+fn local_path(name: &str, downloads: &Path) -> Result<PathBuf, String> {
+    let path = Path::new(name);
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("documentPath {name} must not contain \"..\""));
+    }
+    // An absolute path stays what it is.
+    Ok(downloads.join(path))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        format!("can't read the document {}: {cause}", path.display())
+    };
+    let file = File::open(path).map_err(|cause| failed(&cause))?;
+    let mut text = String::new();
+    file.take(MAX_DOCUMENT + 1).read_to_string(&mut text).map_err(|cause| failed(&cause))?;
+    if text.len() as u64 > MAX_DOCUMENT {
+        return Err(failed(&"it is larger than 256 KiB"));
+    }
+    if !text.trim_start().starts_with('{') {
+        return Err(failed(
+            &"it is no JSON. YAML is read by the hub alone: create the document there, or convert \
+              it to JSON",
+        ));
+    }
+    Ok(text)
+}
+
+/// `documentParameters`: an object, or the JSON text of one. A parameter that is null counts as
+/// not given.
+fn parameters(given: Option<&Node>) -> Result<String, String> {
+    let Some(node) = given else { return Ok("{}".to_owned()) };
+    let wrong = |why: &str| Err(format!("documentParameters must be an object{why}"));
+    let parsed = match &node.value {
+        Value::Null => return Ok("{}".to_owned()),
+        Value::String(text) if text.trim().is_empty() => return Ok("{}".to_owned()),
+        Value::String(text) => match json::parse(text) {
+            Ok(parsed) => parsed,
+            Err(error) => return wrong(&format!(" or its JSON text, and this is none: {error}")),
+        },
+        _ => node.clone(),
+    };
+    match parsed.value {
+        Value::Object(mut members) => {
+            members.retain(|(_, node)| !matches!(node.value, Value::Null));
+            Ok(Node { line: parsed.line, value: Value::Object(members) }.to_string())
+        }
+        _ => wrong(&format!(", not {}", parsed.kind())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_an_object_or_its_text_and_nulls_are_not_given() {
+        let read = |text: &str| {
+            let inputs = json::parse(&format!(r#"{{"documentParameters":{text}}}"#)).unwrap();
+            parameters(inputs.get_any_case("documentParameters"))
+        };
+        for (given, wanted) in [
+            (r#"{"a":["b"],"c":null}"#, r#"{"a":["b"]}"#),
+            (r#""{\"a\":1}""#, r#"{"a":1}"#),
+            (r#""""#, "{}"),
+            ("null", "{}"),
+            ("{}", "{}"),
+        ] {
+            assert_eq!(read(given).as_deref(), Ok(wanted), "{given}");
+        }
+        assert_eq!(parameters(None).as_deref(), Ok("{}"));
+        for (given, wanted) in [
+            ("[1]", "must be an object, not an array"),
+            (r#""a: b""#, "or its JSON text, and this is none"),
+            (r#""3""#, "must be an object, not a number"),
+        ] {
+            let error = read(given).unwrap_err();
+            assert!(error.contains(wanted), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_relative_path_stays_among_the_downloads() {
+        let downloads = Path::new("/d");
+        assert_eq!(local_path("x/y.json", downloads).unwrap(), Path::new("/d/x/y.json"));
+        assert_eq!(local_path("/y.json", downloads).unwrap(), Path::new("/y.json"));
+        for name in ["../y.json", "x/../../y.json", "/d/../y.json"] {
+            assert!(local_path(name, downloads).unwrap_err().contains("\"..\""), "{name}");
+        }
+    }
+}
