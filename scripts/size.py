@@ -21,9 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 
-# The largest blocks and the filter that suits the target's machine code: how an image is made that counts
-# bytes. OpenWrt's defaults, 256K and the plain ARM filter, give a few per cent more (docs/BUILDING.md).
-SQUASHFS = ["-comp", "xz", "-b", "1M", "-noappend", "-all-root", "-no-progress", "-quiet"]
+# OpenWrt's blocks, and the filter that suits the target's machine code (docs/BUILDING.md).
+SQUASHFS = ["-comp", "xz", "-b", "256K", "-noappend", "-all-root", "-no-progress", "-quiet"]
 FILTERS = {"armv7": "armthumb", "arm": "arm", "armv5te": "arm", "x86_64": "x86", "i686": "x86"}
 
 # Symbols of C code: ring's carry its name, what is left is the C library's.

@@ -2,26 +2,15 @@
 
 use super::endpoint;
 use super::resolver::OnThisThread;
-use rustls::crypto::ring;
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use super::tls::{self, CaError};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use stint_wire::time::Utc;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
-
-/// Where distributions keep their certificate authorities: Debian and OpenWrt, Alpine, Fedora,
-/// openSUSE.
-const SYSTEM_CA_FILES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-];
 
 /// An answer larger than this isn't one of ours, bytes. Ten commands of 64 KiB fit in it.
 const MAX_ANSWER: u64 = 1024 * 1024;
@@ -59,35 +48,6 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Why a certificate authority file is of no use.
-#[derive(Debug)]
-pub enum CaError {
-    /// It can't be read.
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: std::io::Error,
-    },
-    /// There is no certificate in it.
-    Empty(PathBuf),
-}
-
-impl fmt::Display for CaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CaError::Unreadable { path, cause } => {
-                write!(f, "can't read the CA file {}: {cause}", path.display())
-            }
-            CaError::Empty(path) => {
-                write!(f, "there is no certificate in {}; it must be a PEM file", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for CaError {}
-
 impl Http {
     /// A client for these servers that trusts the certificate authorities of `ca_file`, or else
     /// the system's. The system's take 400 kB of memory, so they are read only if one of the
@@ -99,20 +59,17 @@ impl Http {
     pub fn new(ca_file: Option<&Path>, endpoints: &[&str]) -> Result<Http, CaError> {
         let https = endpoints.iter().any(|url| url.starts_with("https://"));
         let roots = match ca_file {
-            Some(path) => certificates(path)?,
-            None if https => SYSTEM_CA_FILES
-                .iter()
-                .find_map(|path| certificates(Path::new(path)).ok())
-                .unwrap_or_default(),
+            Some(path) => tls::authorities(path)?,
+            None if https => tls::system_authorities(),
             None => Vec::new(),
         };
-        let tls = TlsConfig::builder()
+        let trust = TlsConfig::builder()
             .root_certs(RootCerts::new_with_certs(&roots))
-            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .unversioned_rustls_crypto_provider(Arc::new(tls::cryptography()))
             .build();
         let config = || {
             Agent::config_builder()
-                .tls_config(tls.clone())
+                .tls_config(trust.clone())
                 .http_status_as_error(false)
                 .user_agent(USER_AGENT)
                 .max_redirects(0)
@@ -145,7 +102,7 @@ impl Http {
             request = request.header(*name, *value);
         }
         let request = request.config().timeout_global(Some(patience)).build();
-        let mut response = request.send(body).map_err(|error| error.to_string())?;
+        let mut response = request.send(body).map_err(|error| tls::in_words(&error))?;
         let date =
             response.headers().get("date").and_then(|date| Utc::parse_http(date.to_str().ok()?));
         let body =
@@ -153,24 +110,11 @@ impl Http {
         Ok(Answer {
             status: response.status().as_u16(),
             date,
-            body: body.map_err(|error| error.to_string())?,
+            body: body.map_err(|error| tls::in_words(&error))?,
         })
     }
 }
 
 fn agent(config: Config) -> Agent {
     Agent::with_parts(config, DefaultConnector::default(), OnThisThread)
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CaError> {
-    let pem =
-        fs::read(path).map_err(|cause| CaError::Unreadable { path: path.to_owned(), cause })?;
-    // One bad entry in a bundle of a hundred is no reason to trust none.
-    let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() { Err(CaError::Empty(path.to_owned())) } else { Ok(certificates) }
 }

@@ -14,6 +14,8 @@ pub mod http;
 mod resolver;
 #[cfg(feature = "ssm")]
 pub mod ssm;
+#[cfg(uplink)]
+pub mod tls;
 
 use crate::spool::{Job, Report};
 use std::fmt;
@@ -133,21 +135,11 @@ impl UplinkError {
     }
 }
 
-/// How rustls names a certificate that nobody we trust has signed; ureq hands on only its words.
-const UNKNOWN_ISSUER: &str = "UnknownIssuer";
-
 impl fmt::Display for UplinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UplinkError::Unreachable { endpoint, cause } => {
-                write!(f, "can't reach {endpoint}: {cause}")?;
-                if cause.contains(UNKNOWN_ISSUER) {
-                    f.write_str(
-                        "; give the certificate authority that signed the server's certificate \
-                         with `stint register --ca-file` or as caFile in the configuration",
-                    )?;
-                }
-                Ok(())
+                write!(f, "can't reach {endpoint}: {cause}")
             }
             UplinkError::Refused { operation, code, message } => {
                 write!(f, "{operation} was refused: {code}: {message}")

@@ -3,7 +3,7 @@
 import pytest
 
 from boards.emulated import EmulatedAgent, Emulator
-from harness.clients import wait_until_online
+from harness.clients import boto3_client, wait_until_online
 
 EMULATORS = [
     Emulator("armv7-unknown-linux-musleabihf", "arm", "cortex-a7"),
@@ -45,3 +45,13 @@ def test_an_agent_of_another_processor_registers_and_runs_a_command(emulated, hu
     seen = client.get_command_invocation(CommandId=command, InstanceId=node)
     assert (seen["Status"], seen["StandardOutputContent"]) == ("Success", "from the other side\n")
     assert emulated.stop() == 0
+
+
+def test_a_release_agent_says_what_is_wrong_with_a_certificate_and_the_remedy(emulated, new_hub):
+    """Release builds have no Debug texts (docs/decisions/0021), and rustls would speak in those."""
+    hub = new_hub("--tls-self-signed")
+    activation = boto3_client(hub, verify=str(hub.ca())).create_activation(IamRole="service-role/R")
+    done = emulated.try_to_register(hub, activation)
+    assert done.returncode != 0
+    assert "an authority that isn't trusted here" in done.stderr
+    assert "--ca-file" in done.stderr

@@ -8,7 +8,8 @@ pub mod register;
 
 use super::clock::Clock;
 use super::endpoint::{self, PlainHttpRefused, Service};
-use super::http::{CaError, Http};
+use super::http::Http;
+use super::tls::CaError;
 use super::{Delivery, Uplink, UplinkError};
 use crate::config::Config;
 use crate::identity::Registration;
