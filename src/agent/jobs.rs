@@ -2,6 +2,7 @@
 
 use super::backoff::Backoff;
 use super::{Shared, watch};
+use crate::document;
 use crate::spool::{Job, Outcome, Report};
 use crate::sys::{FileError, clock, process};
 use crate::uplink::UplinkError;
@@ -15,7 +16,7 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
         Ok(current) => {
             for (job, folder) in current {
                 log::info!("job {} was under way when the daemon ended", job.id);
-                shared.running.borrow_mut().insert(job.id.clone());
+                note_running(&shared, &job);
                 executor.spawn(watch::adopt(shared.clone(), job, folder)).detach();
             }
         }
@@ -40,17 +41,30 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
     }
 }
 
-/// Acknowledges what waits, then starts as many as may run at once.
+fn note_running(shared: &Shared, job: &Job) {
+    shared.running.borrow_mut().insert(job.id.clone(), document::runs_alone(&job.document));
+}
+
+/// Whether the next job in line has its turn.
+fn may_start(shared: &Shared, job: &Job) -> bool {
+    let running = shared.running.borrow();
+    let alone = || running.values().any(|alone| *alone) || document::runs_alone(&job.document);
+    running.is_empty() || running.len() < shared.settings.workers && !alone()
+}
+
+/// Acknowledges what waits, then starts as many as may run at once, in the order in which they
+/// came: none overtakes one that has to wait until it can be alone.
 async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<(), String> {
     let waiting = shared.spool.pending().map_err(|error| error.to_string())?;
-    let mut problem = Ok(());
+    let (mut problem, mut full) = (Ok(()), false);
     for job in waiting {
         let known = shared.acknowledged.borrow().contains(&job.id);
         if !known && let Err(error) = acknowledge(shared, &job).await {
             problem = Err(format!("job {} can't be acknowledged: {error}", job.id));
             continue;
         }
-        if shared.running.borrow().len() >= shared.settings.workers {
+        full = full || !may_start(shared, &job);
+        if full {
             continue;
         }
         let started = shared.spool.start(&job.id);
@@ -59,7 +73,7 @@ async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<
         // None: cancelled, or refused by the server, since the list was made.
         if let Some(folder) = started {
             shared.acknowledged.borrow_mut().remove(&job.id);
-            shared.running.borrow_mut().insert(job.id.clone());
+            note_running(shared, &job);
             executor.spawn(watch::start(shared.clone(), job, folder)).detach();
         }
     }

@@ -22,7 +22,7 @@ use bell::Bell;
 use smol::{Async, LocalExecutor};
 use status::Board;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,8 +93,8 @@ struct Shared {
     /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
     /// twice does no harm.
     acknowledged: RefCell<BTreeSet<String>>,
-    /// Jobs that have been started and are not over.
-    running: RefCell<BTreeSet<String>>,
+    /// Jobs that have been started and are not over, and which of them want to be alone.
+    running: RefCell<BTreeMap<String, bool>>,
     /// There is a job to acknowledge or to start.
     jobs: Bell,
     /// There is a report to deliver.

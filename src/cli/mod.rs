@@ -3,6 +3,8 @@
 //!
 //! Never here: logic. Under the name `amazon-ssm-agent` the original's own flags are understood.
 
+#[cfg(feature = "documents")]
+mod check_document;
 mod logger;
 #[cfg(feature = "ssm")]
 mod original;
@@ -11,6 +13,8 @@ mod provision;
 #[cfg(feature = "ssm")]
 mod register;
 mod run;
+#[cfg(feature = "documents")]
+mod run_document;
 mod status;
 
 use crate::board::BOARD;
@@ -46,6 +50,10 @@ enum Command {
     #[cfg(feature = "ssm")]
     Register(Register),
     Run(Run),
+    #[cfg(feature = "documents")]
+    RunDocument(RunDocument),
+    #[cfg(feature = "documents")]
+    CheckDocument(CheckDocument),
     Status(Status),
     Version(Version),
     #[cfg(feature = "documents")]
@@ -96,6 +104,35 @@ struct Run {
     /// the folder of registration and jobs (default: /var/lib/stint)
     #[argh(option)]
     state_dir: Option<PathBuf>,
+}
+
+/// Run a Command document (JSON) on this device, without a server; exit 0 if it succeeds.
+#[cfg(feature = "documents")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run-document")]
+struct RunDocument {
+    /// the document
+    #[argh(positional)]
+    file: PathBuf,
+    /// name=value, a list as name=a,b; or one JSON object
+    #[argh(option)]
+    parameters: Vec<String>,
+    /// more parameters
+    #[argh(positional)]
+    more: Vec<String>,
+    /// print the outcome as JSON
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Tell all that is wrong with a Command document (JSON), each with its line; exit 0 if nothing is.
+#[cfg(feature = "documents")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check-document")]
+struct CheckDocument {
+    /// the document
+    #[argh(positional)]
+    file: PathBuf,
 }
 
 /// Show registration, connection and jobs; exit 0 if the node is healthy.
@@ -169,6 +206,10 @@ fn dispatch(words: &[String]) -> Exit {
             let wish = run::Wish { config: arguments.config, state_dir: arguments.state_dir };
             finish(run::run(&wish, &[DEFAULT_PATH]))
         }
+        #[cfg(feature = "documents")]
+        Command::RunDocument(arguments) => run_document::run(&arguments.into()),
+        #[cfg(feature = "documents")]
+        Command::CheckDocument(arguments) => check_document::run(&arguments.file),
         Command::Status(arguments) => status::run(&arguments),
         Command::Version(_) => {
             print(&format!("stint {} for {}", env!("CARGO_PKG_VERSION"), BOARD.description));
@@ -216,5 +257,14 @@ impl From<Register> for register::Wish {
             config: arguments.config,
             state_dir: arguments.state_dir,
         }
+    }
+}
+
+#[cfg(feature = "documents")]
+impl From<RunDocument> for run_document::Wish {
+    fn from(arguments: RunDocument) -> run_document::Wish {
+        let RunDocument { file, mut parameters, more, json } = arguments;
+        parameters.extend(more);
+        run_document::Wish { file, parameters, json }
     }
 }

@@ -53,8 +53,8 @@ pub enum ExecError {
     File(FileError),
 }
 
-/// The signals of a worker process: SIGTERM means that the operator cancels, SIGCHLD that a
-/// program may have ended.
+/// The signals of a worker process: SIGTERM, or SIGINT from a terminal, means that the operator
+/// cancels, SIGCHLD that a program may have ended.
 pub struct Signals {
     pipe: File,
     cancelled: bool,
@@ -66,13 +66,14 @@ impl Signals {
     /// # Errors
     /// What the system says.
     pub fn catch() -> io::Result<Signals> {
-        let pipe = signals::catch(&[libc::SIGTERM, libc::SIGCHLD])?;
+        let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD])?;
         Ok(Signals { pipe, cancelled: false })
     }
 
-    /// Takes in what has come; true if SIGTERM was among it, now or before.
+    /// Takes in what has come; true if a wish to stop was among it, now or before.
     pub fn is_cancelled(&mut self) -> bool {
-        self.cancelled |= signals::take(&self.pipe).contains(&libc::SIGTERM);
+        let stop = |signal: &i32| *signal == libc::SIGTERM || *signal == libc::SIGINT;
+        self.cancelled |= signals::take(&self.pipe).iter().any(stop);
         self.cancelled
     }
 }

@@ -3,10 +3,13 @@
 //! Never here: a server, and the spool's files. Parsing and deciding are pure; only the plugins
 //! touch the system, and they run in a worker process.
 
+mod check;
 mod configure_docker;
 mod docker;
 mod exec;
 mod flow;
+mod given;
+mod limits;
 mod parameters;
 mod parse;
 mod plugin;
@@ -18,7 +21,9 @@ mod run_shell_script;
 mod script;
 mod stream;
 
+pub use check::check;
 pub use exec::Signals;
 pub use flow::{Flow, Next};
-pub use parse::{Document, Step};
+pub use given::given;
+pub use parse::{Document, Step, runs_alone};
 pub use plugin::{Context, Ended, run};

@@ -4,21 +4,45 @@
 //! longer string the value becomes text. What has been filled in isn't looked at again, so a
 //! value can't smuggle in another parameter. Placeholders without a parameter stay.
 
+use super::limits;
+use super::parse::Problem;
 use stint_wire::json::{Node, Value};
 
 /// The parameters of one run, by name: given ones, and defaults for the rest.
 pub struct Parameters(Vec<(String, Node)>);
 
 impl Parameters {
-    /// From a document's `parameters` and what was given. Given names that the document doesn't
-    /// declare are passed over, as the original does.
-    pub fn new(declared: Option<&Node>, given: &Node) -> Parameters {
-        let declared = declared.map(Node::members).unwrap_or_default();
-        let value = |(name, definition): &(String, Node)| {
-            let value = given.get(name).or_else(|| definition.get_any_case("default"))?;
-            Some((name.clone(), value.clone()))
-        };
-        Parameters(declared.iter().filter_map(value).collect())
+    /// From a document's `parameters` and what was given, and what is wrong with either. Given
+    /// names that the document doesn't declare are passed over, as the original does. With nothing
+    /// to be given yet, as when a document is only checked, parameters without a default are empty.
+    pub fn new(declared: Option<&Node>, given: Option<&Node>) -> (Parameters, Vec<Problem>) {
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
+        for (name, definition) in declared.map(Node::members).unwrap_or_default() {
+            problems.extend(limits::of_definition(name, definition));
+            let line = definition.line;
+            let default = || definition.get_any_case("default");
+            match given.and_then(|given| given.get(name)).or_else(default) {
+                Some(value) => {
+                    if !limits::is_reference(value) {
+                        problems.extend(limits::of_value(name, definition, value));
+                    }
+                    values.push((name.clone(), value.clone()));
+                }
+                None if given.is_none() => {
+                    values.push((name.clone(), Node { line, value: Value::String(String::new()) }));
+                }
+                None => {
+                    let what = format!("parameter {name} has no default and must be given");
+                    problems.push(Problem { line, what });
+                }
+            }
+        }
+        (Parameters(values), problems)
+    }
+
+    /// Whether a parameter of that name is declared.
+    pub fn knows(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
     }
 
     /// `node` with every placeholder in its values filled in; names of members stay.
@@ -80,7 +104,8 @@ mod tests {
     fn parameters() -> Parameters {
         let declared = r#"{"s":{"type":"String"},"l":{"type":"StringList"},"d":{"default":"std"},"n":{"default":3}}"#;
         let given = r#"{"s":"{{ d }}","l":["a","b"],"undeclared":"x"}"#;
-        Parameters::new(Some(&json::parse(declared).unwrap()), &json::parse(given).unwrap())
+        let (declared, given) = (json::parse(declared).unwrap(), json::parse(given).unwrap());
+        Parameters::new(Some(&declared), Some(&given)).0
     }
 
     fn fill(text: &str) -> String {

@@ -12,6 +12,10 @@ const SCHEMAS: [&str; 7] = ["1.0", "1.2", "2.0", "2.0.1", "2.0.2", "2.0.3", "2.2
 /// The first schema that knows preconditions.
 const WITH_PRECONDITIONS: &str = "2.2";
 
+/// The member by which a document says that nothing may run beside it: `"runAlone": true`. stint's
+/// own; other agents pass it over.
+const ALONE: &str = "runAlone";
+
 /// A document, ready to run.
 #[derive(Debug)]
 pub struct Document {
@@ -22,6 +26,8 @@ pub struct Document {
 /// One step.
 #[derive(Debug)]
 pub struct Step {
+    /// Where it stands in the document, counted from 1.
+    pub line: u32,
     /// Unique in a document of schema 2; the plugin's name in schema 1.
     pub name: String,
     /// The plugin: `aws:runShellScript`.
@@ -35,32 +41,53 @@ pub struct Step {
     pub may_be_skipped: bool,
 }
 
+/// Something wrong in a document, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line of the document, counted from 1.
+    pub line: u32,
+    /// What, and what it should be.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "document line {}: {}", self.line, self.what)
+    }
+}
+
 /// Why a document can't be run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DocumentError {
-    /// The document or the parameters are no JSON.
+    /// The document is no JSON.
     Syntax(json::SyntaxError),
+    /// The parameters that were given are no JSON.
+    Parameters(json::SyntaxError),
     /// The schema isn't one of those above.
     Schema(String),
-    /// Something is missing or of the wrong kind.
-    Malformed {
-        /// Counted from 1.
-        line: u32,
-        /// What, and what it should be.
-        what: String,
-    },
+    /// Something is missing, of the wrong kind, or out of its limits: all that is.
+    Malformed(Vec<Problem>),
 }
 
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DocumentError::Syntax(cause) => write!(f, "the document is no JSON: {cause}"),
+            DocumentError::Parameters(cause) => {
+                write!(f, "the parameters of the document are no JSON: {cause}")
+            }
             DocumentError::Schema(found) => write!(
                 f,
                 "document schema version {found} is not supported by this agent; it runs {}",
                 SCHEMAS.join(", ")
             ),
-            DocumentError::Malformed { line, what } => write!(f, "document line {line}: {what}"),
+            DocumentError::Malformed(problems) => {
+                for (number, problem) in problems.iter().enumerate() {
+                    let separator = if number == 0 { "" } else { "\n" };
+                    write!(f, "{separator}{problem}")?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -74,70 +101,98 @@ impl Document {
     /// See [`DocumentError`].
     pub fn parse(document: &str, parameters: &str) -> Result<Document, DocumentError> {
         let root = json::parse(document).map_err(DocumentError::Syntax)?;
-        let given = json::parse(parameters).map_err(DocumentError::Syntax)?;
+        let given = json::parse(parameters).map_err(DocumentError::Parameters)?;
+        Document::read(&root, Some(&given))
+    }
+
+    /// The same of texts that have been parsed; without parameters only to be looked at.
+    ///
+    /// # Errors
+    /// See [`DocumentError`].
+    pub fn read(root: &Node, given: Option<&Node>) -> Result<Document, DocumentError> {
+        let malformed = |what| DocumentError::Malformed(vec![problem(root, what)]);
         let schema = match root.get_any_case("schemaVersion").map(|node| &node.value) {
             Some(Value::String(version) | Value::Number(version)) => version.clone(),
-            _ => return Err(malformed(&root, "there is no schemaVersion")),
+            _ => return Err(malformed("there is no schemaVersion")),
         };
         if !SCHEMAS.contains(&schema.as_str()) {
             return Err(DocumentError::Schema(schema));
         }
-        let parameters = Parameters::new(root.get_any_case("parameters"), &given);
-        let steps = if schema.starts_with('1') {
-            steps_of_schema_1(&root, &parameters)?
+        let (parameters, mut problems) = Parameters::new(root.get_any_case("parameters"), given);
+        let found = if schema.starts_with('1') {
+            steps_of_schema_1(root, &parameters)
         } else {
-            steps_of_schema_2(&root, &parameters, schema == WITH_PRECONDITIONS)?
+            steps_of_schema_2(root, &parameters, schema == WITH_PRECONDITIONS)
         };
-        if steps.is_empty() {
-            return Err(malformed(&root, "the document has no steps"));
+        match found {
+            Ok(steps) if problems.is_empty() && steps.is_empty() => {
+                Err(malformed("the document has no steps"))
+            }
+            Ok(steps) if problems.is_empty() => Ok(Document { steps }),
+            Ok(_) => Err(DocumentError::Malformed(problems)),
+            Err(more) => {
+                problems.extend(more);
+                Err(DocumentError::Malformed(problems))
+            }
         }
-        Ok(Document { steps })
     }
 }
 
-fn malformed(node: &Node, what: impl Into<String>) -> DocumentError {
-    DocumentError::Malformed { line: node.line, what: what.into() }
+/// Whether a document wants to be the only one that runs; one that can't be read has no wishes.
+pub fn runs_alone(document: &str) -> bool {
+    let root = json::parse(document).ok();
+    let wish = root.as_ref().and_then(|root| root.get_any_case(ALONE)).and_then(Node::as_bool);
+    wish.unwrap_or(false)
 }
 
-fn steps_of_schema_1(root: &Node, parameters: &Parameters) -> Result<Vec<Step>, DocumentError> {
+fn problem(node: &Node, what: impl Into<String>) -> Problem {
+    Problem { line: node.line, what: what.into() }
+}
+
+fn steps_of_schema_1(root: &Node, parameters: &Parameters) -> Result<Vec<Step>, Vec<Problem>> {
     let config = root
         .get_any_case("runtimeConfig")
-        .ok_or_else(|| malformed(root, "a document of schema 1 needs runtimeConfig"))?;
-    let step = |(plugin, node): &(String, Node)| {
-        let properties = node
-            .get_any_case("properties")
-            .ok_or_else(|| malformed(node, format!("{plugin} has no properties")))?;
+        .ok_or_else(|| vec![problem(root, "a document of schema 1 needs runtimeConfig")])?;
+    let (mut steps, mut problems) = (Vec::new(), Vec::new());
+    for (plugin, node) in config.members() {
+        let Some(properties) = node.get_any_case("properties") else {
+            problems.push(problem(node, format!("{plugin} has no properties")));
+            continue;
+        };
         let filled = parameters.fill(properties);
         let inputs = match filled.value {
             Value::Array(elements) => elements,
             _ => vec![filled],
         };
         let (name, plugin) = (plugin.clone(), plugin.clone());
-        Ok(Step { name, plugin, inputs, precondition: None, may_be_skipped: false })
-    };
-    config.members().iter().map(step).collect()
+        let line = node.line;
+        steps.push(Step { line, name, plugin, inputs, precondition: None, may_be_skipped: false });
+    }
+    if problems.is_empty() { Ok(steps) } else { Err(problems) }
 }
 
 fn steps_of_schema_2(
     root: &Node,
     parameters: &Parameters,
     may_be_skipped: bool,
-) -> Result<Vec<Step>, DocumentError> {
-    let steps = root
+) -> Result<Vec<Step>, Vec<Problem>> {
+    let nodes = root
         .get_any_case("mainSteps")
         .and_then(Node::elements)
-        .ok_or_else(|| malformed(root, "a document of schema 2 needs a list mainSteps"))?;
-    let mut read: Vec<Step> = Vec::new();
-    for node in steps {
-        let text = |name: &str| {
-            let value =
-                node.get_any_case(name).and_then(Node::as_str).filter(|text| !text.is_empty());
-            value.map(str::to_owned).ok_or_else(|| malformed(node, format!("a step has no {name}")))
+        .ok_or_else(|| vec![problem(root, "a document of schema 2 needs a list mainSteps")])?;
+    let (mut steps, mut problems) = (Vec::<Step>::new(), Vec::new());
+    for node in nodes {
+        let mut text = |name: &str| {
+            let value = node.get_any_case(name).and_then(Node::as_str).unwrap_or_default();
+            if value.is_empty() {
+                problems.push(problem(node, format!("a step has no {name}")));
+            }
+            value.to_owned()
         };
-        let (name, plugin) = (text("name")?, text("action")?);
-        if read.iter().any(|step| step.name == name) {
+        let (name, plugin) = (text("name"), text("action"));
+        if !name.is_empty() && steps.iter().any(|step| step.name == name) {
             // The original lets the later step's result take the earlier one's place.
-            return Err(malformed(node, format!("two steps have the name {name}")));
+            problems.push(problem(node, format!("two steps have the name {name}")));
         }
         let empty = Node { line: node.line, value: Value::Object(Vec::new()) };
         let inputs = vec![parameters.fill(node.get_any_case("inputs").unwrap_or(&empty))];
@@ -145,11 +200,12 @@ fn steps_of_schema_2(
             .get_any_case("precondition")
             .map(|written| (written.clone(), parameters.fill(written)));
         if precondition.is_some() && !may_be_skipped {
-            return Err(malformed(node, "preconditions need schemaVersion 2.2"));
+            problems.push(problem(node, "preconditions need schemaVersion 2.2"));
         }
-        read.push(Step { name, plugin, inputs, precondition, may_be_skipped });
+        let line = node.line;
+        steps.push(Step { line, name, plugin, inputs, precondition, may_be_skipped });
     }
-    Ok(read)
+    if problems.is_empty() { Ok(steps) } else { Err(problems) }
 }
 
 #[cfg(test)]
@@ -180,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_document_tells_all_that_is_wrong_at_once() {
+        let document = r#"{"schemaVersion":"2.2","parameters":{"p":{"type":"Integer","default":"x"}},
+            "mainSteps":[{"name":"a"},
+            {"action":"b"}]}"#;
+        let error = Document::parse(document, "{}").unwrap_err().to_string();
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "document line 1: parameter p must be a whole number, not a string",
+                "document line 2: a step has no action",
+                "document line 3: a step has no name",
+            ]
+        );
+    }
+
+    #[test]
     fn a_bad_document_says_where_and_why() {
         for (document, wanted) in [
             ("", "is no JSON"),
@@ -200,6 +273,10 @@ mod tests {
             (
                 r#"{"schemaVersion":"2.0","mainSteps":[{"action":"x","name":"a"},{"action":"x","name":"a"}]}"#,
                 "two steps have the name a",
+            ),
+            (
+                r#"{"schemaVersion":"2.0","parameters":{"p":{"type":"String"}},"mainSteps":[]}"#,
+                "parameter p has no default and must be given",
             ),
         ] {
             let error = Document::parse(document, "{}").unwrap_err().to_string();

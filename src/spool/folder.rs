@@ -44,6 +44,15 @@ impl JobFolder {
         JobFolder(path.to_owned())
     }
 
+    /// The folder at that path, which exists, with a job in it.
+    ///
+    /// # Errors
+    /// The job's file can't be written.
+    pub fn with(path: &Path, job: &Job) -> Result<JobFolder, FileError> {
+        durable::write(&path.join(JOB), json::to_string(job).as_bytes())?;
+        Ok(JobFolder::at(path))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0

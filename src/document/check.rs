@@ -1,0 +1,156 @@
+//! What is wrong with a document, before anybody gives it parameters or runs it.
+
+use super::parameters::Parameters;
+use super::parse::{Document, DocumentError, Problem, Step};
+use super::plugin::{self, Support};
+use super::precondition::{self, Verdict};
+use stint_wire::json::{self, Node, Value};
+
+/// Placeholders that somebody else fills in: Parameter Store.
+const PREFIXES: [&str; 2] = ["ssm:", "ssm-secure:"];
+
+/// All problems of a document, in the order of its lines. None: every device with the plugins
+/// that it names can run it.
+pub fn check(text: &str) -> Vec<Problem> {
+    let root = match json::parse(text) {
+        Ok(root) => root,
+        Err(cause) => {
+            return vec![Problem { line: cause.line, what: format!("no JSON: {}", cause.what) }];
+        }
+    };
+    let mut problems = match Document::read(&root, None) {
+        Ok(document) => of_steps(&document.steps),
+        Err(DocumentError::Malformed(problems)) => problems,
+        Err(error) => vec![Problem { line: root.line, what: error.to_string() }],
+    };
+    let (parameters, _) = Parameters::new(root.get_any_case("parameters"), None);
+    for key in ["mainSteps", "runtimeConfig"] {
+        if let Some(node) = root.get_any_case(key) {
+            unknown_placeholders(node, &parameters, &mut problems);
+        }
+    }
+    problems.sort_by_key(|problem| problem.line);
+    problems
+}
+
+fn of_steps(steps: &[Step]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for step in steps {
+        let name = &step.name;
+        let mut say = |what: String| problems.push(Problem { line: step.line, what });
+        match plugin::support(&step.plugin) {
+            Support::Here => {}
+            // With a precondition such a step is for other platforms, and rightly skipped here.
+            Support::Elsewhere if step.may_be_skipped => {}
+            Support::Unknown => {
+                say(format!("step {name}: nobody knows a plugin {}", step.plugin));
+            }
+            Support::Elsewhere | Support::Missing => {
+                say(format!("step {name}: stint does not have the plugin {}", step.plugin));
+            }
+        }
+        if let Some((written, filled)) = &step.precondition
+            && let Verdict::Unrecognised(why) = precondition::judge(written, filled)
+        {
+            say(format!("step {name}: its precondition can't be understood: {why}"));
+        }
+        let script = step.inputs.iter().any(|inputs| inputs.get_any_case("runCommand").is_some());
+        if step.plugin == "aws:runShellScript" && !script {
+            say(format!("step {name}: there is no runCommand"));
+        }
+    }
+    problems
+}
+
+fn unknown_placeholders(node: &Node, parameters: &Parameters, problems: &mut Vec<Problem>) {
+    match &node.value {
+        Value::String(text) => {
+            for name in placeholders(text) {
+                if !parameters.knows(name) && !PREFIXES.iter().any(|start| name.starts_with(start))
+                {
+                    let what =
+                        format!("{{{{ {name} }}}} is no declared parameter and stays as it is");
+                    problems.push(Problem { line: node.line, what });
+                }
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                unknown_placeholders(element, parameters, problems);
+            }
+        }
+        Value::Object(members) => {
+            for (_, member) in members {
+                unknown_placeholders(member, parameters, problems);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What stands between double braces, if it could be a name.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    let inside = text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
+    inside.map(|(name, _)| name.trim()).filter(|name| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-./:".contains(&b);
+        !name.is_empty() && name.bytes().all(fits)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn said(text: &str) -> Vec<String> {
+        check(text).iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn a_good_document_has_no_problems() {
+        let document = r#"{"schemaVersion":"2.2","parameters":{"c":{"type":"StringList"}},
+            "mainSteps":[{"action":"aws:runShellScript","name":"a",
+            "precondition":{"StringEquals":["platformType","Linux"]},
+            "inputs":{"runCommand":"{{ c }}","x":"{{ ssm:/a/b:3 }} ${{ {"}}]}"#;
+        assert_eq!(said(document), [""; 0]);
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_line() {
+        let document = r#"{"schemaVersion":"2.2","parameters":{"p":{"type":"Sting"}},
+            "mainSteps":[{"action":"aws:runShellScript","name":"a",
+            "inputs":{"runCommand":["echo {{ q }}",
+            "{{r}}"]}},
+            {"action":"aws:nothing"}]}"#;
+        assert_eq!(
+            said(document),
+            [
+                "document line 1: the type of parameter p must be one of String, StringList, \
+                 StringMap, Integer, Boolean, MapList",
+                "document line 3: {{ q }} is no declared parameter and stays as it is",
+                "document line 4: {{ r }} is no declared parameter and stays as it is",
+                "document line 5: a step has no name",
+            ]
+        );
+        let document = r#"{"schemaVersion":"2.2","mainSteps":[{"action":"aws:nothing","name":"a"},
+            {"action":"aws:psModule","name":"b"},
+            {"action":"aws:runShellScript","name":"c","precondition":{"Odd":[]}}]}"#;
+        assert_eq!(
+            said(document),
+            [
+                "document line 1: step a: nobody knows a plugin aws:nothing",
+                "document line 3: step c: its precondition can't be understood: unknown operator Odd",
+                "document line 3: step c: there is no runCommand",
+            ]
+        );
+        assert!(said("{").concat().starts_with("document line 1: no JSON"));
+        assert!(said(r#"{"schemaVersion":"9"}"#).concat().contains("version 9 is not supported"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_checker_panic(text in "[{}\\[\\]\":,a-z ]*") {
+            check(&text);
+        }
+    }
+}
