@@ -4,6 +4,7 @@ use super::parameters::Parameters;
 use super::parse::{Document, DocumentError, Problem, Step};
 use super::plugin::{self, Support};
 use super::precondition::{self, Verdict};
+use super::{run_power_shell_script, run_shell_script};
 use stint_wire::json::{self, Node, Value};
 
 /// Placeholders that somebody else fills in: Parameter Store.
@@ -45,6 +46,7 @@ fn of_steps(steps: &[Step]) -> Vec<Problem> {
             Support::Unknown => {
                 say(format!("step {name}: nobody knows a plugin {}", step.plugin));
             }
+            Support::Refused(why) => say(format!("step {name}: {}: {why}", step.plugin)),
             Support::Elsewhere | Support::Missing => {
                 say(format!("step {name}: stint does not have the plugin {}", step.plugin));
             }
@@ -55,7 +57,9 @@ fn of_steps(steps: &[Step]) -> Vec<Problem> {
             say(format!("step {name}: its precondition can't be understood: {why}"));
         }
         let script = step.inputs.iter().any(|inputs| inputs.get_any_case("runCommand").is_some());
-        if step.plugin == "aws:runShellScript" && !script {
+        let is_script =
+            step.plugin == run_shell_script::NAME || step.plugin == run_power_shell_script::NAME;
+        if is_script && !script {
             say(format!("step {name}: there is no runCommand"));
         }
     }
