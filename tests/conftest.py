@@ -8,6 +8,7 @@ from harness.agent import Agent
 from harness.clients import Aws, boto3_client, wait_until_online
 from harness.hub import Hub
 from harness.original import OriginalAgent
+from harness.s3 import Cloud
 
 # Enough of a log to see why, not so much that the failure drowns in it.
 _LOG_LINES_SHOWN = 40
@@ -75,6 +76,14 @@ def new_agent(home):
     yield make
     for agent in agents:
         agent.clean_up()
+
+
+@pytest.fixture
+def cloud(home):
+    """S3 and CloudWatch Logs, by a server that checks signatures."""
+    cloud = Cloud(home)
+    yield cloud.start()
+    cloud.stop()
 
 
 @pytest.fixture
