@@ -3,6 +3,7 @@
 use super::Shared;
 use super::backoff::Backoff;
 use crate::spool::Report;
+use crate::sys::faults;
 use crate::uplink::UplinkError;
 use smol::Timer;
 use std::rc::Rc;
@@ -35,10 +36,11 @@ async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
             shared.board.failed("report", &error, wait);
             return Some(wait);
         }
-        backoff.succeeded();
         if let Err(error) = shared.outbox.remove(&report) {
             log::warn!("a report that was told can't be removed: {error}");
+            return Some(backoff.failed(false));
         }
+        backoff.succeeded();
     }
     None
 }
@@ -47,7 +49,10 @@ async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
 /// will.
 pub async fn tell(shared: &Shared, report: &Report) -> Result<(), UplinkError> {
     let told = report.clone();
-    match shared.talk(move |uplink| uplink.report(&told)).await {
+    faults::point("report");
+    let told = shared.talk(move |uplink| uplink.report(&told)).await;
+    faults::point("reported");
+    match told {
         Err(error @ UplinkError::Refused { .. }) if !error.is_rejection_of_the_node() => {
             log::error!("the server won't take the report on job {}: {error}", report.job);
             Ok(())

@@ -4,7 +4,7 @@ use super::backoff::Backoff;
 use super::{Shared, watch};
 use crate::document;
 use crate::spool::{Job, Outcome, Report};
-use crate::sys::{FileError, clock, process};
+use crate::sys::{FileError, clock, faults, process};
 use crate::uplink::UplinkError;
 use smol::{LocalExecutor, Timer, future};
 use std::rc::Rc;
@@ -12,19 +12,15 @@ use stint_wire::reply::Status;
 
 /// Brings jobs on their way for ever. Jobs that an earlier daemon had started come first.
 pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
-    match shared.spool.current() {
-        Ok(current) => {
-            for (job, folder) in current {
-                log::info!("job {} was under way when the daemon ended", job.id);
-                note_running(&shared, &job);
-                executor.spawn(watch::adopt(shared.clone(), job, folder)).detach();
-            }
-        }
-        Err(error) => log::error!("jobs under way can't be looked for: {error}"),
-    }
     let mut backoff = Backoff::default();
+    // Whether there may be jobs under way that nobody watches.
+    let mut strays = true;
     loop {
-        match turn(&shared, &executor).await {
+        let adopted = if strays { adopt(&shared, &executor) } else { Ok(()) };
+        let turned = turn(&shared, &executor).await;
+        // A start that failed may have come as far as to move its job.
+        strays = adopted.is_err() || turned.is_err();
+        match adopted.and(turned) {
             Ok(()) => {
                 backoff.succeeded();
                 shared.jobs.wait().await;
@@ -50,6 +46,21 @@ fn may_start(shared: &Shared, job: &Job) -> bool {
     let running = shared.running.borrow();
     let alone = || running.values().any(|alone| *alone) || document::runs_alone(&job.document);
     running.is_empty() || running.len() < shared.settings.workers && !alone()
+}
+
+/// Takes over the jobs under way that nobody watches.
+fn adopt(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<(), String> {
+    let current = shared.spool.current();
+    let current =
+        current.map_err(|error| format!("jobs under way can't be looked for: {error}"))?;
+    for (job, folder) in current {
+        if !shared.running.borrow().contains_key(&job.id) {
+            log::info!("job {} was under way and is taken over", job.id);
+            note_running(shared, &job);
+            executor.spawn(watch::adopt(shared.clone(), job, folder)).detach();
+        }
+    }
+    Ok(())
 }
 
 /// Acknowledges what waits, then starts as many as may run at once, in the order in which they
@@ -82,8 +93,10 @@ async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<
 
 async fn acknowledge(shared: &Shared, job: &Job) -> Result<(), UplinkError> {
     let receipt = job.receipt.clone();
+    faults::point("acknowledge");
     match shared.talk(move |uplink| uplink.acknowledge(&receipt)).await {
         Ok(()) => {
+            faults::point("acknowledged");
             shared.acknowledged.borrow_mut().insert(job.id.clone());
             Ok(())
         }

@@ -3,6 +3,7 @@
 //!
 //! - `job.json`: the job.
 //! - `journal`: a line before each thing that must not be done twice, durable before it is done.
+//!   A line break comes before it as well: the line before may have been cut short by a full disk.
 //! - `outcome.json`: the finished steps, replaced after each.
 //! - `cancel`: there when the operator wants it stopped.
 //! - `last-word`: why a worker gave up, for the log.
@@ -82,7 +83,8 @@ impl JobFolder {
     /// # Errors
     /// The journal can't be written.
     pub fn note_run(&self, worker: Option<Identity>) -> Result<(), FileError> {
-        let line = worker.map_or("run\n".to_owned(), |w| format!("run {} {}\n", w.pid, w.started));
+        let line =
+            worker.map_or("\nrun\n".to_owned(), |w| format!("\nrun {} {}\n", w.pid, w.started));
         durable::append(&self.0.join(JOURNAL), line.as_bytes())
     }
 
@@ -91,7 +93,7 @@ impl JobFolder {
     /// # Errors
     /// The journal can't be written; the step must not be started.
     pub fn note_step(&self) -> Result<(), FileError> {
-        durable::append_durably(&self.0.join(JOURNAL), b"step\n")
+        durable::append_durably(&self.0.join(JOURNAL), b"\nstep\n")
     }
 
     /// Notes the leader of a script's process group. A power cut that takes the note takes the
@@ -100,7 +102,7 @@ impl JobFolder {
     /// # Errors
     /// The journal can't be written.
     pub fn note_script(&self, script: Identity) -> Result<(), FileError> {
-        let line = format!("script {} {}\n", script.pid, script.started);
+        let line = format!("\nscript {} {}\n", script.pid, script.started);
         durable::append(&self.0.join(JOURNAL), line.as_bytes())
     }
 
@@ -175,6 +177,18 @@ mod tests {
         job.note_script(script).unwrap();
         let (worker, script) = (Some(worker), Some(script));
         assert_eq!(job.journal(), Journal { runs: 2, worker, started_steps: 1, script });
+    }
+
+    #[test]
+    fn what_is_noted_after_a_line_cut_short_is_told_from_it() {
+        let folder = Folder::new();
+        let job = JobFolder::at(folder.path());
+        fs::write(folder.path().join(JOURNAL), "run 1 2\nst").unwrap();
+        let worker = Some(Identity { pid: 5, started: 6 });
+        job.note_run(worker).unwrap();
+        job.note_step().unwrap();
+        let journal = Journal { runs: 2, worker, started_steps: 2, script: None };
+        assert_eq!(job.journal(), journal);
     }
 
     #[test]

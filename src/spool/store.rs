@@ -147,7 +147,13 @@ impl Spool {
         }
         let last = waiting.iter().filter_map(|file| sequence(file)).max().unwrap_or(0);
         let file = format!("{:016x}-{name}.json", last + 1);
-        durable::write(&self.pending.join(file), text.as_bytes())?;
+        let path = self.pending.join(file);
+        if let Err(error) = durable::write(&path, text.as_bytes()) {
+            // If only the last fsync failed the file is there, and the job, which is refused now,
+            // would be run all the same.
+            let _ = fs::remove_file(&path);
+            return Err(error.into());
+        }
         Ok(Acceptance::New)
     }
 
@@ -176,7 +182,8 @@ impl Spool {
     /// Gives a waiting job its folder, for a worker to run it in. `None` if it doesn't wait.
     ///
     /// # Errors
-    /// The folder can't be made; the job still waits.
+    /// The folder can't be made, and the job still waits; or it isn't certain that the move is on
+    /// disk, and [`Spool::current`] lists the job.
     pub fn start(&self, id: &str) -> Result<Option<JobFolder>, FileError> {
         let Some(path) = self.find_pending(id)? else { return Ok(None) };
         let folder = self.current.join(file_name(id));
@@ -223,11 +230,10 @@ impl Spool {
             durable::remove(&path)?;
         }
         let folder = self.current.join(&name);
-        let file = folder.join(JOB);
-        if file.exists() {
+        if folder.exists() {
             // The job first, as its folder can't go all at once: without its journal a job would
             // look as if it had never been run. What is left is removed at the next start.
-            durable::remove(&file)?;
+            durable::remove(&folder.join(JOB))?;
             let _ = fs::remove_dir_all(&folder);
         }
         self.prune();

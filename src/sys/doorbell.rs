@@ -5,6 +5,7 @@
 //! worker is gone". It works on every kernel, needs no process id that might have been given to
 //! somebody else, and costs no wake-up while nothing happens.
 
+use super::faults::attempt;
 use super::{FileError, check};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -36,15 +37,13 @@ pub fn listen(folder: &Path) -> Result<File, FileError> {
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| FileError::new("make", &path)(io::ErrorKind::InvalidInput.into()))?;
     // SAFETY: the name is a C string that lives through the call.
-    match check(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(FileError::new("make", &path)(error));
-        }
+    match attempt("make", &path, || check(unsafe { libc::mkfifo(name.as_ptr(), 0o600) })) {
+        Err(error) if error.cause.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
-    options.open(&path).map_err(FileError::new("open", &path))
+    attempt("open", &path, || options.open(&path))
 }
 
 /// Opens the writing end, for the worker to inherit. There must be a reading end.
@@ -55,7 +54,7 @@ pub fn hold(folder: &Path) -> Result<File, FileError> {
     let path = folder.join(NAME);
     let mut options = OpenOptions::new();
     options.write(true).custom_flags(libc::O_NONBLOCK);
-    options.open(&path).map_err(FileError::new("open", &path))
+    attempt("open", &path, || options.open(&path))
 }
 
 /// Reads what is there and tells the worker's state.

@@ -4,8 +4,8 @@
 //! fsync of the folder. After a power cut there is the old content or the new one.
 
 use super::FileError;
+use super::faults::{attempt, write_all};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -35,9 +35,9 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
 fn write_temporary(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(FILE_MODE);
-    let mut file = options.open(path).map_err(FileError::new("create", path))?;
-    file.write_all(content).map_err(FileError::new("write", path))?;
-    file.sync_all().map_err(FileError::new("fsync", path))
+    let mut file = attempt("create", path, || options.open(path))?;
+    write_all(&mut file, path, content)?;
+    attempt("fsync", path, || file.sync_all())
 }
 
 /// Adds to the end of a file, which is made if need be. Survives the death of every process, but
@@ -54,15 +54,16 @@ pub fn append(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// The step that failed. A part of `content` may have been written.
 pub fn append_durably(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    add(path, content)?.sync_all().map_err(FileError::new("fsync", path))?;
+    let file = add(path, content)?;
+    attempt("fsync", path, || file.sync_all())?;
     sync_parent(path)
 }
 
 fn add(path: &Path, content: &[u8]) -> Result<File, FileError> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(FILE_MODE);
-    let mut file = options.open(path).map_err(FileError::new("open", path))?;
-    file.write_all(content).map_err(FileError::new("write", path))?;
+    let mut file = attempt("open", path, || options.open(path))?;
+    write_all(&mut file, path, content)?;
     Ok(file)
 }
 
@@ -71,7 +72,7 @@ fn add(path: &Path, content: &[u8]) -> Result<File, FileError> {
 /// # Errors
 /// The step that failed.
 pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(FileError::new("rename", from))?;
+    attempt("rename", from, || fs::rename(from, to))?;
     sync_parent(to)?;
     if from.parent() == to.parent() { Ok(()) } else { sync_parent(from) }
 }
@@ -82,7 +83,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
 /// # Errors
 /// The step that failed.
 pub fn move_into(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(FileError::new("rename", from))?;
+    attempt("rename", from, || fs::rename(from, to))?;
     sync_parent(to)
 }
 
@@ -91,10 +92,10 @@ pub fn move_into(from: &Path, to: &Path) -> Result<(), FileError> {
 /// # Errors
 /// The step that failed.
 pub fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
+    match attempt("remove", path, || fs::remove_file(path)) {
         Ok(()) => sync_parent(path),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(cause) => Err(FileError::new("remove", path)(cause)),
+        Err(error) if error.cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -107,7 +108,8 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
         return Ok(());
     }
     let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(FOLDER_MODE).create(path).map_err(FileError::new("make", path))?;
+    builder.recursive(true).mode(FOLDER_MODE);
+    attempt("make", path, || builder.create(path))?;
     sync_parent(path)
 }
 
@@ -147,7 +149,7 @@ fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let folder = File::open(parent).map_err(FileError::new("open", parent))?;
-    folder.sync_all().map_err(FileError::new("fsync", parent))
+    attempt("fsync", parent, || folder.sync_all())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod doorbell;
 pub mod durable;
+pub mod faults;
 pub mod host;
 pub mod lock;
 pub mod memory;

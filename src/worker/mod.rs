@@ -8,7 +8,7 @@
 use crate::document::{Context, Document, Ended, Flow, Next, Signals, Step, run};
 use crate::spool::{Job, JobFolder, Outcome, StepOutcome};
 use crate::sys::process::{self, Identity};
-use crate::sys::{FileError, clock, durable};
+use crate::sys::{FileError, clock, durable, faults};
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -170,11 +170,12 @@ impl Worker {
     fn execute(&mut self, number: usize, step: &Step) -> Result<Ended, WorkerError> {
         let path = self.step_folder(number);
         // The step's files are for its own time; after a power cut nobody looks for them.
-        fs::create_dir_all(&path).map_err(FileError::new("make", &path))?;
+        faults::attempt("make", &path, || fs::create_dir_all(&path))?;
         // Only now may the step be started: whoever comes after us can tell that it was.
         self.folder.note_step()?;
         let folder = &self.folder;
         let mut begun = |script| {
+            faults::point("script begun");
             // Without it a killed worker's script would go on; the step itself is noted already.
             let _ = folder.note_script(script);
         };
@@ -192,7 +193,9 @@ impl Worker {
             signals: &mut self.signals,
             begun: &mut begun,
         };
-        Ok(run(step, &mut context))
+        let ended = run(step, &mut context);
+        faults::point("script ended");
+        Ok(ended)
     }
 
     /// A step that an earlier worker started and didn't bring to its end. It isn't run again:

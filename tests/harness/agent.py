@@ -21,6 +21,8 @@ class Agent:
         self.config: Path | None = None
         self.program: Program | None = None
         self.node = ""
+        # What `stint run` finds in its environment besides the usual.
+        self.environment: dict[str, str] = {}
 
     def command(self, *words: object, binary: Path = AGENT, stdin: str = "", **more: str) -> CompletedProcess:
         """Runs one `stint` command to its end."""
@@ -46,7 +48,7 @@ class Agent:
         config = ["--config", self.config] if self.config else []
         log = self.home / f"{self.name}.log"
         command = [AGENT, "run", "--state-dir", self.state, *config]
-        self.program = Program(command, log, environment(self.home))
+        self.program = Program(command, log, environment(self.home, **self.environment))
         return self
 
     def stop(self) -> int:

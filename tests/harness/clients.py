@@ -101,7 +101,8 @@ def boto3_client(hub: Hub, region: str | None = None, key: tuple[str, str] | Non
     session = boto3.session.Session(
         aws_access_key_id=access_key, aws_secret_access_key=secret, region_name=region or hub.region
     )
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30)
+    limits = {"connect_timeout": 10, "read_timeout": 30, "max_pool_connections": 32}
+    config = Config(retries={"total_max_attempts": 1}, **limits)
     client = session.client("ssm", endpoint_url=hub.endpoint, config=config, **more)
     client.meta.events.register("after-call.ssm", _check_answer)
     return client
