@@ -44,6 +44,7 @@ fn try_to_run(wish: &Wish) -> Result<Outcome, String> {
         document_name: wish.file.display().to_string(),
         document: text,
         parameters,
+        output: None,
         id: id.clone(),
     };
     let folder = Scratch::new(&std::env::temp_dir().join(format!("stint-{id}")))?;

@@ -22,6 +22,19 @@ pub struct Job {
     pub document: String,
     /// Its parameters, JSON text of an object.
     pub parameters: String,
+    /// Where its output goes besides the report. A spool of an earlier version has none.
+    pub output: Option<OutputTo>,
+}
+
+/// Where a job's output is uploaded after each step.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputTo {
+    /// The S3 bucket; empty for none.
+    pub bucket: String,
+    /// What its keys begin with, without a slash at either end; may be empty.
+    pub prefix: String,
+    /// The group in CloudWatch Logs; empty for none.
+    pub log_group: String,
 }
 
 /// What became of a job, or how far it has come.
@@ -56,6 +69,20 @@ pub struct StepOutcome {
     pub stdout: String,
     /// Head and tail of standard error.
     pub stderr: String,
+    /// Where the whole output was meant to be uploaded, if it was. A spool of an earlier version
+    /// has none.
+    pub uploaded: Option<Uploaded>,
+}
+
+/// Where in S3 a step's output is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uploaded {
+    /// The bucket.
+    pub bucket: String,
+    /// The prefix of the job's keys on this node.
+    pub prefix: String,
+    /// The step's part of the keys.
+    pub step: String,
 }
 
 /// What the server is to be told of a job.
@@ -97,5 +124,23 @@ impl Report {
     /// The report on `job` that says `outcome`.
     pub fn on(job: &Job, outcome: Outcome) -> Report {
         Report { job: job.id.clone(), receipt: job.receipt.clone(), outcome }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use miniserde::json;
+
+    #[test]
+    fn what_an_earlier_version_spooled_is_still_read() {
+        let job = r#"{"id":"c-1","receipt":"r","created":"","node":"mi-1","region":"r",
+            "document_name":"D","document":"{}","parameters":"{}"}"#;
+        assert_eq!(json::from_str::<Job>(job).unwrap().output, None);
+        let report = r#"{"job":"c-1","receipt":"r","outcome":{"complete":true,"status":"Success",
+            "trace":"","steps":[{"name":"a","plugin":"p","status":"Success","code":0,"started":"",
+            "ended":"","stdout":"out","stderr":""}]}}"#;
+        let report: Report = json::from_str(report).unwrap();
+        assert_eq!(report.outcome.steps[0].uploaded, None);
     }
 }

@@ -311,6 +311,7 @@ mod tests {
             document_name: "D".into(),
             document: "{}".into(),
             parameters: "{}".into(),
+            output: None,
         }
     }
 

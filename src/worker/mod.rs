@@ -164,6 +164,7 @@ impl Worker {
             stdout: ended.stdout,
             // A failure that the document turns into a success leaves no error behind.
             stderr: if forgiven { String::new() } else { ended.stderr },
+            uploaded: None,
         })
     }
 
@@ -244,6 +245,7 @@ mod tests {
             document_name: "D".into(),
             document: format!(r#"{{"schemaVersion":"2.2","mainSteps":[{steps}]}}"#),
             parameters: "{}".into(),
+            output: None,
         }
     }
 

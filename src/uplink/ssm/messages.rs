@@ -1,7 +1,7 @@
 //! Messages into deliveries, reports into replies. Pure.
 
 use super::super::Delivery;
-use crate::spool::{Job, Report};
+use crate::spool::{Job, OutputTo, Report, Uploaded};
 use miniserde::json as miniserde_json;
 use std::collections::BTreeMap;
 use stint_wire::ec2messages::{CANCEL_COMMAND, CancelPayload, Message, SEND_COMMAND};
@@ -55,7 +55,32 @@ fn read_command(message: &Message, node: &str, region: &str, id: &str) -> Result
         document_name: text("DocumentName"),
         document: document.to_string(),
         parameters: parameters.unwrap_or_else(|| "{}".to_owned()),
+        output: output(&text),
     })
+}
+
+/// Where the output is to go, if the payload names a place.
+fn output(text: &dyn Fn(&str) -> String) -> Option<OutputTo> {
+    // A string, not a boolean: so the service sends it, and Go's spellings of true are these.
+    let to_logs =
+        ["1", "t", "T", "TRUE", "true", "True"].contains(&text("CloudWatchOutputEnabled").as_str());
+    let to = OutputTo {
+        bucket: text("OutputS3BucketName"),
+        prefix: text("OutputS3KeyPrefix").trim_matches('/').to_owned(),
+        log_group: if to_logs { log_group(text) } else { String::new() },
+    };
+    (!to.bucket.is_empty() || to_logs).then_some(to)
+}
+
+/// The log group that is named, or the one that the service makes of the document's name.
+fn log_group(text: &dyn Fn(&str) -> String) -> String {
+    let named = text("CloudWatchLogGroupName");
+    if !named.is_empty() {
+        return named;
+    }
+    let valid = |c: char| c.is_ascii_alphanumeric() || "_-/.#".contains(c);
+    let document = text("DocumentName");
+    format!("/aws/ssm/{}", document.replace(|c| !valid(c), "."))
 }
 
 /// The payload of SendReply. The last reply of a document carries all its steps, where the
@@ -66,6 +91,9 @@ pub fn reply(report: &Report, agent_name: &str, now: Utc) -> String {
         .steps
         .iter()
         .map(|step| {
+            let uploaded = step.uploaded.as_ref();
+            let of =
+                |part: fn(&Uploaded) -> &str| uploaded.map(part).unwrap_or_default().to_owned();
             let reply = StepReply {
                 status: step.status.clone(),
                 code: step.code,
@@ -73,9 +101,9 @@ pub fn reply(report: &Report, agent_name: &str, now: Utc) -> String {
                 output: combined_output(&step.stdout, &step.stderr),
                 start_date_time: step.started.clone(),
                 end_date_time: step.ended.clone(),
-                output_s3_bucket_name: String::new(),
-                output_s3_key_prefix: String::new(),
-                step_name: String::new(),
+                output_s3_bucket_name: of(|uploaded| &uploaded.bucket),
+                output_s3_key_prefix: of(|uploaded| &uploaded.prefix),
+                step_name: of(|uploaded| &uploaded.step),
                 standard_output: step.stdout.clone(),
                 standard_error: step.stderr.clone(),
             };
@@ -147,6 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn the_payload_says_where_the_output_goes() {
+        let output = |more: &str| {
+            let payload = format!(r#"{{"DocumentContent":{{}},"DocumentName":"a:b c/d_e"{more}}}"#);
+            match read(&message(SEND_COMMAND, &payload), "mi-1", "r") {
+                Delivery::Job(job) => job.output,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(output(r#","OutputS3BucketName":"","CloudWatchOutputEnabled":"false""#), None);
+        let to = output(r#","OutputS3BucketName":"b","OutputS3KeyPrefix":"/x/y/""#).unwrap();
+        assert_eq!(
+            (to.bucket.as_str(), to.prefix.as_str(), to.log_group.as_str()),
+            ("b", "x/y", "")
+        );
+        let to = output(r#","CloudWatchOutputEnabled":"True","CloudWatchLogGroupName":null"#);
+        assert_eq!(to.unwrap().log_group, "/aws/ssm/a.b.c/d_e");
+        let to = output(r#","CloudWatchOutputEnabled":"true","CloudWatchLogGroupName":"g""#);
+        assert_eq!(to.unwrap().log_group, "g");
+    }
+
+    #[test]
     fn a_cancellation_names_the_job_and_not_itself() {
         let mut cancel =
             message("aws.ssm.cancelCommand.x", r#"{"CancelMessageId":"aws.ssm.c-1.mi-1"}"#);
@@ -177,6 +226,11 @@ mod tests {
             ended: "2026-11-22T08:16:33.646Z".into(),
             stdout: "out".into(),
             stderr: "err".into(),
+            uploaded: Some(Uploaded {
+                bucket: "b".into(),
+                prefix: "p/c-1/mi-1".into(),
+                step: "s".into(),
+            }),
         };
         let outcome = Outcome {
             complete: true,
@@ -188,6 +242,8 @@ mod tests {
         let text = reply(&report, "stint", Utc(0));
         let back: Reply = miniserde_json::from_str(&text).unwrap();
         let step = &back.runtime_status.unwrap()["s"];
+        let place = [&step.output_s3_bucket_name, &step.output_s3_key_prefix, &step.step_name];
+        assert_eq!(place, ["b", "p/c-1/mi-1", "s"]);
         assert_eq!((step.code, step.output.as_str()), (7, "out\n----------ERROR-------\nerr"));
         assert_eq!(back.additional_info.runtime_status_counts.unwrap()["Failed"], 1);
         assert_eq!(reply_id(&report), reply_id(&report));
