@@ -31,6 +31,16 @@ SUPPORTED = [
     "GetDocument",
     "DescribeDocument",
     "ListDocuments",
+    "PutParameter",
+    "GetParameter",
+    "GetParameters",
+    "GetParametersByPath",
+    "GetParameterHistory",
+    "DescribeParameters",
+    "DeleteParameter",
+    "DeleteParameters",
+    "LabelParameterVersion",
+    "UnlabelParameterVersion",
 ]
 
 SERVICE = "ssm/2014-11-06/service-2.json"

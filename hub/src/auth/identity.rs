@@ -24,6 +24,8 @@ pub enum Identity {
 pub struct NodeCaller {
     /// `mi-…`
     pub id: String,
+    /// The region of the credential scope, for ARNs.
+    pub region: String,
 }
 
 /// A node that signed with its own key.
@@ -78,7 +80,7 @@ async fn node(app: &App, claim: &Claim<'_>, now: Utc) -> ApiResult<NodeCaller> {
             "The security token included in the request is expired",
         ));
     }
-    Ok(NodeCaller { id: known.node })
+    Ok(NodeCaller { id: known.node, region: claim.scope.region.clone() })
 }
 
 fn unrecognized() -> ApiError {

@@ -5,6 +5,8 @@
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use stint_wire::text;
 use zeroize::Zeroizing;
 
@@ -15,9 +17,15 @@ const VERSION: &str = "v1";
 /// Hexadecimal digits of the key's digest that name it in sealed secrets.
 const KEY_ID_LENGTH: usize = 8;
 
-/// Encrypts and decrypts under the master key.
+/// Goes into the derivation of every key below the master key, so that no other use of the master
+/// key could ever make the same one.
+const DERIVATION: &[u8] = b"stint-hub derived key 1\0";
+
+/// Encrypts and decrypts under the master key, or under one derived from it.
 pub struct Seal {
+    key: Zeroizing<[u8; KEY_LENGTH]>,
     cipher: ChaCha20Poly1305,
+    /// Names the master key, also in a derived seal: that is the file to restore.
     key_id: String,
 }
 
@@ -56,7 +64,23 @@ impl Seal {
         let digest = text::sha256_hex(&key);
         Seal {
             cipher: ChaCha20Poly1305::new(&key.into()),
+            key: Zeroizing::new(key),
             key_id: text::head(&digest, KEY_ID_LENGTH).to_owned(),
+        }
+    }
+
+    /// A seal under a key of its own, made from this one's key and `label` with HMAC-SHA256. The
+    /// same label always gives the same key.
+    pub fn derive(&self, label: &str) -> Seal {
+        // HMAC takes keys of every length, so there is no other case.
+        let key = match <Hmac<Sha256> as Mac>::new_from_slice(self.key.as_slice()) {
+            Ok(mac) => mac.chain_update(DERIVATION).chain_update(label).finalize().into_bytes(),
+            Err(_) => (*self.key).into(),
+        };
+        Seal {
+            cipher: ChaCha20Poly1305::new(&key),
+            key: Zeroizing::new(key.into()),
+            key_id: self.key_id.clone(),
         }
     }
 
@@ -117,6 +141,19 @@ mod tests {
         assert!(matches!(seal.open("access_key/B", &sealed), Err(SealError::Damaged(_))));
         let other = Seal::new([2; KEY_LENGTH]);
         assert!(matches!(other.open("access_key/A", &sealed), Err(SealError::OtherKey { .. })));
+    }
+
+    #[test]
+    fn each_label_has_a_key_of_its_own() {
+        let master = Seal::new([1; KEY_LENGTH]);
+        let (one, other) = (master.derive("alias/a"), master.derive("alias/b"));
+        let sealed = one.seal("p", "secret").unwrap();
+        assert_eq!(*master.derive("alias/a").open("p", &sealed).unwrap(), "secret");
+        for wrong in [&other, &master, &one.derive("alias/a")] {
+            assert!(matches!(wrong.open("p", &sealed), Err(SealError::Damaged(_))));
+        }
+        let elsewhere = Seal::new([2; KEY_LENGTH]).derive("alias/a");
+        assert!(matches!(elsewhere.open("p", &sealed), Err(SealError::OtherKey { .. })));
     }
 
     #[test]

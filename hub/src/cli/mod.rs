@@ -5,6 +5,7 @@
 mod access_key;
 mod logging;
 mod open;
+mod role;
 mod serve;
 
 use crate::error::StartError;
@@ -27,6 +28,9 @@ enum Command {
     /// Manage the access keys of operators; works beside a hub that runs.
     #[command(subcommand)]
     AccessKey(access_key::Command),
+    /// Manage what nodes may read, by their role and tags; works beside a hub that runs.
+    #[command(subcommand)]
+    Role(role::Command),
     /// Print the operations that the hub answers, as docs/SUPPORT.md has them.
     Operations,
 }
@@ -45,6 +49,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::AccessKey(command) => access_key::run(&command),
+        Command::Role(command) => role::run(&command),
         Command::Operations => {
             print!("{}", crate::tools::support::markdown());
             Ok(())

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 /// Codes that every operation may answer, whatever its own list says (AWS's common errors).
 #[cfg(test)]
-const COMMON_ERRORS: [&str; 5] = [
+const COMMON_ERRORS: [&str; 6] = [
+    "AccessDeniedException",
     "InternalServerError",
     "SerializationException",
     "ThrottlingException",
@@ -20,10 +21,13 @@ const COMMON_ERRORS: [&str; 5] = [
 
 /// Shapes whose rules AWS's own answers break: a new activation has 0 registrations, where the
 /// model's minimum is 1, and what was not given in SendCommand comes back as an empty text, where
-/// the model has a minimum length or a list of words.
-const EMPTY_IN_TRUTH: [&str; 5] = [
+/// the model has a minimum length or a list of words. Parameter Store's lists of what was not
+/// valid are there when they are empty.
+const EMPTY_IN_TRUTH: [&str; 7] = [
     "CloudWatchLogGroupName",
     "NotificationType",
+    "ParameterLabelList",
+    "ParameterNameList",
     "RegistrationsCount",
     "S3BucketName",
     "S3Region",
@@ -53,7 +57,9 @@ pub fn check_error(operation: &str, code: &str) -> bool {
 }
 
 fn is_empty(value: &Value) -> bool {
-    value.as_str() == Some("") || value.as_u64() == Some(0)
+    value.as_str() == Some("")
+        || value.as_u64() == Some(0)
+        || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn walk(model: &Model, path: &str, value: &Value, shape: &Shape, faults: &mut Vec<String>) {

@@ -8,6 +8,7 @@ pub mod associations;
 pub mod health;
 pub mod input;
 pub mod messages;
+pub mod parameters;
 pub mod registration;
 pub mod role_token;
 pub mod rotation;
@@ -38,6 +39,9 @@ pub async fn call(
         // A step downloads a document, or runs one inside its own.
         "GetDocument" => documents::get_for_node(input),
         "ListInstanceAssociations" | "ListAssociations" => Ok(associations::none()),
+        "GetParameter" | "GetParameters" | "GetParametersByPath" => {
+            parameters::read(app, node, operation, input).await
+        }
         _ => Err(ApiError::access_denied(format!(
             "{} is a managed node and is not authorized to perform: ssm:{operation}",
             node.id

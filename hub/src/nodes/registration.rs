@@ -218,7 +218,10 @@ pub mod testing {
     pub async fn register_node(app: &App) -> NodeCaller {
         activation(app, 1, i64::MAX).await;
         let answer = register(app, &input(1), Utc(1)).await.unwrap();
-        NodeCaller { id: answer["InstanceId"].as_str().unwrap().to_owned() }
+        NodeCaller {
+            id: answer["InstanceId"].as_str().unwrap().to_owned(),
+            region: "eu-west-1".to_owned(),
+        }
     }
 }
 

@@ -8,9 +8,12 @@ pub mod documents;
 pub mod fleet_manager;
 mod hybrid_activations;
 mod paging;
+// The operations that list and delete come next.
+#[allow(dead_code)]
+pub mod parameter_store;
 pub mod run_command;
 pub mod support;
-mod tags;
+pub mod tags;
 #[cfg(test)]
 pub mod testbed;
 
@@ -56,6 +59,11 @@ async fn dispatch(app: &App, caller: &Caller, operation: &str, input: Value) -> 
         "GetDocument" => documents::get(parse(input)?),
         "DescribeDocument" => documents::describe(parse(input)?),
         "ListDocuments" => documents::list(parse(input)?),
+        "PutParameter" => parameter_store::put(app, caller, parse(input)?).await,
+        "GetParameter" | "GetParameters" => {
+            let reader = parameter_store::Reader { region: &caller.region, grants: None };
+            parameter_store::read(app, &reader, operation, input).await
+        }
         _ => Err(support::refusal(operation)),
     }
 }

@@ -5,7 +5,7 @@ use crate::model;
 use std::fmt::Write;
 
 /// The supported operations by tool, with what differs from AWS.
-const TOOLS: [(&str, &[(&str, &str)]); 5] = [
+const TOOLS: [(&str, &[(&str, &str)]); 6] = [
     (
         "Hybrid activations",
         &[
@@ -35,9 +35,9 @@ const TOOLS: [(&str, &[(&str, &str)]); 5] = [
     (
         "Tags",
         &[
-            ("AddTagsToResource", "`ManagedInstance` only"),
-            ("ListTagsForResource", "`ManagedInstance` only"),
-            ("RemoveTagsFromResource", "`ManagedInstance` only"),
+            ("AddTagsToResource", "`ManagedInstance` and `Parameter` only"),
+            ("ListTagsForResource", "`ManagedInstance` and `Parameter` only"),
+            ("RemoveTagsFromResource", "`ManagedInstance` and `Parameter` only"),
         ],
     ),
     (
@@ -66,6 +66,23 @@ const TOOLS: [(&str, &[(&str, &str)]); 5] = [
             ("GetDocument", "built-in documents; also for managed nodes"),
             ("DescribeDocument", "built-in documents"),
             ("ListDocuments", "built-in documents"),
+        ],
+    ),
+    (
+        "Parameter Store",
+        &[
+            (
+                "PutParameter",
+                "allowed patterns have no look-around; `aws:ec2:image` has to be well formed and is \
+                 checked at once; a new version keeps the description, the pattern and the data \
+                 type that the request doesn't name; keys are the hub's own, one for each `KeyId`",
+            ),
+            (
+                "GetParameter",
+                "nodes may call it within what their role allows (docs/SECURITY.md); the region \
+                 of an ARN is any",
+            ),
+            ("GetParameters", "as GetParameter"),
         ],
     ),
 ];

@@ -50,7 +50,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_accepted_is_the_node_s_own(message: String, command in "[a-z0-9-]{1,40}") {
-            let node = NodeCaller { id: "mi-0123456789abcdef0".to_owned() };
+            let node = NodeCaller { id: "mi-0123456789abcdef0".to_owned(), region: "r".to_owned() };
             for id in [message.clone(), format!("aws.ssm.{command}.{message}")] {
                 if let Ok(address) = read(&node, &json!({"MessageId": id})) {
                     prop_assert_eq!(ids::message_id(address.command, &node.id), id);
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_node_speaks_only_of_its_own_messages() {
-        let node = NodeCaller { id: "mi-0123456789abcdef0".to_owned() };
+        let node = NodeCaller { id: "mi-0123456789abcdef0".to_owned(), region: "r".to_owned() };
         let command = "181cf578-8201-460b-8a5d-e405b1126a8a";
         let own = json!({"MessageId": format!("aws.ssm.{command}.{}", node.id)});
         assert_eq!(read(&node, &own).unwrap().command, command);

@@ -6,7 +6,7 @@ mod rules;
 mod table;
 
 pub use rules::{MOST_TAGS, Tag, check};
-pub use table::{ACTIVATION, MANAGED_INSTANCE, of, of_all, put};
+pub use table::{ACTIVATION, MANAGED_INSTANCE, PARAMETER, of, of_all, put};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
@@ -90,16 +90,16 @@ pub async fn remove(app: &App, input: Input) -> ApiResult<Value> {
 
 /// That the resource exists. The types that the model has and the hub lacks have no resources.
 async fn require(tx: &mut Transaction<'static, Any>, input: &Input) -> ApiResult<()> {
-    let known = if input.resource_type == MANAGED_INSTANCE {
-        sqlx::query("SELECT id FROM node WHERE id = $1")
-            .bind(&input.resource_id)
-            .fetch_optional(&mut **tx)
-            .await?
-            .is_some()
-    } else {
-        false
+    let table = match input.resource_type.as_str() {
+        MANAGED_INSTANCE => Some("SELECT id FROM node WHERE id = $1"),
+        PARAMETER => Some("SELECT name FROM parameter WHERE name = $1"),
+        _ => None,
     };
-    if known {
+    let known = match table {
+        Some(sql) => sqlx::query(sql).bind(&input.resource_id).fetch_optional(&mut **tx).await?,
+        None => None,
+    };
+    if known.is_some() {
         return Ok(());
     }
     Err(ApiError::new(

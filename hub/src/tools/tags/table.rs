@@ -9,6 +9,9 @@ use std::collections::HashMap;
 /// The resource type of managed nodes, as the model spells it.
 pub const MANAGED_INSTANCE: &str = "ManagedInstance";
 
+/// The resource type of parameters, as the model spells it.
+pub const PARAMETER: &str = "Parameter";
+
 /// The resource type under which an activation's tags are kept; no operation names it.
 pub const ACTIVATION: &str = "Activation";
 
