@@ -1,7 +1,7 @@
 //! The task that acknowledges jobs and gives them workers; and their cancellation.
 
 use super::backoff::Backoff;
-use super::{Shared, watch};
+use super::{Shared, Turn, watch};
 use crate::document;
 use crate::spool::{Job, Outcome, Report};
 use crate::sys::{FileError, clock, faults, process};
@@ -38,14 +38,18 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
 }
 
 fn note_running(shared: &Shared, job: &Job) {
-    shared.running.borrow_mut().insert(job.id.clone(), document::runs_alone(&job.document));
+    let alone = document::runs_alone(&job.document);
+    let turn = if alone { Turn::Alone } else { Turn::Beside };
+    shared.running.borrow_mut().insert(job.id.clone(), turn);
 }
 
 /// Whether the next job in line has its turn.
 fn may_start(shared: &Shared, job: &Job) -> bool {
     let running = shared.running.borrow();
-    let alone = || running.values().any(|alone| *alone) || document::runs_alone(&job.document);
-    running.is_empty() || running.len() < shared.settings.workers && !alone()
+    running.is_empty()
+        || running.len() < shared.settings.workers
+            && running.values().all(|turn| *turn == Turn::Beside)
+            && !document::runs_alone(&job.document)
 }
 
 /// Takes over the jobs under way that nobody watches.

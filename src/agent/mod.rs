@@ -10,6 +10,8 @@ mod health;
 #[cfg(feature = "documents")]
 mod jobs;
 mod poll;
+#[cfg(feature = "documents")]
+mod reboot;
 pub mod status;
 #[cfg(feature = "documents")]
 mod watch;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub workers: usize,
     /// Where scripts are written; beside their job if there is none.
     pub scripts: Option<PathBuf>,
+    /// The command that reboots the device, word by word.
+    pub reboot_command: Vec<String>,
     /// Who wants to know when this node comes online or goes into back-off.
     pub observer: Option<Box<dyn Observer>>,
 }
@@ -93,12 +97,36 @@ struct Shared {
     /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
     /// twice does no harm.
     acknowledged: RefCell<BTreeSet<String>>,
-    /// Jobs that have been started and are not over, and which of them want to be alone.
-    running: RefCell<BTreeMap<String, bool>>,
+    /// Jobs that have been started and are not over.
+    running: RefCell<BTreeMap<String, Turn>>,
     /// There is a job to acknowledge or to start.
     jobs: Bell,
     /// There is a report to deliver.
     reports: Bell,
+    /// A job awaits a reboot.
+    reboot: Bell,
+    /// The state folder.
+    state: PathBuf,
+}
+
+/// How a job that has been started stands to the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It runs beside others.
+    Beside,
+    /// It runs, and wants to be the only one.
+    Alone,
+    /// It goes on after a reboot, before which nothing else is started.
+    AwaitsReboot,
+    /// It would have gone on after a reboot, which failed for this reason.
+    GivenUp(String),
+}
+
+impl Turn {
+    /// Whether a worker is at it.
+    fn is_running(&self) -> bool {
+        matches!(self, Turn::Beside | Turn::Alone)
+    }
 }
 
 impl Shared {
@@ -148,13 +176,18 @@ pub fn run(
         running: RefCell::default(),
         jobs: Bell::new(),
         reports: Bell::new(),
+        reboot: Bell::new(),
+        state: state.to_owned(),
     });
     let executor = Rc::new(LocalExecutor::new());
     executor.spawn(poll::run(shared.clone())).detach();
     executor.spawn(health::run(shared.clone())).detach();
     executor.spawn(deliver::run(shared.clone())).detach();
     #[cfg(feature = "documents")]
-    executor.spawn(jobs::run(shared.clone(), executor.clone())).detach();
+    {
+        executor.spawn(jobs::run(shared.clone(), executor.clone())).detach();
+        executor.spawn(reboot::run(shared.clone())).detach();
+    }
     smol::block_on(executor.run(async {
         loop {
             pipe.readable().await.map_err(AgentError::System)?;

@@ -1,20 +1,23 @@
 //! The tasks that watch over one running job each: its worker, its progress, its end.
 
 use super::backoff::Backoff;
-use super::{Shared, deliver};
+use super::{Shared, Turn, deliver};
 use crate::spool::{Job, JobFolder, Outcome, Report};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
-use crate::sys::{FileError, clock};
+use crate::sys::{FileError, clock, host};
 use smol::{Async, Timer};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use stint_wire::reply::Status;
+use std::time::Duration;
 
 /// Workers that may die over one job before the agent gives it up. The original's number.
 const MAX_RUNS: usize = 15;
+
+/// While a reboot is awaited this long passes between two looks at what has become of it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs a job that has just got its folder.
 pub async fn start(shared: Rc<Shared>, job: Job, folder: JobFolder) {
@@ -39,17 +42,22 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
     let mut backoff = Backoff::default();
     loop {
         let outcome = folder.outcome();
+        let deaths = folder.journal().runs.saturating_sub(outcome.reboots() as usize);
         let outcome = if outcome.complete {
             outcome
-        } else if folder.journal().runs >= MAX_RUNS {
-            let mut outcome = outcome;
-            outcome.complete = true;
-            outcome.status = Status::Failed.as_str().to_owned();
-            outcome.trace = format!("{MAX_RUNS} worker processes died while running this command.");
+        } else if deaths >= MAX_RUNS {
             outcome
+                .given_up(format!("{MAX_RUNS} worker processes died while running this command."))
+        } else if awaits_reboot(&outcome, folder) {
+            match no_reboot(shared, job, folder).await {
+                Some(reason) => outcome
+                    .given_up(format!("A step asked for a reboot (exit code 194), but {reason}.")),
+                None => continue,
+            }
         } else {
             let result = run_worker(shared, job, folder).await;
-            if folder.outcome().complete {
+            let outcome = folder.outcome();
+            if outcome.complete || awaits_reboot(&outcome, folder) {
                 continue;
             }
             let wait = backoff.failed(false);
@@ -82,6 +90,27 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
     }
     shared.running.borrow_mut().remove(&job.id);
     shared.jobs.ring();
+}
+
+fn awaits_reboot(outcome: &Outcome, folder: &JobFolder) -> bool {
+    let wanted = outcome.asks_for_reboot() && !folder.is_cancelled();
+    wanted && !outcome.has_rebooted(&host::boot_id())
+}
+
+/// Waits for the end of this boot. Comes back with the reason if there won't be one, or without
+/// if the job has been cancelled.
+async fn no_reboot(shared: &Shared, job: &Job, folder: &JobFolder) -> Option<String> {
+    let set = |turn| shared.running.borrow_mut().insert(job.id.clone(), turn);
+    set(Turn::AwaitsReboot);
+    shared.reboot.ring();
+    while !folder.is_cancelled() {
+        if let Some(Turn::GivenUp(reason)) = shared.running.borrow().get(&job.id) {
+            return Some(reason.clone());
+        }
+        Timer::after(LOOK).await;
+    }
+    set(Turn::Beside);
+    None
 }
 
 async fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), FileError> {

@@ -35,6 +35,8 @@ enum Exit {
     Failure = 1,
     /// The command line makes no sense.
     Usage = 2,
+    /// For `run-document`: a step asks for a reboot, after which the document is to be run again.
+    Reboot = 194,
 }
 
 /// Run a small Linux device as a managed node of AWS Systems Manager or of stint-hub.

@@ -79,6 +79,7 @@ fn serve(
         health_interval: config.health_interval,
         workers: config.command_workers,
         scripts: config.scripts_dir,
+        reboot_command: config.reboot_command,
         observer: observer.into_observer(),
     };
     crate::agent::run(std::sync::Arc::new(uplink), state, settings).map_err(in_words)

@@ -25,6 +25,7 @@ pub struct Wish {
 pub fn run(wish: &Wish) -> Exit {
     match try_to_run(wish) {
         Ok(outcome) if outcome.status == Status::Success.as_str() => Exit::Success,
+        Ok(outcome) if outcome.asks_for_reboot() => Exit::Reboot,
         Ok(_) => Exit::Failure,
         Err(error) => complain(&format!("stint: {error}"), Exit::Failure),
     }

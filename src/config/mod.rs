@@ -46,6 +46,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where scripts are written before they run; beside their job if there is none.
     pub scripts_dir: Option<PathBuf>,
+    /// The command that reboots the device, word by word.
+    pub reboot_command: Vec<String>,
     /// The serial consoles for the start-up report, tried in this order.
     pub serial_devices: Vec<PathBuf>,
 }
@@ -76,6 +78,8 @@ impl Default for Config {
             log_level: log::LevelFilter::Info,
             state_dir: PathBuf::from(DEFAULT_STATE),
             scripts_dir: Some(BOARD.scripts).filter(|path| !path.is_empty()).map(PathBuf::from),
+            // Every init system has one of that name.
+            reboot_command: vec!["reboot".to_owned()],
             serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),
         }
     }

@@ -18,6 +18,7 @@ const KEYS: &[&str] = &[
     "stateDir",
     "scriptsDir",
     "serialDevices",
+    "rebootCommand",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages"];
@@ -66,6 +67,7 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "stateDir" => config.state_dir = reader.path(key, node)?,
             "scriptsDir" => config.scripts_dir = Some(reader.path(key, node)?),
             "serialDevices" => config.serial_devices = reader.paths(key, node)?,
+            "rebootCommand" => config.reboot_command = reader.words(key, node)?,
             _ => {}
         }
     }
@@ -137,6 +139,14 @@ impl Reader<'_> {
         elements.iter().map(|element| self.path(key, element)).collect()
     }
 
+    fn words(&self, key: &str, node: &Node) -> Result<Vec<String>, ConfigError> {
+        let wanted = "a list of words, such as [\"reboot\"]";
+        let elements = node.elements().filter(|elements| !elements.is_empty());
+        let elements = elements.ok_or_else(|| self.bad(key, node, wanted))?;
+        let word = |node| self.text(key, node, wanted, |text| !text.is_empty());
+        elements.iter().map(word).collect()
+    }
+
     fn number(
         &self,
         key: &str,
@@ -177,7 +187,7 @@ mod tests {
             "ec2messages": "http://b", "ssmmessages": "http://c"}, "caFile": "/ca.pem",
             "allowPlainHttp": true, "healthIntervalMinutes": 2, "commandWorkers": 1,
             "logLevel": "warn", "stateDir": "/data/stint", "scriptsDir": "/run/s",
-            "serialDevices": ["/dev/ttyS0"]}"#,
+            "serialDevices": ["/dev/ttyS0"], "rebootCommand": ["reboot", "-f"]}"#,
         )
         .unwrap();
         let expected = Config {
@@ -196,6 +206,7 @@ mod tests {
             state_dir: "/data/stint".into(),
             scripts_dir: Some("/run/s".into()),
             serial_devices: vec!["/dev/ttyS0".into()],
+            reboot_command: vec!["reboot".into(), "-f".into()],
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());
@@ -221,6 +232,7 @@ mod tests {
             ("{\"caFile\": \"ca.pem\"}", "\"caFile\" must be an absolute path"),
             ("{\"logLevel\": \"loud\"}", "\"logLevel\" must be \"off\""),
             ("{\"serialDevices\": \"/dev/x\"}", "must be a list of absolute paths"),
+            ("{\"rebootCommand\": []}", "\"rebootCommand\" must be a list of words"),
             ("[]", "\"the configuration\" must be an object"),
             ("{\"endpoints\": 1}", "\"endpoints\" must be an object"),
         ] {

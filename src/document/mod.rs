@@ -27,3 +27,4 @@ pub use flow::{Flow, Next};
 pub use given::given;
 pub use parse::{Document, Step, runs_alone};
 pub use plugin::{Context, Ended, run};
+pub use script::DEFAULT_PATH;

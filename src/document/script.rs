@@ -35,7 +35,7 @@ const INHERITED: [&str; 9] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 /// Init systems start daemons with less than this, and scripts expect it.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The lines of `runCommand`, each ended.
 ///
@@ -188,15 +188,11 @@ fn judge(run: exec::Run) -> Ended {
         Exit::Code(0) => (Status::Success, 0),
         Exit::Cancelled => (Status::Cancelled, KILLED),
         Exit::TimedOut | Exit::Code(KILLED) => (Status::TimedOut, KILLED),
+        Exit::Code(REBOOT) => (Status::SuccessAndReboot, REBOOT),
         Exit::Code(code) => (Status::Failed, code),
         Exit::Signal(_) => (Status::Failed, -1),
     };
     let remark = match run.exit {
-        Exit::Code(REBOOT) => {
-            "failed to run commands: exit status 194 asks for a reboot, which this version of \
-             stint does not do yet"
-                .to_owned()
-        }
         Exit::Code(code) if status == Status::Failed => {
             format!("failed to run commands: exit status {code}")
         }
@@ -282,6 +278,7 @@ mod tests {
             (Exit::Code(7), Status::Failed, 7),
             (Exit::Code(137), Status::TimedOut, 137),
             (Exit::Code(168), Status::Failed, 168),
+            (Exit::Code(194), Status::SuccessAndReboot, 194),
             (Exit::Signal(11), Status::Failed, -1),
             (Exit::TimedOut, Status::TimedOut, 137),
             (Exit::Cancelled, Status::Cancelled, 137),
@@ -290,19 +287,5 @@ mod tests {
             let ended = judge(run);
             assert_eq!((ended.status, ended.code), (status, code), "{exit:?}");
         }
-    }
-
-    // A wrong behaviour, asserted until the agent can reboot a device and resume the step.
-    #[test]
-    fn a_wish_to_reboot_is_a_failure_that_says_so() {
-        let run =
-            exec::Run { exit: Exit::Code(REBOOT), stdout: String::new(), stderr: "x\n".into() };
-        let ended = judge(run);
-        assert_eq!(ended.status, Status::Failed);
-        assert!(
-            ended
-                .stderr
-                .starts_with("x\nfailed to run commands: exit status 194 asks for a reboot")
-        );
     }
 }

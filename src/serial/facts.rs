@@ -42,7 +42,7 @@ impl Facts {
             platform: words.into_iter().flatten().collect::<Vec<_>>().join(" "),
             kernel: read("/proc/sys/kernel/osrelease"),
             host: host::name().unwrap_or_default(),
-            boot_id: read("/proc/sys/kernel/random/boot_id"),
+            boot_id: host::boot_id(),
             reason: reason(watchdog_status(watchdog), has_panic_record()),
             uptime: uptime.split('.').next().unwrap_or_default().to_owned(),
             addresses: host::addresses(),

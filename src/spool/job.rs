@@ -46,8 +46,21 @@ pub struct Outcome {
     pub status: String,
     /// Why the document as a whole was not run; else empty.
     pub trace: String,
-    /// The steps that are over, in order.
+    /// The steps that are over, in order. While a reboot is awaited the last of them is the one
+    /// that asked for it, and will be run again.
     pub steps: Vec<StepOutcome>,
+    /// The reboots that steps have asked for.
+    pub reboot: Option<Reboot>,
+}
+
+/// Reboots on the wish of steps (exit code 194).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reboot {
+    /// How many there were.
+    pub count: u32,
+    /// The id of the boot in which the last was asked for: while it is the same the device hasn't
+    /// rebooted yet.
+    pub boot: String,
 }
 
 /// What became of one step. The streams are within the limits of the wire.
@@ -104,12 +117,36 @@ impl Outcome {
             status: Status::InProgress.as_str().to_owned(),
             trace: String::new(),
             steps: Vec::new(),
+            reboot: None,
         }
     }
 
     /// A job that ended without any step having been run.
     pub fn ended(status: Status, trace: String) -> Outcome {
-        Outcome { complete: true, status: status.as_str().to_owned(), trace, steps: Vec::new() }
+        let status = status.as_str().to_owned();
+        Outcome { complete: true, status, trace, steps: Vec::new(), reboot: None }
+    }
+
+    /// The same, given up for this reason; the steps that are over stay.
+    pub fn given_up(self, reason: String) -> Outcome {
+        let status = Status::Failed.as_str().to_owned();
+        Outcome { complete: true, status, trace: reason, ..self }
+    }
+
+    /// Whether the last step that was run wants the device to reboot first.
+    pub fn asks_for_reboot(&self) -> bool {
+        !self.complete && self.status == Status::SuccessAndReboot.as_str()
+    }
+
+    /// How many reboots there were on the wish of steps.
+    pub fn reboots(&self) -> u32 {
+        self.reboot.as_ref().map_or(0, |reboot| reboot.count)
+    }
+
+    /// Whether the device has rebooted since that was asked for. A device that can't tell its
+    /// boots apart has.
+    pub fn has_rebooted(&self, boot: &str) -> bool {
+        boot.is_empty() || self.reboot.as_ref().is_none_or(|reboot| reboot.boot != boot)
     }
 }
 

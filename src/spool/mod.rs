@@ -13,7 +13,7 @@ mod outbox;
 mod store;
 
 pub use folder::JobFolder;
-pub use job::{Job, Outcome, OutputTo, Report, StepOutcome, Uploaded};
+pub use job::{Job, Outcome, OutputTo, Reboot, Report, StepOutcome, Uploaded};
 pub use outbox::Outbox;
 pub use store::{Acceptance, Counts, Spool, SpoolError};
 

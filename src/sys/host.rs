@@ -16,6 +16,12 @@ pub fn name() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
+/// The id of this boot, new at each; empty where there is no `/proc`.
+pub fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
 /// The address from which this machine would send to `peer`. No packet is sent: a connected UDP
 /// socket only asks the routing table.
 ///

@@ -6,14 +6,18 @@
 //! by which the daemon hears of it (`sys::doorbell`).
 
 use crate::document::{Context, Document, Ended, Flow, Next, Signals, Step, run};
-use crate::spool::{Job, JobFolder, Outcome, StepOutcome};
+use crate::spool::{Job, JobFolder, Outcome, Reboot, StepOutcome};
 use crate::sys::process::{self, Identity};
-use crate::sys::{FileError, clock, durable, faults};
+use crate::sys::{FileError, clock, durable, faults, host};
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use stint_wire::reply::{Status, limit_stream};
+
+/// After this many reboots the next step that asks for one fails. The original stops here as
+/// well, without a word.
+const MAX_REBOOTS: u32 = 15;
 
 /// The code of a step that was cancelled before it was started.
 const NOT_STARTED: i32 = 1;
@@ -83,9 +87,11 @@ fn take_up(
         let _ = process::kill_group(script.pid);
     }
     folder.note_run(Identity::of(std::process::id()))?;
+    let outcome = folder.outcome();
     let mut worker = Worker {
-        outcome: folder.outcome(),
-        started: journal.started_steps,
+        // A step that asked for a reboot was started once for it, and may be started once more.
+        started: journal.started_steps.saturating_sub(outcome.reboots() as usize),
+        outcome,
         flow: Flow::default(),
         scripts: scripts.map(Path::to_owned),
         folder,
@@ -115,6 +121,13 @@ impl Worker {
                 return Ok(self.folder.save_outcome(&self.outcome)?);
             }
         };
+        if self.outcome.asks_for_reboot() {
+            if !self.folder.is_cancelled() && !self.outcome.has_rebooted(&host::boot_id()) {
+                return Ok(());
+            }
+            self.outcome.steps.pop();
+            self.outcome.status = Status::InProgress.as_str().to_owned();
+        }
         let count = document.steps.len();
         for (number, step) in document.steps.iter().enumerate() {
             let outcome = match self.outcome.steps.get(number) {
@@ -124,14 +137,22 @@ impl Worker {
                 }
                 None => self.step(number, step, number + 1 == count)?,
             };
+            let reboot = outcome.status() == Status::SuccessAndReboot;
             self.outcome.steps.push(outcome);
-            if number + 1 == count {
+            if reboot {
+                self.outcome.status = Status::SuccessAndReboot.as_str().to_owned();
+                let count = self.outcome.reboots() + 1;
+                self.outcome.reboot = Some(Reboot { count, boot: host::boot_id() });
+            } else if number + 1 == count {
                 self.outcome.complete = true;
                 let statuses = self.outcome.steps.iter().map(StepOutcome::status);
                 self.outcome.status = Status::of_document(statuses).as_str().to_owned();
             }
             self.folder.save_outcome(&self.outcome)?;
             let _ = bell.write_all(b".").and_then(|()| bell.flush());
+            if reboot {
+                break;
+            }
         }
         Ok(())
     }
@@ -145,7 +166,10 @@ impl Worker {
             Ended { status: Status::Cancelled, code: NOT_STARTED, stdout: String::new(), stderr }
         } else {
             match self.flow.next(step, last) {
-                Next::Run => self.execute(number, step)?,
+                Next::Run => {
+                    let ended = self.execute(number, step)?;
+                    self.no_endless_reboots(ended)
+                }
                 Next::Skip(why) => {
                     Ended { status: Status::Skipped, code: 0, stdout: why, stderr: String::new() }
                 }
@@ -166,6 +190,18 @@ impl Worker {
             stderr: if forgiven { String::new() } else { ended.stderr },
             uploaded: None,
         })
+    }
+
+    /// A step that can't see that it has been done would keep the device rebooting for ever.
+    fn no_endless_reboots(&self, ended: Ended) -> Ended {
+        if ended.status != Status::SuccessAndReboot || self.outcome.reboots() < MAX_REBOOTS {
+            return ended;
+        }
+        let remark = format!(
+            "stint: the step asks for a reboot after {MAX_REBOOTS} reboots; it is not done again"
+        );
+        let stderr = limit_stream(&format!("{}{remark}", ended.stderr));
+        Ended { status: Status::Failed, stderr, ..ended }
     }
 
     fn execute(&mut self, number: usize, step: &Step) -> Result<Ended, WorkerError> {
@@ -329,6 +365,71 @@ mod tests {
         assert_eq!((outcome.status.as_str(), outcome.steps[0].stdout.as_str()), ("Failed", "half"));
         assert!(outcome.steps[0].stderr.contains("was interrupted"));
         assert_eq!(outcome.steps[1].status, "Success");
+    }
+
+    /// As a device would find its job after a reboot.
+    fn rebooted(started: &JobFolder) {
+        let mut outcome = started.outcome();
+        outcome.reboot = outcome.reboot.map(|reboot| Reboot { boot: "before".into(), ..reboot });
+        started.save_outcome(&outcome).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_asks_for_a_reboot_goes_on_after_it_and_not_before() {
+        let folder = Folder::new();
+        let marker = folder.path().join("done");
+        let script = format!("echo x >>{0}; [ $(wc -l <{0}) -ge 2 ] || exit 194", marker.display());
+        let job = job(&[shell("a", &script), shell("b", "echo after")].join(","));
+        let started = started(&folder, &job);
+        let lines = || fs::read_to_string(&marker).unwrap().lines().count();
+        for _ in 0..2 {
+            work(started.path(), None, &mut io::sink()).unwrap();
+            let outcome = started.outcome();
+            assert!(outcome.asks_for_reboot() && !outcome.has_rebooted(&host::boot_id()));
+            let step = &outcome.steps[0];
+            assert_eq!((step.status.as_str(), step.code, lines()), ("SuccessAndReboot", 194, 1));
+        }
+        rebooted(&started);
+        work(started.path(), None, &mut io::sink()).unwrap();
+        let outcome = started.outcome();
+        assert_eq!((outcome.status.as_str(), outcome.complete, lines()), ("Success", true, 2));
+        assert_eq!(outcome.steps[1].stdout, "after\n");
+    }
+
+    #[test]
+    fn a_step_killed_after_its_reboot_is_interrupted_like_any_other() {
+        let folder = Folder::new();
+        let started = started(&folder, &job(&shell("a", "exit 194")));
+        work(started.path(), None, &mut io::sink()).unwrap();
+        rebooted(&started);
+        started.note_step().unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
+        assert!(started.outcome().steps[0].stderr.contains("was interrupted"));
+    }
+
+    #[test]
+    fn a_step_that_never_stops_asking_for_reboots_fails_and_says_so() {
+        let folder = Folder::new();
+        let started = started(&folder, &job(&shell("a", "exit 194")));
+        let mut reboots = 0;
+        while !started.outcome().complete {
+            work(started.path(), None, &mut io::sink()).unwrap();
+            reboots = started.outcome().reboots();
+            rebooted(&started);
+        }
+        let outcome = started.outcome();
+        assert_eq!((reboots, outcome.status.as_str()), (MAX_REBOOTS, "Failed"));
+        assert!(outcome.steps[0].stderr.contains("after 15 reboots"));
+    }
+
+    #[test]
+    fn a_job_cancelled_while_it_awaits_a_reboot_ends_without_one() {
+        let folder = Folder::new();
+        let started = started(&folder, &job(&shell("a", "exit 194")));
+        work(started.path(), None, &mut io::sink()).unwrap();
+        started.cancel().unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
+        assert_eq!(started.outcome().status, "Cancelled");
     }
 
     #[test]

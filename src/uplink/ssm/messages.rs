@@ -137,8 +137,9 @@ pub fn reply(report: &Report, agent_name: &str, now: Utc) -> String {
 /// The bytes of a reply's id. The same report always has the same one, so that a server
 /// recognises it when it is sent again after a power cut.
 pub fn reply_id(report: &Report) -> [u8; 16] {
-    let seed =
-        format!("{}\n{}\n{}", report.receipt, report.outcome.status, report.outcome.steps.len());
+    let Report { receipt, outcome, .. } = report;
+    let (steps, reboots) = (outcome.steps.len(), outcome.reboots());
+    let seed = format!("{receipt}\n{}\n{steps}\n{reboots}", outcome.status);
     let digest = text::sha256_hex(seed.as_bytes());
     let mut bytes = [0; 16];
     for (byte, from) in bytes.iter_mut().zip(digest.bytes()) {
@@ -237,6 +238,7 @@ mod tests {
             status: "Failed".into(),
             trace: String::new(),
             steps: vec![step],
+            reboot: None,
         };
         let report = Report { job: "c-1".into(), receipt: "aws.ssm.c-1.mi-1".into(), outcome };
         let text = reply(&report, "stint", Utc(0));
