@@ -2,12 +2,14 @@
 
 use super::Shared;
 use super::backoff::Backoff;
-use crate::spool::Report;
-use crate::sys::faults;
+use crate::spool::{Outcome, Report};
+use crate::sys::{FileError, durable, faults};
 use crate::uplink::UplinkError;
 use smol::Timer;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
+use stint_wire::reply::Status;
 
 /// Delivers for ever.
 pub async fn run(shared: Rc<Shared>) {
@@ -23,13 +25,22 @@ pub async fn run(shared: Rc<Shared>) {
 
 /// Delivers what is there; gives back how long to wait before the rest is tried again.
 async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
-    let reports = match shared.outbox.reports() {
-        Ok(reports) => reports,
+    let (mut reports, damaged) = match shared.outbox.reports() {
+        Ok(found) => found,
         Err(error) => {
             log::error!("the outbox can't be read: {error}");
             return Some(backoff.failed(false));
         }
     };
+    for file in damaged {
+        match mend(shared, &file) {
+            Ok(report) => reports.extend(report),
+            Err(error) => {
+                log::error!("{error}");
+                return Some(backoff.failed(false));
+            }
+        }
+    }
     for report in reports {
         if let Err(error) = tell(shared, &report).await {
             let wait = backoff.failed(error.is_rejection_of_the_node());
@@ -43,6 +54,23 @@ async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
         backoff.succeeded();
     }
     None
+}
+
+/// Puts what is still known in the place of a damaged report: how its job ended. If the job isn't
+/// over, its last report will say all that this one said.
+fn mend(shared: &Shared, file: &Path) -> Result<Option<Report>, FileError> {
+    let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    shared.spool.keep_copy(file, &format!("{name}.report"));
+    let Some((job, status)) = shared.spool.ended(&name) else {
+        return durable::remove(file).map(|()| None);
+    };
+    let status = Status::parse(&status).unwrap_or(Status::Failed);
+    let trace = "The report of this command was damaged on the device; its output is lost.";
+    let outcome = Outcome::ended(status, trace.to_owned());
+    let receipt = shared.uplink.receipt(&job);
+    let report = Report { job, receipt, outcome };
+    shared.outbox.put(&report)?;
+    Ok(Some(report))
 }
 
 /// Tells the server. `Ok` if there is nothing left to tell: it has taken the report, or never

@@ -3,7 +3,7 @@
 use super::backoff::Backoff;
 use super::{Shared, Turn, watch};
 use crate::document;
-use crate::spool::{Job, Outcome, Report};
+use crate::spool::{Job, Lost, Outcome, Report};
 use crate::sys::{FileError, clock, faults, process};
 use crate::uplink::UplinkError;
 use smol::{LocalExecutor, Timer, future};
@@ -72,6 +72,10 @@ fn adopt(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<(), S
 async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<(), String> {
     let waiting = shared.spool.pending().map_err(|error| error.to_string())?;
     let (mut problem, mut full) = (Ok(()), false);
+    for lost in shared.spool.lost().map_err(|error| error.to_string())? {
+        let id = lost.id.clone();
+        give_up(shared, lost).map_err(|error| format!("job {id} can't be given up: {error}"))?;
+    }
     for job in waiting {
         let known = shared.acknowledged.borrow().contains(&job.id);
         if !known && let Err(error) = acknowledge(shared, &job).await {
@@ -93,6 +97,22 @@ async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<
         }
     }
     problem
+}
+
+/// Reports a job whose file is damaged: the server must not wait for ever.
+fn give_up(shared: &Shared, lost: Lost) -> Result<(), FileError> {
+    let Lost { id, mut outcome } = lost;
+    if !outcome.complete {
+        outcome.complete = true;
+        outcome.status = Status::Failed.as_str().to_owned();
+        outcome.trace = "The file of this command on the device is damaged. How far it was run is \
+                         not known; it is not run again."
+            .to_owned();
+    }
+    let status = outcome.status.clone();
+    let receipt = shared.uplink.receipt(&id);
+    shared.report(&Report { job: id.clone(), receipt, outcome })?;
+    shared.spool.complete(&id, &status, clock::system())
 }
 
 async fn acknowledge(shared: &Shared, job: &Job) -> Result<(), UplinkError> {

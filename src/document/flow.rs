@@ -97,6 +97,8 @@ impl Flow {
                 (Status::Success, EXIT_SUCCESS, true)
             }
             (Status::Failed, _) => (status, code, on_failure == "exit"),
+            // As reported by this function before: an earlier worker ran the step.
+            (Status::Success, EXIT_SUCCESS) => (status, code, true),
             (Status::Success, _) => (status, code, on_success == "exit"),
             _ => (status, code, false),
         };

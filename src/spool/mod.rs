@@ -7,6 +7,7 @@
 //!
 //! Never here: a server's protocol, and running anything.
 
+mod content;
 mod folder;
 mod job;
 mod outbox;
@@ -15,7 +16,7 @@ mod store;
 pub use folder::JobFolder;
 pub use job::{Job, Outcome, OutputTo, Reboot, Report, StepOutcome, Uploaded};
 pub use outbox::Outbox;
-pub use store::{Acceptance, Counts, Spool, SpoolError};
+pub use store::{Acceptance, Counts, Lost, Spool, SpoolError};
 
 use stint_wire::text;
 

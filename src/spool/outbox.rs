@@ -3,6 +3,7 @@
 //! A later report on the same job replaces an earlier one, because it says all that the earlier
 //! one said. So the outbox is bounded by the number of jobs.
 
+use super::content::{self, Content};
 use super::file_name;
 use super::job::Report;
 use crate::sys::{FileError, durable};
@@ -43,23 +44,21 @@ impl Outbox {
         durable::write(&self.path(&report.job), json::to_string(report).as_bytes())
     }
 
-    /// All reports that wait. What can't be read is removed: it can't be told to anybody.
+    /// All reports that wait, and the files that should be reports.
     ///
     /// # Errors
-    /// The folder can't be read.
-    pub fn reports(&self) -> Result<Vec<Report>, FileError> {
-        let mut reports = Vec::new();
+    /// The folder or a file can't be read now.
+    pub fn reports(&self) -> Result<(Vec<Report>, Vec<PathBuf>), FileError> {
+        let (mut reports, mut damaged) = (Vec::new(), Vec::new());
         for file in durable::list(&self.0)? {
             let path = self.0.join(file);
-            match fs::read_to_string(&path).ok().and_then(|text| json::from_str(&text).ok()) {
-                Some(report) => reports.push(report),
-                None => {
-                    log::error!("{} can't be read and is dropped", path.display());
-                    durable::remove(&path)?;
-                }
+            match content::read(&path)? {
+                Content::Is(report) => reports.push(report),
+                Content::Damaged => damaged.push(path),
+                Content::Missing => {}
             }
         }
-        Ok(reports)
+        Ok((reports, damaged))
     }
 
     /// Takes a report out that the server has, unless a later one has replaced it meanwhile.
@@ -105,7 +104,7 @@ mod tests {
         outbox.remove(&early).unwrap();
         assert_eq!(
             Outbox::open(folder.path()).unwrap().reports().unwrap(),
-            std::slice::from_ref(&late)
+            (vec![late.clone()], vec![])
         );
         outbox.remove(&late).unwrap();
         assert_eq!(Outbox::count(folder.path()), 0);

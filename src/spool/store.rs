@@ -1,10 +1,11 @@
 //! The four folders of the spool and the ways between them.
 
+use super::content::{self, Content};
 use super::file_name;
 use super::folder::{JOB, JobFolder};
-use super::job::Job;
+use super::job::{Job, Outcome};
 use crate::sys::{FileError, durable};
-use miniserde::{Serialize, json};
+use miniserde::{Deserialize, Serialize, json};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ const MAX_PENDING: usize = 64;
 /// Records of jobs that are over, about 100 bytes each. The original forgets after 30 minutes;
 /// this many commands in that time no device gets.
 const MAX_COMPLETED: usize = 512;
+
+/// What is kept of damaged files, for somebody to look at.
+const MAX_CORRUPT: usize = 16;
 
 /// A job larger than this isn't taken, bytes: documents of AWS are at most 64 KiB, parameters
 /// come on top.
@@ -83,11 +87,20 @@ pub struct Counts {
     pub completed: usize,
 }
 
-#[derive(Serialize)]
-struct Record<'a> {
-    id: &'a str,
-    status: &'a str,
+#[derive(Serialize, Deserialize)]
+struct Record {
+    id: String,
+    status: String,
     finished: String,
+}
+
+/// A job that was accepted and whose file is damaged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Its id.
+    pub id: String,
+    /// What is known to be over.
+    pub outcome: Outcome,
 }
 
 impl Spool {
@@ -170,10 +183,11 @@ impl Spool {
                 let _ = durable::remove(&path);
                 continue;
             }
-            let job = fs::read_to_string(&path).ok().and_then(|text| json::from_str(&text).ok());
-            match job {
-                Some(job) => jobs.push(job),
-                None => self.set_aside(&path),
+            match content::read(&path) {
+                Ok(Content::Is(job)) => jobs.push(job),
+                Ok(Content::Damaged) => self.set_aside(&path),
+                Ok(Content::Missing) => {}
+                Err(error) => log::error!("{error}"),
             }
         }
         Ok(jobs)
@@ -202,13 +216,62 @@ impl Spool {
         for name in durable::list(&self.current)? {
             let path = self.current.join(&name);
             let folder = JobFolder::at(&path);
-            match folder.job() {
-                Some(job) => jobs.push((job, folder)),
-                None if !path.join(JOB).exists() && fs::remove_dir_all(&path).is_ok() => {}
-                None => self.set_aside(&path),
+            match content::read(&path.join(JOB)) {
+                Ok(Content::Is(job)) => {
+                    for damaged in folder.damaged() {
+                        let file = damaged.file_stem().unwrap_or_default().to_string_lossy();
+                        self.keep_copy(&damaged, &format!("{name}.{file}"));
+                    }
+                    jobs.push((job, folder));
+                }
+                Ok(Content::Damaged) => self.set_aside(&path),
+                Ok(Content::Missing) if folder.was_taken_up() && !self.is_known(&name)? => {
+                    self.set_aside(&path);
+                }
+                Ok(Content::Missing) => {
+                    if let Err(cause) = fs::remove_dir_all(&path) {
+                        log::error!("{}", FileError::new("remove", &path)(cause));
+                    }
+                }
+                Err(error) => log::error!("{error}"),
             }
         }
         Ok(jobs)
+    }
+
+    /// The jobs whose file was set aside and whose end nobody has noted yet with
+    /// [`Spool::complete`]. One whose id doesn't show in its file's name can't be told.
+    ///
+    /// # Errors
+    /// A folder can't be read.
+    pub fn lost(&self) -> Result<Vec<Lost>, FileError> {
+        let mut lost = Vec::new();
+        for file in durable::list(&self.corrupt)? {
+            let (stem, rest) = file.split_once('.').unwrap_or((&file, ""));
+            let is_folder = rest.bytes().all(|b| b.is_ascii_digit());
+            let name = match rest.starts_with("json") {
+                true => stem.get(17..).unwrap_or_default(),
+                false if is_folder => stem,
+                false => continue,
+            };
+            let outcome = match content::read(&self.corrupt.join(&file).join("outcome.json")) {
+                Ok(Content::Is(outcome)) if is_folder => outcome,
+                _ => Outcome::begun(),
+            };
+            let known = name.is_empty() || name.len() == DIGEST || self.is_known(name)?;
+            if !known && !self.current.join(name).join(JOB).exists() {
+                lost.push(Lost { id: name.to_owned(), outcome });
+            }
+        }
+        Ok(lost)
+    }
+
+    /// The id and the status of a job that is over and remembered, by the name of its files.
+    pub fn ended(&self, name: &str) -> Option<(String, String)> {
+        match content::read::<Record>(&self.record(name)) {
+            Ok(Content::Is(record)) => Some((record.id, record.status)),
+            _ => None,
+        }
     }
 
     /// The folder of a job that has been started.
@@ -224,7 +287,7 @@ impl Spool {
     /// The record can't be written; the job still counts as not over.
     pub fn complete(&self, id: &str, status: &str, now: Utc) -> Result<(), FileError> {
         let name = file_name(id);
-        let record = Record { id, status, finished: now.iso() };
+        let record = Record { id: id.into(), status: status.into(), finished: now.iso() };
         durable::write(&self.record(&name), json::to_string(&record).as_bytes())?;
         if let Some(path) = self.find_pending(id)? {
             durable::remove(&path)?;
@@ -244,6 +307,12 @@ impl Spool {
         self.current.join(name).join(JOB).exists() || self.record(name).exists()
     }
 
+    /// Whether it is over, or waits.
+    fn is_known(&self, name: &str) -> Result<bool, FileError> {
+        let waits = |file: &String| pending_name(file) == Some(name);
+        Ok(self.record(name).exists() || durable::list(&self.pending)?.iter().any(waits))
+    }
+
     /// Where it stands that a job is over.
     fn record(&self, name: &str) -> PathBuf {
         self.completed.join(format!("{name}.json"))
@@ -258,38 +327,67 @@ impl Spool {
 
     /// Forgets the jobs that were over first. What can't be removed now will be another time.
     fn prune(&self) {
-        let Ok(names) = durable::list(&self.completed) else { return };
-        let surplus = names.len().saturating_sub(MAX_COMPLETED);
-        if surplus == 0 {
-            return;
-        }
-        let mut aged: Vec<_> = names
-            .into_iter()
-            .filter_map(|name| {
-                let path = self.completed.join(name);
-                Some((fs::metadata(&path).ok()?.modified().ok()?, path))
-            })
-            .collect();
-        aged.sort_unstable();
-        for (_, path) in aged.into_iter().take(surplus) {
+        for path in oldest(&self.completed, MAX_COMPLETED) {
             let _ = fs::remove_file(path);
         }
     }
 
+    /// Moves what can't be read out of the way.
     fn set_aside(&self, path: &Path) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let to = self.corrupt.join(name.unwrap_or_default());
+        let to = self.place_for(&name.unwrap_or_default());
         log::error!("{} can't be read; it is kept in {}", path.display(), to.display());
         if let Err(error) = durable::rename(path, &to) {
             log::error!("{error}");
         }
     }
+
+    /// Keeps a copy, under that name, of what is damaged and still has to stay where it is.
+    pub fn keep_copy(&self, path: &Path, name: &str) {
+        let to = self.place_for(name);
+        log::error!("{} is damaged; it is kept in {}", path.display(), to.display());
+        if let Err(cause) = fs::copy(path, &to) {
+            log::error!("{}", FileError::new("copy", path)(cause));
+        }
+    }
+
+    /// A name in `corrupt/` that nothing has, with room for it.
+    fn place_for(&self, name: &str) -> PathBuf {
+        for path in oldest(&self.corrupt, MAX_CORRUPT - 1) {
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        }
+        let plain = self.corrupt.join(name);
+        let numbered =
+            (1..=MAX_CORRUPT).map(|number| self.corrupt.join(format!("{name}.{number}")));
+        std::iter::once(plain.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(plain)
+    }
+}
+
+/// What is in a folder but for the `most` youngest.
+fn oldest(folder: &Path, most: usize) -> Vec<PathBuf> {
+    let names = durable::list(folder).unwrap_or_default();
+    let surplus = names.len().saturating_sub(most);
+    if surplus == 0 {
+        return Vec::new();
+    }
+    let mut aged: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| {
+            let path = folder.join(name);
+            Some((fs::metadata(&path).ok()?.modified().ok()?, path))
+        })
+        .collect();
+    aged.sort_unstable();
+    aged.into_iter().take(surplus).map(|(_, path)| path).collect()
 }
 
 /// The job's name in the name of a file in `pending/`: 16 digits, a hyphen, the name, `.json`.
 fn pending_name(file: &str) -> Option<&str> {
     file.strip_suffix(".json")?.get(17..)
 }
+
+/// Names this long are digests of ids (`file_name`).
+const DIGEST: usize = 64;
 
 fn sequence(file: &str) -> Option<u64> {
     u64::from_str_radix(file.get(..16)?, 16).ok()
@@ -390,6 +488,64 @@ mod tests {
         assert_eq!(current, [job("b")]);
         assert_eq!(durable::list(&spool.corrupt).unwrap(), ["0000000000000000-worse.json", "bad"]);
         assert_eq!(durable::list(&spool.current).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn a_damaged_job_is_lost_until_its_end_is_noted() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        for id in ["waits", "runs", "gone", "fine"] {
+            spool.accept(&job(id)).unwrap();
+        }
+        fs::write(spool.pending.join("0000000000000001-waits.json"), "{").unwrap();
+        let mut outcome = Outcome::begun();
+        outcome.trace = "known".into();
+        for id in ["runs", "gone"] {
+            let started = spool.start(id).unwrap().unwrap();
+            started.note_run(None).unwrap();
+            started.save_outcome(&outcome).unwrap();
+        }
+        fs::write(spool.current.join("runs").join(JOB), [0; 100]).unwrap();
+        fs::remove_file(spool.current.join("gone").join(JOB)).unwrap();
+        assert_eq!(spool.pending().unwrap(), [job("fine")]);
+        assert!(spool.current().unwrap().is_empty());
+        let lost = spool.lost().unwrap();
+        let lost: Vec<_> = lost.iter().map(|l| (l.id.as_str(), l.outcome.trace.as_str())).collect();
+        assert_eq!(lost, [("waits", ""), ("gone", "known"), ("runs", "known")]);
+        for (id, _) in lost {
+            spool.complete(id, "Failed", Utc(0)).unwrap();
+        }
+        assert_eq!(spool.lost().unwrap(), []);
+        assert_eq!(spool.ended("runs"), Some(("runs".into(), "Failed".into())));
+    }
+
+    #[test]
+    fn what_is_set_aside_twice_is_kept_twice_and_not_for_ever() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        for turn in 0..MAX_CORRUPT + 4 {
+            let bad = spool.current.join("bad");
+            fs::create_dir(&bad).unwrap();
+            fs::write(bad.join(JOB), "").unwrap();
+            assert!(spool.current().unwrap().is_empty());
+            assert!(!bad.exists());
+            let kept = durable::list(&spool.corrupt).unwrap().len();
+            assert_eq!(kept, MAX_CORRUPT.min(turn + 1));
+        }
+        assert_eq!(spool.lost().unwrap().len(), MAX_CORRUPT);
+    }
+
+    #[test]
+    fn a_damaged_journal_is_kept_and_its_job_goes_on() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        spool.accept(&job("a")).unwrap();
+        let started = spool.start("a").unwrap().unwrap();
+        fs::write(started.path().join("journal"), [0; 8]).unwrap();
+        fs::write(started.path().join("outcome.json"), "{").unwrap();
+        assert_eq!(spool.current().unwrap().len(), 1);
+        assert_eq!(durable::list(&spool.corrupt).unwrap(), ["a.journal", "a.outcome"]);
+        assert_eq!(spool.lost().unwrap(), []);
     }
 
     #[test]

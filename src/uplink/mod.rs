@@ -46,6 +46,10 @@ pub trait Uplink: Send + Sync {
     /// [`UplinkError::Refused`] means that the server no longer wants it done.
     fn acknowledge(&self, receipt: &str) -> Result<(), UplinkError>;
 
+    /// What the server wants named in a report on the job with this id, of which nothing else is
+    /// known any more.
+    fn receipt(&self, job: &str) -> String;
+
     /// Reports what became of a job, or how far it has come.
     ///
     /// # Errors

@@ -81,17 +81,15 @@ fn take_up(
     }
     let signals = Signals::catch().map_err(WorkerError::Signals)?;
     let job = folder.job().ok_or_else(|| WorkerError::NoJob(folder.path().to_owned()))?;
-    let journal = folder.journal();
-    if let Some(script) = journal.script.filter(|script| script.is_alive()) {
+    let resume = folder.resume()?;
+    if let Some(script) = resume.script.filter(|script| script.is_alive()) {
         // Its worker was killed and couldn't end it.
         let _ = process::kill_group(script.pid);
     }
     folder.note_run(Identity::of(std::process::id()))?;
-    let outcome = folder.outcome();
     let mut worker = Worker {
-        // A step that asked for a reboot was started once for it, and may be started once more.
-        started: journal.started_steps.saturating_sub(outcome.reboots() as usize),
-        outcome,
+        outcome: resume.outcome,
+        started: resume.started_steps,
         flow: Flow::default(),
         scripts: scripts.map(Path::to_owned),
         folder,
@@ -105,7 +103,7 @@ struct Worker {
     folder: JobFolder,
     job: Job,
     outcome: Outcome,
-    /// Steps that an earlier worker has started, whether or not they are over.
+    /// Steps that earlier workers have passed, whether or not they are over.
     started: usize,
     flow: Flow,
     scripts: Option<PathBuf>,
@@ -205,11 +203,11 @@ impl Worker {
     }
 
     fn execute(&mut self, number: usize, step: &Step) -> Result<Ended, WorkerError> {
-        let path = self.step_folder(number);
+        let path = self.folder.step(number);
         // The step's files are for its own time; after a power cut nobody looks for them.
         faults::attempt("make", &path, || fs::create_dir_all(&path))?;
         // Only now may the step be started: whoever comes after us can tell that it was.
-        self.folder.note_step()?;
+        self.folder.note_step(number, self.outcome.reboots())?;
         let folder = &self.folder;
         let mut begun = |script| {
             faults::point("script begun");
@@ -238,7 +236,7 @@ impl Worker {
     /// A step that an earlier worker started and didn't bring to its end. It isn't run again:
     /// nobody can know how far it came.
     fn interrupted(&self, number: usize) -> Ended {
-        let path = self.step_folder(number);
+        let path = self.folder.step(number);
         let output = |name| {
             let bytes = fs::read(path.join(name)).unwrap_or_default();
             limit_stream(&String::from_utf8_lossy(&bytes))
@@ -258,10 +256,6 @@ impl Worker {
             (Some(scripts), Some(job)) => scripts.join(job).with_extension("sh"),
             _ => step.join("_script.sh"),
         }
-    }
-
-    fn step_folder(&self, number: usize) -> PathBuf {
-        self.folder.path().join(format!("step-{number}"))
     }
 }
 
@@ -356,7 +350,7 @@ mod tests {
         let job = job(&[shell("a", &script), shell("b", "true")].join(","));
         let started = started(&folder, &job);
         started.note_run(None).unwrap();
-        started.note_step().unwrap();
+        started.note_step(0, 0).unwrap();
         durable::make_folder(&started.path().join("step-0")).unwrap();
         std::fs::write(started.path().join("step-0/stdout"), "half").unwrap();
         work(started.path(), None, &mut io::sink()).unwrap();
@@ -402,7 +396,7 @@ mod tests {
         let started = started(&folder, &job(&shell("a", "exit 194")));
         work(started.path(), None, &mut io::sink()).unwrap();
         rebooted(&started);
-        started.note_step().unwrap();
+        started.note_step(0, 1).unwrap();
         work(started.path(), None, &mut io::sink()).unwrap();
         assert!(started.outcome().steps[0].stderr.contains("was interrupted"));
     }
@@ -430,6 +424,37 @@ mod tests {
         started.cancel().unwrap();
         work(started.path(), None, &mut io::sink()).unwrap();
         assert_eq!(started.outcome().status, "Cancelled");
+    }
+
+    #[test]
+    fn a_step_that_was_skipped_does_not_hide_that_the_next_one_was_begun() {
+        let folder = Folder::new();
+        let marker = folder.path().join("ran");
+        let script = shell("b", &format!("echo again >> {}", marker.display()));
+        let skipped = r#"{"action":"aws:psModule","name":"a"}"#;
+        let job = job(&format!("{skipped},{script}"));
+        let started = started(&folder, &job);
+        let mut outcome = Outcome::begun();
+        outcome.steps = run(skipped).steps;
+        started.save_outcome(&outcome).unwrap();
+        started.note_step(1, 0).unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
+        assert!(!marker.exists());
+        assert!(started.outcome().steps[1].stderr.contains("was interrupted"));
+    }
+
+    #[test]
+    fn a_worker_that_takes_over_still_skips_what_the_document_had_ended() {
+        let folder = Folder::new();
+        let job = job(&[shell("a", "exit 168"), shell("b", "true")].join(","));
+        let started = started(&folder, &job);
+        let mut outcome = Outcome::begun();
+        outcome.steps = run(&shell("a", "exit 168")).steps;
+        started.save_outcome(&outcome).unwrap();
+        work(started.path(), None, &mut io::sink()).unwrap();
+        let statuses = started.outcome().steps;
+        let statuses: Vec<_> = statuses.iter().map(|step| step.status.as_str()).collect();
+        assert_eq!(statuses, ["Success", "Skipped"]);
     }
 
     #[test]

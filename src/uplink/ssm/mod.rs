@@ -152,6 +152,10 @@ impl Uplink for Ssm {
         self.call(Service::Ec2Messages, "AcknowledgeMessage", &body, CALL_TIMEOUT).map(drop)
     }
 
+    fn receipt(&self, job: &str) -> String {
+        ids::message_id(job, &self.registration.instance_id)
+    }
+
     fn report(&self, report: &Report) -> Result<(), UplinkError> {
         let payload = messages::reply(report, self.agent_name, self.clock.now());
         let id = ids::uuid(messages::reply_id(report));
