@@ -20,6 +20,9 @@ pub struct App {
     pub metrics: Metrics,
     /// The twelve-digit account id that stands in ARNs.
     pub account_id: String,
+    /// The S3 server of the fleet, without a slash at its end, if it isn't AWS's. Nodes upload
+    /// there; the hub makes URLs of it.
+    pub s3_server: Option<String>,
 }
 
 /// Who asks: an operator whose signature has been verified.
@@ -34,7 +37,14 @@ pub struct Caller {
 impl App {
     /// A hub over an open store.
     pub fn new(store: Store, seal: Seal, account_id: String) -> App {
-        App { store, seal, wakeups: Wakeups::default(), metrics: Metrics::default(), account_id }
+        App {
+            store,
+            seal,
+            wakeups: Wakeups::default(),
+            metrics: Metrics::default(),
+            account_id,
+            s3_server: None,
+        }
     }
 
     /// The time. Every rule that depends on it takes it as an argument; only the edge calls this.

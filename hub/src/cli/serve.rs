@@ -54,6 +54,10 @@ pub struct Arguments {
     /// Answer /metrics to everybody, not only to this machine.
     #[arg(long)]
     public_metrics: bool,
+    /// The S3 server to which the nodes upload output, for the URLs that answers show; AWS's if
+    /// not given.
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    s3_endpoint: Option<String>,
     /// The form of log lines.
     #[arg(long, value_enum, default_value = "text")]
     log_format: logging::Format,
@@ -62,6 +66,13 @@ pub struct Arguments {
 fn account_id(text: &str) -> Result<String, &'static str> {
     let good = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
     good.then(|| text.to_owned()).ok_or("an account id has twelve digits")
+}
+
+fn server_url(text: &str) -> Result<String, &'static str> {
+    let url = text.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let good = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#', '@', ' ']));
+    good.then(|| url.to_owned()).ok_or("a server is given as https://HOST or http://HOST:PORT")
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -89,7 +100,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let _lock = dir.lock()?;
     let (store, seal) = open::open(&dir).await?;
     let account = account(&store, arguments.account_id.as_deref()).await?;
-    let app = Arc::new(App::new(store, seal, account));
+    let s3_server = arguments.s3_endpoint.clone();
+    let app = Arc::new(App { s3_server, ..App::new(store, seal, account) });
     let variable = |name: &str| std::env::var(name).ok();
     let given = first_key::from_environment(
         variable(first_key::ID_VARIABLE),

@@ -11,7 +11,7 @@ mod platforms;
 mod yaml;
 
 pub use built_in::{Document, find};
-pub use content::Content;
+pub use content::{Content, Step};
 pub use list::list;
 
 use crate::error::{ApiError, ApiResult};

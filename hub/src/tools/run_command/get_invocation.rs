@@ -1,12 +1,13 @@
 //! GetCommandInvocation: one step of one node, with its output.
 
 use super::command::stored;
+use super::output_urls::Place;
 use super::step_status;
 use super::steps::{self, NOT_RUN, Reported};
 use crate::app::App;
 use crate::commands::{Options, is_finished};
 use crate::error::{ApiError, ApiResult};
-use crate::tools::documents::Content;
+use crate::tools::documents::{Content, Step};
 use crate::tools::present;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ struct Row {
     document_version: String,
     content: String,
     options: String,
+    region: String,
 }
 
 /// What the answer says beside the command's own members.
@@ -61,7 +63,7 @@ struct Outcome<'r> {
 pub async fn get_invocation(app: &App, input: Get) -> ApiResult<Value> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT i.status, i.status_details, i.started_at, i.finished_at, c.comment,
-           c.document_name, c.document_version, c.content, c.options
+           c.document_name, c.document_version, c.content, c.options, c.region
          FROM invocation i JOIN command c ON c.id = i.command_id
          WHERE i.command_id = $1 AND i.node_id = $2",
     )
@@ -79,7 +81,8 @@ pub async fn get_invocation(app: &App, input: Get) -> ApiResult<Value> {
         )
     })?;
     let reported = steps::reported(app, &input.command_id, &input.instance_id).await?;
-    let steps = Content::of(&row.content).steps();
+    let content = Content::of(&row.content);
+    let steps = content.steps();
     let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
     let outcome = outcome(&row, &names, &reported, input.plugin_name.as_deref())?;
     let options: Options = stored(&row.options)?;
@@ -88,6 +91,18 @@ pub async fn get_invocation(app: &App, input: Get) -> ApiResult<Value> {
         (Some(from), Some(to)) => duration(to.saturating_sub(from).unsigned_abs()),
         _ => String::new(),
     };
+    let place = Place {
+        server: app.s3_server.as_deref(),
+        command: &input.command_id,
+        node: &input.instance_id,
+        region: options.s3_region(&row.region),
+        options: &options,
+    };
+    let run = |step: &&Step| {
+        Some(step.name.as_str()) == outcome.plugin && reported.iter().any(|r| r.name == step.name)
+    };
+    let [stdout_url, stderr_url] =
+        steps.iter().find(run).map(|step| place.urls(&content, step)).unwrap_or_default();
     Ok(present(json!({
         "CommandId": input.command_id,
         "InstanceId": input.instance_id,
@@ -102,9 +117,9 @@ pub async fn get_invocation(app: &App, input: Get) -> ApiResult<Value> {
         "Status": outcome.status,
         "StatusDetails": outcome.details,
         "StandardOutputContent": steps::cut(outcome.stdout, STDOUT_LIMIT),
-        "StandardOutputUrl": "",
+        "StandardOutputUrl": stdout_url,
         "StandardErrorContent": steps::cut(outcome.stderr, STDERR_LIMIT),
-        "StandardErrorUrl": "",
+        "StandardErrorUrl": stderr_url,
         "CloudWatchOutputConfig": options.cloud_watch(),
     })))
 }
@@ -218,6 +233,7 @@ mod tests {
             document_version: String::new(),
             content: String::new(),
             options: String::new(),
+            region: "eu-central-1".to_owned(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::command::stored;
 use super::filters::{self, Columns, Filter};
+use super::output_urls::Place;
 use super::steps;
 use crate::app::App;
 use crate::commands::Options;
@@ -118,7 +119,14 @@ async fn invocation(app: &App, row: Row, details: bool) -> ApiResult<Value> {
         let reported = steps::reported(app, &row.command_id, &row.node_id).await?;
         let state = (row.status.as_str(), row.status_details.as_str());
         let content = Content::of(&row.content);
-        steps::plugins(&content, &reported, state, &options, &row.region)
+        let place = Place {
+            server: app.s3_server.as_deref(),
+            command: &row.command_id,
+            node: &row.node_id,
+            region: options.s3_region(&row.region),
+            options: &options,
+        };
+        steps::plugins(&content, &reported, state, &place)
     } else {
         Vec::new()
     };

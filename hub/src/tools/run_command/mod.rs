@@ -9,6 +9,7 @@ mod filters;
 mod get_invocation;
 mod list_commands;
 mod list_invocations;
+mod output_urls;
 mod send;
 mod step_status;
 mod steps;

@@ -1,8 +1,9 @@
 //! The steps of an invocation: those that the document has, with what the node said of them.
 
+use super::output_urls::Place;
 use super::step_status;
 use crate::app::App;
-use crate::commands::{Options, is_finished};
+use crate::commands::is_finished;
 use crate::error::ApiResult;
 use crate::tools::documents::Content;
 use crate::tools::{present, timestamp};
@@ -59,9 +60,9 @@ pub fn plugins(
     content: &Content,
     reported: &[Reported],
     invocation: (&str, &str),
-    options: &Options,
-    region: &str,
+    place: &Place<'_>,
 ) -> Vec<Value> {
+    let options = place.options;
     let steps = content.steps();
     steps
         .iter()
@@ -79,6 +80,8 @@ pub fn plugins(
             }
         })
         .map(|(step, report, state, details, code)| {
+            let [stdout_url, stderr_url] =
+                report.map(|_| place.urls(content, step)).unwrap_or_default();
             present(json!({
                 "Name": step.name,
                 "Status": state,
@@ -87,9 +90,9 @@ pub fn plugins(
                 "ResponseStartDateTime": report.and_then(|r| r.started_at).map(timestamp),
                 "ResponseFinishDateTime": report.and_then(|r| r.finished_at).map(timestamp),
                 "Output": report.map(|r| cut(&r.output, OUTPUT_LIMIT)).unwrap_or_default(),
-                "StandardOutputUrl": "",
-                "StandardErrorUrl": "",
-                "OutputS3Region": options.s3_region(region),
+                "StandardOutputUrl": stdout_url,
+                "StandardErrorUrl": stderr_url,
+                "OutputS3Region": place.region,
                 "OutputS3BucketName": options.output_s3_bucket_name.as_deref().unwrap_or_default(),
                 "OutputS3KeyPrefix": options.output_s3_key_prefix.as_deref().unwrap_or_default(),
             }))
