@@ -1,11 +1,14 @@
 """Parameter Store with the real AWS CLI and boto3, secrets at rest, and what nodes may read."""
 
+import json
 import sqlite3
+import time
 
 import pytest
 
 from harness.clients import boto3_client, error_code
 from harness.programs import HUB, run
+from harness.wait import until
 
 SECRET = "correct-horse-battery-staple"
 
@@ -39,6 +42,147 @@ def test_the_cli_puts_and_gets(aws):
     assert aws.fails("get-parameter", "--name", "/edge/none").code == "ParameterNotFound"
 
 
+def test_the_cli_labels_lists_and_deletes(aws):
+    for name, value in (("/edge/a", "1"), ("/edge/b/c", "2"), ("/edge/d", "3")):
+        aws("put-parameter", "--name", name, "--type", "String", "--value", value)
+    aws("put-parameter", "--name", "/edge/a", "--value", "1b", "--overwrite")
+    labelled = aws(
+        *("label-parameter-version", "--name", "/edge/a"),
+        *("--parameter-version", 1, "--labels", "prod", "9lives"),
+    )
+    assert labelled == {"InvalidLabels": ["9lives"], "ParameterVersion": 1}
+    shown = aws("get-parameter", "--name", "/edge/a:prod")["Parameter"]
+    assert (shown["Value"], shown["Selector"]) == ("1", ":prod")
+    history = aws("get-parameter-history", "--name", "/edge/a")["Parameters"]
+    assert [(v["Version"], v["Labels"]) for v in history] == [(1, ["prod"]), (2, [])]
+    unlabel = ("unlabel-parameter-version", "--name", "/edge/a", "--parameter-version", 1)
+    removed = aws(*unlabel, "--labels", "prod")
+    assert removed == {"RemovedLabels": ["prod"], "InvalidLabels": []}
+
+    # The CLI turns pages by itself.
+    by_path = ("get-parameters-by-path", "--path", "/edge", "--page-size", 1)
+    assert [p["Name"] for p in aws(*by_path)["Parameters"]] == ["/edge/a", "/edge/d"]
+    tree = aws(*by_path, "--recursive")["Parameters"]
+    assert [p["Name"] for p in tree] == ["/edge/a", "/edge/b/c", "/edge/d"]
+    filters = ("--parameter-filters", "Key=Name,Option=BeginsWith,Values=/edge/b")
+    (found,) = aws("describe-parameters", *filters)["Parameters"]
+    assert (found["Name"], found["Tier"], found["Policies"]) == ("/edge/b/c", "Standard", [])
+
+    assert aws("delete-parameter", "--name", "/edge/a") == {}
+    deleted = aws("delete-parameters", "--names", "/edge/d", "/edge/none")
+    assert deleted == {"DeletedParameters": ["/edge/d"], "InvalidParameters": ["/edge/none"]}
+    assert [p["Name"] for p in aws("describe-parameters")["Parameters"]] == ["/edge/b/c"]
+
+
+def test_the_cli_tags_parameters_and_finds_them_by_tag(aws):
+    name = ("--name", "/edge/a")
+    aws("put-parameter", *name, "--type", "String", "--value", "1", "--tags", "Key=site,Value=lab")
+    resource = ("--resource-type", "Parameter", "--resource-id", "/edge/a")
+    aws("add-tags-to-resource", *resource, "--tags", "Key=role,Value=gateway")
+    tags = aws("list-tags-for-resource", *resource)["TagList"]
+    assert tags == [{"Key": "role", "Value": "gateway"}, {"Key": "site", "Value": "lab"}]
+    by_tag = ("describe-parameters", "--parameter-filters")
+    assert len(aws(*by_tag, "Key=tag:site,Values=lab")["Parameters"]) == 1
+    aws("remove-tags-from-resource", *resource, "--tag-keys", "site")
+    assert aws(*by_tag, "Key=tag:site,Values=lab")["Parameters"] == []
+
+
+def test_boto3_turns_every_page(client):
+    for n in range(23):
+        client.put_parameter(Name=f"/tree/{n:02}", Value=str(n), Type="StringList")
+    for n in range(2, 8):
+        client.put_parameter(Name="/tree/00", Value=str(n), Overwrite=True)
+
+    def names(operation: str, **arguments) -> list[str]:
+        pages = client.get_paginator(operation).paginate(**arguments)
+        return [p["Name"] for page in pages for p in page["Parameters"]]
+
+    expected = [f"/tree/{n:02}" for n in range(23)]
+    assert names("get_parameters_by_path", Path="/tree") == expected
+    assert names("get_parameters_by_path", Path="/tree", PaginationConfig={"PageSize": 3}) == expected
+    assert names("describe_parameters", PaginationConfig={"PageSize": 5}) == expected
+    assert len(names("get_parameter_history", Name="/tree/00", PaginationConfig={"PageSize": 2})) == 7
+
+
+def test_every_error_is_the_one_that_scripts_branch_on(client):
+    client.put_parameter(Name="/a", Value="1", Type="String")
+    client.put_parameter(Name="big", Value="1", Type="String", Tier="Advanced")
+    expiration = {"Type": "Expiration", "Version": "1.0"}
+
+    def policies(*timestamps: str, **more: str) -> dict:
+        items = [{**expiration, "Attributes": {"Timestamp": at}, **more} for at in timestamps]
+        return {"Policies": json.dumps(items), "Tier": "Advanced"}
+
+    later = "2099-01-01T00:00:00.000Z"
+    for arguments, code in (
+        ({"Name": "/a"}, "ParameterAlreadyExists"),
+        ({"Name": "/a", "Overwrite": True, "Type": "SecureString"}, "HierarchyTypeMismatchException"),
+        ({"Name": "/x" * 16}, "HierarchyLevelLimitExceededException"),
+        ({"Name": "/aws/x"}, "AccessDeniedException"),
+        ({"Name": "ssm-x"}, "ValidationException"),
+        ({"Value": "x" * 4097}, "ValidationException"),
+        ({"Value": "x" * 8193, "Tier": "Advanced"}, "ValidationException"),
+        ({"Name": "big", "Overwrite": True, "Tier": "Standard"}, "ValidationException"),
+        ({"AllowedPattern": "("}, "InvalidAllowedPatternException"),
+        ({"AllowedPattern": "[a-z]+"}, "ParameterPatternMismatchException"),
+        ({"Type": "SecureString", "KeyId": "alias/aws/ebs"}, "InvalidKeyId"),
+        ({"DataType": "colour"}, "ValidationException"),
+        (policies("soon"), "InvalidPolicyAttributeException"),
+        (policies("2020-01-01T00:00:00Z"), "InvalidPolicyAttributeException"),
+        (policies(later, Type="Retention"), "InvalidPolicyTypeException"),
+        (policies(later, later), "IncompatiblePolicyException"),
+        (policies(*[later] * 11), "PoliciesLimitExceededException"),
+    ):
+        request = {"Name": "/new", "Value": "1", "Type": "String", **arguments}
+        assert error_code(client.put_parameter, **request) == code, arguments
+    version = {"Name": "/a", "ParameterVersion": 9, "Labels": ["x"]}
+    for call, arguments, code in (
+        (client.get_parameter, {"Name": "/none"}, "ParameterNotFound"),
+        (client.get_parameter, {"Name": "/a:9"}, "ParameterVersionNotFound"),
+        (client.get_parameter, {"Name": "/a:none"}, "ParameterVersionNotFound"),
+        (client.get_parameter_history, {"Name": "/none"}, "ParameterNotFound"),
+        (client.delete_parameter, {"Name": "/none"}, "ParameterNotFound"),
+        (client.label_parameter_version, version, "ParameterVersionNotFound"),
+        (client.unlabel_parameter_version, version, "ParameterVersionNotFound"),
+        (client.label_parameter_version, {"Name": "/none", "Labels": ["x"]}, "ParameterNotFound"),
+        (client.get_parameters_by_path, {"Path": "a"}, "ValidationException"),
+        (client.get_parameters_by_path, {"Path": "/", "NextToken": "x"}, "InvalidNextToken"),
+        (client.get_parameters, {"Names": ["x"] * 11}, "ValidationException"),
+    ):
+        assert error_code(call, **arguments) == code, arguments
+    for n in range(10):
+        client.label_parameter_version(Name="/a", Labels=[f"l{n}"])
+    eleventh = {"Name": "/a", "Labels": ["eleventh"]}
+    assert error_code(client.label_parameter_version, **eleventh) == "ParameterVersionLabelLimitExceeded"
+    for n in range(99):
+        client.put_parameter(Name="/a", Value=str(n), Overwrite=True)
+    full = {"Name": "/a", "Value": "x", "Overwrite": True}
+    assert error_code(client.put_parameter, **full) == "ParameterMaxVersionLimitExceeded"
+
+
+def test_a_parameter_expires_and_the_log_has_its_notice(hub, client):
+    def policy(kind: str, **attributes: str) -> dict:
+        return {"Type": kind, "Version": "1.0", "Attributes": attributes}
+
+    at = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 4))
+    policies = [
+        policy("Expiration", Timestamp=at),
+        policy("ExpirationNotification", Before="1", Unit="Hours"),
+    ]
+    client.put_parameter(
+        Name="/short", Value="1", Type="String", Tier="Intelligent-Tiering", Policies=json.dumps(policies)
+    )
+
+    def statuses() -> list[str]:
+        (parameter,) = client.describe_parameters()["Parameters"]
+        return [p["PolicyStatus"] for p in parameter["Policies"]]
+
+    until("the notice is given", lambda: statuses() == ["Pending", "Finished"])
+    until("/short is gone", lambda: client.describe_parameters()["Parameters"] == [])
+    log = (hub.home / "hub.log").read_text()
+    assert "ExpirationNotification" in log and "/short" in log
+
+
 def test_a_secret_is_nowhere_on_disk_and_in_no_log(new_hub, home):
     hub = new_hub(STINT_HUB_LOG="trace")
     client = boto3_client(hub)
@@ -53,6 +197,10 @@ def test_a_secret_is_nowhere_on_disk_and_in_no_log(new_hub, home):
     assert error_code(client.put_parameter, **put, Tier="Gold") == "ValidationException"
     assert client.get_parameter(Name="/edge/psk", WithDecryption=True)["Parameter"]["Value"] == SECRET
     client.get_parameter(Name="/edge/psk")
+    client.get_parameter_history(Name="/edge/psk", WithDecryption=True)
+    sealed = client.get_parameter_history(Name="/edge/psk")["Parameters"]
+    assert SECRET not in json.dumps(sealed, default=str)
+    client.get_parameters_by_path(Path="/edge", WithDecryption=True)
     hub.stop()
     files = [path for path in home.rglob("*") if path.is_file()]
     assert {"hub.db", "hub.log"} <= {path.name for path in files}
@@ -94,6 +242,9 @@ def test_a_node_reads_what_its_role_allows_and_nothing_else(node, client, role):
     assert node.by_token("GetParameter", {"Name": "/other"}).code == "AccessDeniedException"
     both = {"Names": ["/fleet/psk", "/other"]}
     assert node.by_token("GetParameters", both).code == "AccessDeniedException"
+    tree = node.by_token("GetParametersByPath", {"Path": "/fleet", "WithDecryption": True})
+    assert [p["Value"] for p in tree.body["Parameters"]] == [SECRET]
+    assert node.by_token("GetParametersByPath", {"Path": "/"}).code == "AccessDeniedException"
     put = {"Name": "/fleet/psk", "Value": "mine", "Overwrite": True}
     assert node.by_token("PutParameter", put).code == "AccessDeniedException"
 

@@ -10,8 +10,6 @@ pub mod node_credentials;
 pub mod node_key;
 pub mod operator_keys;
 pub mod request;
-// GetParametersByPath comes next.
-#[allow(dead_code)]
 pub mod roles;
 pub mod seal;
 pub mod signature;

@@ -3,6 +3,7 @@
 //! Never here: a wire format, or a decision that reads the clock. The decisions are functions of
 //! rows and `now`; this folder's tasks carry them out.
 
+pub mod parameters;
 mod prune;
 mod timeouts;
 
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often deadlines are looked at. Delivery timeouts are told in seconds.
+/// How often deadlines are looked at. Delivery timeouts and the expiration of
+/// parameters are told in seconds.
 const DEADLINES_EVERY: Duration = Duration::from_secs(1);
 
 /// How often every unfinished command is looked at: for what no event announces, such as a node
@@ -26,8 +28,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs until cancelled by dropping. A failure of the store is logged and tried again.
 pub async fn run(app: Arc<App>) {
-    let [mut deadlines, mut review, mut prune] =
-        [DEADLINES_EVERY, REVIEW_EVERY, PRUNE_EVERY].map(|every| {
+    let [mut deadlines, mut policies, mut review, mut prune] =
+        [DEADLINES_EVERY, DEADLINES_EVERY, REVIEW_EVERY, PRUNE_EVERY].map(|every| {
             let mut timer = interval(every);
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             timer
@@ -35,6 +37,7 @@ pub async fn run(app: Arc<App>) {
     loop {
         let (what, done) = tokio::select! {
             _ = deadlines.tick() => ("deadlines", timeouts::run(&app, app.now()).await),
+            _ = policies.tick() => ("policies", parameters::run(&app, app.now()).await),
             _ = review.tick() => ("review", review_all(&app).await),
             _ = prune.tick() => ("prune", prune::run(&app, app.now()).await),
         };

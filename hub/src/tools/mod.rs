@@ -8,8 +8,6 @@ pub mod documents;
 pub mod fleet_manager;
 mod hybrid_activations;
 mod paging;
-// The operations that list and delete come next.
-#[allow(dead_code)]
 pub mod parameter_store;
 pub mod run_command;
 pub mod support;
@@ -60,7 +58,13 @@ async fn dispatch(app: &App, caller: &Caller, operation: &str, input: Value) -> 
         "DescribeDocument" => documents::describe(parse(input)?),
         "ListDocuments" => documents::list(parse(input)?),
         "PutParameter" => parameter_store::put(app, caller, parse(input)?).await,
-        "GetParameter" | "GetParameters" => {
+        "GetParameterHistory" => parameter_store::history(app, parse(input)?).await,
+        "DescribeParameters" => parameter_store::describe(app, caller, parse(input)?).await,
+        "DeleteParameter" => parameter_store::delete(app, parse(input)?).await,
+        "DeleteParameters" => parameter_store::delete_several(app, parse(input)?).await,
+        "LabelParameterVersion" => parameter_store::label(app, parse(input)?).await,
+        "UnlabelParameterVersion" => parameter_store::unlabel(app, parse(input)?).await,
+        "GetParameter" | "GetParameters" | "GetParametersByPath" => {
             let reader = parameter_store::Reader { region: &caller.region, grants: None };
             parameter_store::read(app, &reader, operation, input).await
         }

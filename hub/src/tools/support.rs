@@ -83,6 +83,16 @@ const TOOLS: [(&str, &[(&str, &str)]); 6] = [
                  of an ARN is any",
             ),
             ("GetParameters", "as GetParameter"),
+            (
+                "GetParametersByPath",
+                "nodes may ask for a path when they may read everything under it",
+            ),
+            ("GetParameterHistory", ""),
+            ("DescribeParameters", "`Shared` finds nothing"),
+            ("DeleteParameter", "the name is free again at once"),
+            ("DeleteParameters", "as DeleteParameter"),
+            ("LabelParameterVersion", ""),
+            ("UnlabelParameterVersion", ""),
         ],
     ),
 ];

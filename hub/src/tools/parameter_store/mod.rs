@@ -3,8 +3,14 @@
 //! Never here: who is allowed to ask. Operators may do everything; what a node may read is
 //! decided by [`crate::auth::roles`] and comes in as a [`Reader`].
 
+mod by_path;
 mod data_type;
+mod delete;
+mod describe;
+mod filters;
 mod get;
+mod history;
+mod labels;
 mod name;
 mod policies;
 mod put;
@@ -12,8 +18,14 @@ mod rows;
 mod secure;
 mod selector;
 mod tier;
+mod walk;
 
+pub use delete::{delete, delete_several, remove};
+pub use describe::describe;
 pub use get::Reader;
+pub use history::history;
+pub use labels::{label, unlabel};
+pub use policies::{Due, Policies};
 pub use put::put;
 
 use super::{parse, support};
@@ -34,6 +46,7 @@ pub async fn read(
     match operation {
         "GetParameter" => get::get(app, reader, parse(input)?).await,
         "GetParameters" => get::get_several(app, reader, parse(input)?).await,
+        "GetParametersByPath" => by_path::by_path(app, reader, parse(input)?).await,
         _ => Err(support::refusal(operation)),
     }
 }

@@ -57,6 +57,19 @@ pub fn select_latest() -> Select {
     select().and("v.version = p.latest", [])
 }
 
+/// The versions that have labels, each once; conditions on `l.label` follow.
+pub fn select_labelled() -> Select {
+    Select::new(
+        "SELECT DISTINCT v.name AS name, v.version AS version,
+           p.parameter_type AS parameter_type, v.value AS value, v.key_id AS key_id,
+           v.tier AS tier, v.data_type AS data_type, v.description AS description,
+           v.allowed_pattern AS allowed_pattern, v.policies AS policies,
+           v.modified_at AS modified_at, v.modified_by AS modified_by
+         FROM parameter_version v JOIN parameter p ON p.name = v.name
+         JOIN parameter_label l ON l.name = v.name AND l.version = v.version",
+    )
+}
+
 /// One version of one parameter.
 ///
 /// # Errors

@@ -1,5 +1,8 @@
 //! Parameter Store over a real store.
 
+mod list;
+mod manage;
+mod nodes;
 mod put;
 mod read;
 
