@@ -221,6 +221,15 @@ def test_a_value_moved_to_another_row_is_an_error_and_not_garbage(hub, client):
     assert client.get_parameter(Name="/a", WithDecryption=True)["Parameter"]["Value"] == SECRET + "/a"
 
 
+def test_a_hub_with_another_master_key_does_not_start(hub, client):
+    client.put_parameter(Name="/a", Value=SECRET, Type="SecureString")
+    hub.stop()
+    (hub.data / "master-key").write_bytes(bytes(32))
+    done = run([HUB, "serve", "--data", hub.data, "--listen", "127.0.0.1:0"], hub.home)
+    assert done.returncode == 1
+    assert "restore the master key that belongs to this database" in done.stderr
+
+
 def test_a_node_reads_what_its_role_allows_and_nothing_else(node, client, role):
     client.put_parameter(Name="/fleet/psk", Value=SECRET, Type="SecureString")
     client.put_parameter(Name="/other", Value="x", Type="String")

@@ -116,6 +116,18 @@ pub async fn secret(
     Ok(sealed.map(|sealed| seal.open(&place(id), &sealed)).transpose()?)
 }
 
+/// Whether the secrets in the database open: the newest key's stands for all.
+///
+/// # Errors
+/// See [`KeyError`].
+pub async fn check(store: &Store, seal: &Seal) -> Result<(), KeyError> {
+    let newest = list(store).await?.pop();
+    if let Some(key) = newest {
+        secret(store, seal, &key.id).await?;
+    }
+    Ok(())
+}
+
 /// All keys, the oldest first.
 ///
 /// # Errors

@@ -72,10 +72,10 @@ async fn dispatch(app: &App, caller: &Caller, operation: &str, input: Value) -> 
     }
 }
 
-/// The input as the operation's own type. The model has been checked, so this fails only where
-/// the type asks for more than the model says.
+/// The input as the operation's own type; a member that is null is not there. The model has been
+/// checked, so this fails only where the type asks for more than the model says.
 fn parse<T: DeserializeOwned>(input: Value) -> ApiResult<T> {
-    serde_json::from_value(input)
+    serde_json::from_value(present(input))
         .map_err(|error| ApiError::new("SerializationException", error.to_string()))
 }
 

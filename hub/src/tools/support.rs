@@ -12,7 +12,7 @@ const TOOLS: [(&str, &[(&str, &str)]); 6] = [
             (
                 "CreateActivation",
                 "`RegistrationMetadata` is accepted and ignored; `IamRole` is kept and shown, \
-                 and grants nothing",
+                 and lets nodes read what rules for it allow (docs/SECURITY.md)",
             ),
             ("DescribeActivations", ""),
             ("DeleteActivation", "registered nodes stay registered"),
