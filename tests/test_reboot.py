@@ -82,7 +82,7 @@ def test_a_device_that_cannot_be_rebooted_fails_the_command_and_says_why(client,
     command = shell(client, [device.node], "exit 194")
     seen = finished(client, command, device.node)
     assert seen["Status"] == "Failed"
-    assert "false failed: exit status: 1" in device.logs()
+    assert "false failed: exit status: 1" in seen["StandardErrorContent"]
     after = shell(client, [device.node], "echo still here")
     assert finished(client, after, device.node)["StandardOutputContent"] == "still here\n"
 

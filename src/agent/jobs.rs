@@ -151,9 +151,12 @@ pub fn cancel(shared: &Shared, id: &str) -> Result<(), FileError> {
         shared.spool.complete(id, Status::Cancelled.as_str(), clock::system())?;
     } else if let Some(folder) = shared.spool.find_current(id) {
         // The marker first: a worker that hasn't noted itself yet will look for it.
-        folder.cancel()?;
-        if let Some(worker) = folder.journal().worker.filter(|worker| worker.is_alive()) {
-            let _ = process::signal(worker.pid, libc::SIGTERM);
+        let marked = folder.cancel();
+        let worker = folder.journal().worker.filter(|worker| worker.is_alive());
+        let stopped = worker.is_some_and(|it| process::signal(it.pid, libc::SIGTERM).is_ok());
+        // A worker that got the signal needs no marker, for which a full disk may have no room.
+        if !stopped {
+            return marked;
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ pub mod status;
 mod watch;
 
 use crate::lane::{Lane, LaneError};
-use crate::spool::{Outbox, Report, Spool};
+use crate::spool::{Outbox, Report, Retention, Spool};
 use crate::sys::{FileError, signals};
 use crate::uplink::{Uplink, UplinkError};
 use bell::Bell;
@@ -40,6 +40,10 @@ pub struct Settings {
     pub workers: usize,
     /// Where scripts are written; beside their job if there is none.
     pub scripts: Option<PathBuf>,
+    /// What is kept of jobs that are over.
+    pub retention: Retention,
+    /// Where `stint status` looks.
+    pub status_dir: PathBuf,
     /// The command that reboots the device, word by word.
     pub reboot_command: Vec<String>,
     /// Who wants to know when this node comes online or goes into back-off.
@@ -165,11 +169,11 @@ pub fn run(
     let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT]);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
     let shared = Rc::new(Shared {
-        board: Board::new(state, uplink.name(), settings.observer.take()),
+        board: Board::new(&settings.status_dir, uplink.name(), settings.observer.take()),
         uplink,
         poll_lane: Lane::new("poll"),
         talk_lane: Lane::new("talk"),
-        spool: Spool::open(state)?,
+        spool: Spool::open(state)?.keeping(settings.retention),
         outbox: Outbox::open(state)?,
         settings,
         acknowledged: RefCell::default(),

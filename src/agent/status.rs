@@ -1,20 +1,22 @@
 //! What `stint status` shows: a small file that the daemon keeps up to date, and a lock that
 //! tells whether there is a daemon.
 //!
-//! Both are in `run/` below the state folder. The file is written without waiting for the disk,
-//! because after a power cut nobody wants to know it.
+//! The lock is in `run/` below the state folder. The file is on the board's tmpfs where it has one,
+//! to spare the flash, else beside the lock; it is written without waiting for the disk, because
+//! after a power cut nobody wants to know it.
 
 use super::Observer;
 use crate::sys::{FileError, clock, durable, lock};
 use crate::uplink::UplinkError;
 use miniserde::{Deserialize, Serialize, json};
 use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stint_wire::time::Utc;
 
-const LOCK: &str = "lock";
+const LOCK: &str = "run/lock";
 const FILE: &str = "status.json";
 
 /// What the daemon knows of itself.
@@ -44,35 +46,33 @@ pub struct Board {
     observer: Option<Box<dyn Observer>>,
 }
 
-/// Where the daemon of a state folder keeps what need not survive.
-fn folder(state: &Path) -> PathBuf {
-    state.join("run")
-}
-
 /// Makes this process the daemon of a state folder. `None` if there is one already.
 ///
 /// # Errors
 /// The folder or the lock can't be made.
 pub fn claim(state: &Path) -> Result<Option<File>, FileError> {
-    durable::make_folder(&folder(state))?;
-    lock::acquire(&folder(state).join(LOCK))
+    durable::make_folder(&state.join("run"))?;
+    lock::acquire(&state.join(LOCK))
 }
 
-/// What the daemon of a state folder says of itself; `None` if there is no daemon.
-pub fn look(state: &Path) -> Option<Snapshot> {
-    if !lock::is_held(&folder(state).join(LOCK)) {
+/// What the daemon of a state folder says of itself in `status`; `None` if there is no daemon.
+pub fn look(state: &Path, status: &Path) -> Option<Snapshot> {
+    if !lock::is_held(&state.join(LOCK)) {
         return None;
     }
-    let text = fs::read_to_string(folder(state).join(FILE)).unwrap_or_default();
+    let text = fs::read_to_string(status.join(FILE)).unwrap_or_default();
     Some(json::from_str(&text).unwrap_or_default())
 }
 
 impl Board {
-    /// A board that shows a daemon which hasn't reached its server yet.
-    pub fn new(state: &Path, link: &'static str, observer: Option<Box<dyn Observer>>) -> Board {
+    /// A board in the folder `status` that shows a daemon which hasn't reached its server yet.
+    pub fn new(status: &Path, link: &'static str, observer: Option<Box<dyn Observer>>) -> Board {
         let snapshot =
             Snapshot { pid: std::process::id(), link: link.to_owned(), ..Default::default() };
-        let path = folder(state).join(FILE);
+        if let Err(error) = durable::make_folder(status) {
+            log::warn!("stint status will know little: {error}");
+        }
+        let path = status.join(FILE);
         let board = Board { path, snapshot: RefCell::new(snapshot), observer };
         board.write();
         board
@@ -136,9 +136,21 @@ impl Board {
     fn write(&self) {
         let text = json::to_string(&*self.snapshot.borrow());
         let temporary = self.path.with_extension("new");
-        // A board that can't be written is no reason to stop: the server knows better anyway.
-        let _ = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &self.path));
+        let written =
+            fs::write(&temporary, &text).and_then(|()| fs::rename(&temporary, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+            // On a full disk the file's own blocks are still there. A board that can't be written
+            // at all is no reason to stop: the server knows better anyway.
+            let _ = write_over(&self.path, &text);
+        }
     }
+}
+
+fn write_over(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 fn online(snapshot: &mut Snapshot) {
@@ -164,9 +176,11 @@ mod tests {
     #[test]
     fn status_tells_a_daemon_from_its_leftovers() {
         let folder = Folder::new();
+        let status = folder.path().join("status");
+        let look = |state| super::look(state, &status);
         assert_eq!(look(folder.path()), None);
         let claim = super::claim(folder.path()).unwrap().unwrap();
-        let board = Board::new(folder.path(), "ec2messages", None);
+        let board = Board::new(&status, "ec2messages", None);
         assert!(!look(folder.path()).unwrap().online);
         board.pinged();
         let seen = look(folder.path()).unwrap();

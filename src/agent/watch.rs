@@ -46,8 +46,10 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
         let outcome = if outcome.complete {
             outcome
         } else if deaths >= MAX_RUNS {
-            outcome
-                .given_up(format!("{MAX_RUNS} worker processes died while running this command."))
+            let word = folder.last_word();
+            outcome.given_up(format!(
+                "{MAX_RUNS} worker processes died while running this command. {word}"
+            ))
         } else if awaits_reboot(&outcome, folder) {
             match no_reboot(shared, job, folder).await {
                 Some(reason) => outcome

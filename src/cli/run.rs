@@ -78,6 +78,8 @@ fn serve(
     let settings = crate::agent::Settings {
         health_interval: config.health_interval,
         workers: config.command_workers,
+        retention: config.retention,
+        status_dir: config.status_dir(state),
         scripts: config.scripts_dir,
         reboot_command: config.reboot_command,
         observer: observer.into_observer(),

@@ -23,7 +23,7 @@ pub fn run(wish: &Status) -> Exit {
     let report = Report {
         registration,
         problem,
-        daemon: status::look(state),
+        daemon: status::look(state, &config.status_dir(state)),
         counts: Spool::count(state),
         outbox: Outbox::count(state),
     };

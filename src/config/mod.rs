@@ -9,6 +9,7 @@ pub mod native;
 pub mod original;
 
 use crate::board::BOARD;
+use crate::spool::Retention;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -46,6 +47,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where scripts are written before they run; beside their job if there is none.
     pub scripts_dir: Option<PathBuf>,
+    /// What is kept of jobs that are over.
+    pub retention: Retention,
     /// The command that reboots the device, word by word.
     pub reboot_command: Vec<String>,
     /// The serial consoles for the start-up report, tried in this order.
@@ -65,6 +68,13 @@ pub struct Endpoints {
     pub ssmmessages: Option<String>,
 }
 
+impl Config {
+    /// Where the daemon of a state folder shows how it is: on the board's tmpfs if there is one.
+    pub fn status_dir(&self, state: &Path) -> PathBuf {
+        self.scripts_dir.clone().unwrap_or_else(|| state.join("run"))
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -78,6 +88,7 @@ impl Default for Config {
             log_level: log::LevelFilter::Info,
             state_dir: PathBuf::from(DEFAULT_STATE),
             scripts_dir: Some(BOARD.scripts).filter(|path| !path.is_empty()).map(PathBuf::from),
+            retention: Retention::default(),
             // Every init system has one of that name.
             reboot_command: vec!["reboot".to_owned()],
             serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),

@@ -19,6 +19,8 @@ const KEYS: &[&str] = &[
     "scriptsDir",
     "serialDevices",
     "rebootCommand",
+    "keepFinishedJobs",
+    "keepFinishedKiB",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages"];
@@ -30,6 +32,12 @@ const HEALTH_MINUTES: std::ops::RangeInclusive<u64> = 1..=60;
 
 /// More than this at a time no board of ours could run.
 const WORKERS: std::ops::RangeInclusive<u64> = 1..=64;
+
+/// A job that is forgotten and delivered again would be run again, so some must be remembered.
+const FINISHED: std::ops::RangeInclusive<u64> = 1..=10_000;
+
+/// 64 KiB hold the records of a dozen jobs on a file system with large blocks.
+const FINISHED_KIB: std::ops::RangeInclusive<u64> = 64..=1_048_576;
 
 /// Reads a configuration that has been parsed.
 ///
@@ -68,6 +76,14 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "scriptsDir" => config.scripts_dir = Some(reader.path(key, node)?),
             "serialDevices" => config.serial_devices = reader.paths(key, node)?,
             "rebootCommand" => config.reboot_command = reader.words(key, node)?,
+            "keepFinishedJobs" => {
+                let wanted = "a whole number from 1 to 10000";
+                config.retention.jobs = reader.number(key, node, FINISHED, wanted)? as usize;
+            }
+            "keepFinishedKiB" => {
+                let wanted = "a whole number of KiB from 64 to 1048576";
+                config.retention.bytes = reader.number(key, node, FINISHED_KIB, wanted)? * 1024;
+            }
             _ => {}
         }
     }
@@ -173,6 +189,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::Retention;
     use stint_wire::json;
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -187,7 +204,8 @@ mod tests {
             "ec2messages": "http://b", "ssmmessages": "http://c"}, "caFile": "/ca.pem",
             "allowPlainHttp": true, "healthIntervalMinutes": 2, "commandWorkers": 1,
             "logLevel": "warn", "stateDir": "/data/stint", "scriptsDir": "/run/s",
-            "serialDevices": ["/dev/ttyS0"], "rebootCommand": ["reboot", "-f"]}"#,
+            "serialDevices": ["/dev/ttyS0"], "rebootCommand": ["reboot", "-f"],
+            "keepFinishedJobs": 10, "keepFinishedKiB": 64}"#,
         )
         .unwrap();
         let expected = Config {
@@ -207,6 +225,7 @@ mod tests {
             scripts_dir: Some("/run/s".into()),
             serial_devices: vec!["/dev/ttyS0".into()],
             reboot_command: vec!["reboot".into(), "-f".into()],
+            retention: Retention { jobs: 10, bytes: 65_536 },
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());
@@ -233,6 +252,8 @@ mod tests {
             ("{\"logLevel\": \"loud\"}", "\"logLevel\" must be \"off\""),
             ("{\"serialDevices\": \"/dev/x\"}", "must be a list of absolute paths"),
             ("{\"rebootCommand\": []}", "\"rebootCommand\" must be a list of words"),
+            ("{\"keepFinishedJobs\": 0}", "must be a whole number from 1 to 10000"),
+            ("{\"keepFinishedKiB\": 1}", "must be a whole number of KiB from 64"),
             ("[]", "\"the configuration\" must be an object"),
             ("{\"endpoints\": 1}", "\"endpoints\" must be an object"),
         ] {

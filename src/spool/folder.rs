@@ -12,6 +12,7 @@
 use super::content::{self, Content};
 use super::job::{Job, Outcome};
 use crate::sys::process::Identity;
+use crate::sys::reserve::Reserve;
 use crate::sys::{FileError, durable};
 use miniserde::json;
 use std::fs;
@@ -153,7 +154,8 @@ impl JobFolder {
     /// # Errors
     /// The file can't be written.
     pub fn save_outcome(&self, outcome: &Outcome) -> Result<(), FileError> {
-        durable::write(&self.0.join(OUTCOME), json::to_string(outcome).as_bytes())
+        let text = json::to_string(outcome);
+        self.reserve().spend(|| durable::write(&self.0.join(OUTCOME), text.as_bytes()))
     }
 
     /// Notes that a worker takes the job. It must listen to signals by then.
@@ -216,7 +218,13 @@ impl JobFolder {
     /// # Errors
     /// The marker can't be written.
     pub fn cancel(&self) -> Result<(), FileError> {
-        durable::write(&self.0.join(CANCEL), b"")
+        self.reserve().spend(|| durable::write(&self.0.join(CANCEL), b""))
+    }
+
+    /// The spool's reserve, two folders up.
+    fn reserve(&self) -> Reserve {
+        let spool = self.0.parent().and_then(Path::parent);
+        Reserve::of(spool.unwrap_or(&self.0))
     }
 
     /// Whether the operator wants it stopped.

@@ -11,11 +11,13 @@ mod content;
 mod folder;
 mod job;
 mod outbox;
+mod retention;
 mod store;
 
 pub use folder::JobFolder;
 pub use job::{Job, Outcome, OutputTo, Reboot, Report, StepOutcome, Uploaded};
 pub use outbox::Outbox;
+pub use retention::Retention;
 pub use store::{Acceptance, Counts, Lost, Spool, SpoolError};
 
 use stint_wire::text;

@@ -6,6 +6,7 @@
 use super::content::{self, Content};
 use super::file_name;
 use super::job::Report;
+use crate::sys::reserve::Reserve;
 use crate::sys::{FileError, durable};
 use miniserde::json;
 use std::fs;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// The outbox of one state folder.
 #[derive(Clone, Debug)]
-pub struct Outbox(PathBuf);
+pub struct Outbox(PathBuf, Reserve);
 
 impl Outbox {
     /// The outbox below a state folder, which is made and cleared of half-written files.
@@ -28,7 +29,7 @@ impl Outbox {
     }
 
     fn at(state: &Path) -> Outbox {
-        Outbox(state.join("outbox"))
+        Outbox(state.join("outbox"), Reserve::of(&state.join("spool")))
     }
 
     /// Counts the reports of a state folder without touching it.
@@ -41,7 +42,8 @@ impl Outbox {
     /// # Errors
     /// The file can't be written.
     pub fn put(&self, report: &Report) -> Result<(), FileError> {
-        durable::write(&self.path(&report.job), json::to_string(report).as_bytes())
+        let text = json::to_string(report);
+        self.1.spend(|| durable::write(&self.path(&report.job), text.as_bytes()))
     }
 
     /// All reports that wait, and the files that should be reports.

@@ -4,6 +4,8 @@ use super::content::{self, Content};
 use super::file_name;
 use super::folder::{JOB, JobFolder};
 use super::job::{Job, Outcome};
+use super::retention::{self, Retention};
+use crate::sys::reserve::{self, Reserve};
 use crate::sys::{FileError, durable};
 use miniserde::{Deserialize, Serialize, json};
 use std::fmt;
@@ -13,10 +15,6 @@ use stint_wire::time::Utc;
 
 /// Jobs that may wait at once. More stay with the server, unacknowledged.
 const MAX_PENDING: usize = 64;
-
-/// Records of jobs that are over, about 100 bytes each. The original forgets after 30 minutes;
-/// this many commands in that time no device gets.
-const MAX_COMPLETED: usize = 512;
 
 /// What is kept of damaged files, for somebody to look at.
 const MAX_CORRUPT: usize = 16;
@@ -32,6 +30,8 @@ pub struct Spool {
     current: PathBuf,
     completed: PathBuf,
     corrupt: PathBuf,
+    reserve: Reserve,
+    retention: Retention,
 }
 
 /// What became of a job that was offered.
@@ -52,6 +52,8 @@ pub enum SpoolError {
     File(FileError),
     /// Too many jobs wait.
     Full,
+    /// The disk has no room for what would become of the job.
+    NoRoom(FileError),
     /// The job is too large.
     TooLarge,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for SpoolError {
         match self {
             SpoolError::File(cause) => write!(f, "{cause}"),
             SpoolError::Full => write!(f, "{MAX_PENDING} jobs wait already"),
+            SpoolError::NoRoom(cause) => write!(f, "its disk is full: {cause}"),
             SpoolError::TooLarge => {
                 write!(f, "the document and its parameters exceed {MAX_JOB} bytes")
             }
@@ -114,6 +117,9 @@ impl Spool {
             durable::make_folder(folder)?;
             durable::sweep(folder)?;
         }
+        if let Err(error) = spool.reserve.fill() {
+            log::warn!("no new job is taken until the disk has room: {error}");
+        }
         Ok(spool)
     }
 
@@ -124,17 +130,25 @@ impl Spool {
             current: root.join("current"),
             completed: root.join("completed"),
             corrupt: root.join("corrupt"),
+            reserve: Reserve::of(&root),
+            retention: Retention::default(),
         }
+    }
+
+    /// The same spool, which keeps that much of finished jobs.
+    pub fn keeping(self, retention: Retention) -> Spool {
+        Spool { retention, ..self }
     }
 
     /// Counts the jobs of a state folder without touching it.
     pub fn count(state: &Path) -> Counts {
         let spool = Spool::at(state);
         let count = |folder| durable::list(folder).map_or(0, |names| names.len());
+        let records = durable::list(&spool.completed).unwrap_or_default().into_iter();
         Counts {
             pending: count(&spool.pending),
             running: count(&spool.current),
-            completed: count(&spool.completed),
+            completed: records.filter(|name| name.ends_with(".json")).count(),
         }
     }
 
@@ -158,6 +172,8 @@ impl Spool {
         if text.len() > MAX_JOB {
             return Err(SpoolError::TooLarge);
         }
+        // Without a reserve it couldn't be noted what became of it.
+        self.reserve.fill().map_err(SpoolError::NoRoom)?;
         let last = waiting.iter().filter_map(|file| sequence(file)).max().unwrap_or(0);
         let file = format!("{:016x}-{name}.json", last + 1);
         let path = self.pending.join(file);
@@ -165,7 +181,7 @@ impl Spool {
             // If only the last fsync failed the file is there, and the job, which is refused now,
             // would be run all the same.
             let _ = fs::remove_file(&path);
-            return Err(error.into());
+            return Err(no_room(error));
         }
         Ok(Acceptance::New)
     }
@@ -288,7 +304,8 @@ impl Spool {
     pub fn complete(&self, id: &str, status: &str, now: Utc) -> Result<(), FileError> {
         let name = file_name(id);
         let record = Record { id: id.into(), status: status.into(), finished: now.iso() };
-        durable::write(&self.record(&name), json::to_string(&record).as_bytes())?;
+        let text = json::to_string(&record);
+        self.reserve.spend(|| durable::write(&self.record(&name), text.as_bytes()))?;
         if let Some(path) = self.find_pending(id)? {
             durable::remove(&path)?;
         }
@@ -297,9 +314,12 @@ impl Spool {
             // The job first, as its folder can't go all at once: without its journal a job would
             // look as if it had never been run. What is left is removed at the next start.
             durable::remove(&folder.join(JOB))?;
-            let _ = fs::remove_dir_all(&folder);
+            retention::keep_output(&folder, &self.completed.join(&name));
         }
-        self.prune();
+        retention::prune(&self.completed, self.retention);
+        if let Err(error) = self.reserve.fill() {
+            log::warn!("no new job is taken until the disk has room: {error}");
+        }
         Ok(())
     }
 
@@ -323,13 +343,6 @@ impl Spool {
         let files = durable::list(&self.pending)?;
         let found = files.iter().find(|file| pending_name(file) == Some(&name));
         Ok(found.map(|file| self.pending.join(file)))
-    }
-
-    /// Forgets the jobs that were over first. What can't be removed now will be another time.
-    fn prune(&self) {
-        for path in oldest(&self.completed, MAX_COMPLETED) {
-            let _ = fs::remove_file(path);
-        }
     }
 
     /// Moves what can't be read out of the way.
@@ -379,6 +392,10 @@ fn oldest(folder: &Path, most: usize) -> Vec<PathBuf> {
         .collect();
     aged.sort_unstable();
     aged.into_iter().take(surplus).map(|(_, path)| path).collect()
+}
+
+fn no_room(error: FileError) -> SpoolError {
+    if reserve::is_full(&error) { SpoolError::NoRoom(error) } else { SpoolError::File(error) }
 }
 
 /// The job's name in the name of a file in `pending/`: 16 digits, a hyphen, the name, `.json`.

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod process;
 pub mod random;
 #[cfg(feature = "serial")]
+pub mod reserve;
 pub mod serial;
 pub mod signals;
 

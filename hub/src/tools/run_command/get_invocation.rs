@@ -35,6 +35,7 @@ struct Row {
     status_details: String,
     started_at: Option<i64>,
     finished_at: Option<i64>,
+    trace: String,
     comment: String,
     document_name: String,
     document_version: String,
@@ -62,7 +63,7 @@ struct Outcome<'r> {
 /// `InvocationDoesNotExist` (the CLI's waiter tries again on it), `InvalidPluginName`.
 pub async fn get_invocation(app: &App, input: Get) -> ApiResult<Value> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT i.status, i.status_details, i.started_at, i.finished_at, c.comment,
+        "SELECT i.status, i.status_details, i.started_at, i.finished_at, i.trace, c.comment,
            c.document_name, c.document_version, c.content, c.options, c.region
          FROM invocation i JOIN command c ON c.id = i.command_id
          WHERE i.command_id = $1 AND i.node_id = $2",
@@ -153,7 +154,8 @@ fn outcome<'r>(
         started_at: None,
         finished_at: None,
         stdout: "",
-        stderr: "",
+        // Why no step was run, or none after the last: the operator looks here for it.
+        stderr: &row.trace,
     };
     let Some(step) = step else {
         let ended = is_finished(&row.status);
@@ -172,7 +174,7 @@ fn outcome<'r>(
         started_at: report.started_at,
         finished_at: report.finished_at,
         stdout: &report.stdout,
-        stderr: &report.stderr,
+        stderr: if report.stderr.is_empty() { &row.trace } else { &report.stderr },
         ..whole
     };
     if steps.len() == 1 {
@@ -228,6 +230,7 @@ mod tests {
             status_details: status.into(),
             started_at: Some(1),
             finished_at: Some(9),
+            trace: String::new(),
             comment: String::new(),
             document_name: String::new(),
             document_version: String::new(),
@@ -267,6 +270,14 @@ mod tests {
         }
         let error = outcome(&failed, &steps, &reports, Some("four")).unwrap_err();
         assert_eq!(error.code, "InvalidPluginName");
+    }
+
+    #[test]
+    fn a_document_that_could_not_be_run_says_why_where_its_errors_would_be() {
+        let refused = Row { trace: "the disk is full".into(), ..row("Failed") };
+        assert_eq!(outcome(&refused, &["one"], &[], None).unwrap().stderr, "the disk is full");
+        let reports = [report("one", "Failed", 7)];
+        assert_eq!(outcome(&refused, &["one"], &reports, None).unwrap().stderr, "err");
     }
 
     #[test]
