@@ -7,7 +7,7 @@ TARGETS ?= armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl mipsel-unkn
 BOARDS  ?= qemu-virt-armv7 qemu-virt-aarch64
 EMULATED = STINT_EMULATORS=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS)
 
-.PHONY: toolchain size reproducible image test-targets test-boards test-all
+.PHONY: toolchain size reproducible image test-release test-targets test-boards test-all
 
 toolchain: ## install what cross builds, images and emulators need, and is missing (apt, zig)
 	@scripts/toolchain
@@ -21,6 +21,12 @@ reproducible: ## build TARGET=triple in two folders and compare the bytes
 image: ## a kernel and initramfs that boot BOARD=qemu-virt-armv7 or qemu-virt-aarch64 in QEMU
 	@scripts/image $(or $(BOARD),$(error say which: make image BOARD=qemu-virt-armv7))
 
+test-release: $(VENV)/ready ## the release agent and nasty scripts: memory and time
+	@$(CARGO) build --quiet --package stint-hub && $(CARGO) build --quiet --release --package stint-agent
+	@STINT_AGENT=$(OUT)/release/stint $(PYTHON) -m pytest -c tests/pytest.ini $(ARGS) \
+	  tests/test_nasty_scripts.py tests/test_crash_safety.py
+	@! grep -q STINT_FAULTS $(OUT)/release/stint || { echo 'the release agent can be made to fail'; exit 1; }
+
 test-targets: $(VENV)/ready ## build TARGETS='…' (four by default) and run each against a hub, emulated
 	@for target in $(TARGETS); do scripts/build $$target || exit 1; done
 	@$(CARGO) build --quiet --package stint-hub
@@ -33,6 +39,7 @@ test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and ha
 
 test-all: ## the whole matrix: make test, every target, every board, the packages, the sizes (an hour)
 	@$(MAKE) test
+	@$(MAKE) test-release
 	@$(MAKE) test-targets TARGETS='$(patsubst targets/%.toml,%,$(wildcard targets/*.toml))'
 	@$(MAKE) test-boards
 	@$(MAKE) test-packages
