@@ -46,6 +46,10 @@ pub struct Settings {
     pub status_dir: PathBuf,
     /// The command that reboots the device, word by word.
     pub reboot_command: Vec<String>,
+    /// The configuration's file, for workers whose steps need the network.
+    pub config: Option<PathBuf>,
+    /// The state folder, for the same.
+    pub state: PathBuf,
     /// Who wants to know when this node comes online or goes into back-off.
     pub observer: Option<Box<dyn Observer>>,
 }

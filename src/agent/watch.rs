@@ -1,7 +1,7 @@
 //! The tasks that watch over one running job each: its worker, its progress, its end.
 
 use super::backoff::Backoff;
-use super::{Shared, Turn, deliver};
+use super::{Settings, Shared, Turn, deliver};
 use crate::spool::{Job, JobFolder, Outcome, Report};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
@@ -133,20 +133,23 @@ async fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), Fi
 async fn run_worker(shared: &Shared, job: &Job, folder: &JobFolder) -> Result<(), FileError> {
     let listener = doorbell::listen(folder.path())?;
     let bell = doorbell::hold(folder.path())?;
-    let mut child = spawn(folder.path(), shared.settings.scripts.as_deref(), bell)?;
+    let mut child = spawn(folder.path(), &shared.settings, bell)?;
     listen(shared, job, folder, listener).await;
     // It has closed its end of the doorbell, so it has ended or is just about to.
     let _ = child.wait();
     Ok(())
 }
 
-fn spawn(folder: &Path, scripts: Option<&Path>, bell: File) -> Result<Child, FileError> {
+fn spawn(folder: &Path, settings: &Settings, bell: File) -> Result<Child, FileError> {
     // The file this process was started from, even if an update has put another in its place.
     let program = Path::new("/proc/self/exe");
     let mut command = Command::new(program);
     command.arg("worker").arg(folder).current_dir("/");
-    if let Some(scripts) = scripts {
-        command.arg(scripts);
+    command.arg("--state-dir").arg(&settings.state);
+    for (option, value) in [("--scripts", &settings.scripts), ("--config", &settings.config)] {
+        if let Some(value) = value {
+            command.arg(option).arg(value);
+        }
     }
     command.stdin(Stdio::null()).stdout(Stdio::from(bell)).stderr(Stdio::null());
     process::isolate(&mut command, Group::Session).spawn().map_err(FileError::new("start", program))

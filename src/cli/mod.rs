@@ -125,6 +125,12 @@ struct RunDocument {
     /// print the outcome as JSON
     #[argh(switch)]
     json: bool,
+    /// the configuration, for steps that need the network (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of the registration, for the same (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
 }
 
 /// Tell all that is wrong with a Command document (JSON), each with its line; exit 0 if nothing is.
@@ -166,8 +172,14 @@ struct Worker {
     #[argh(positional)]
     folder: PathBuf,
     /// where scripts are written, if not beside the job
-    #[argh(positional)]
+    #[argh(option)]
     scripts: Option<PathBuf>,
+    /// the configuration, for steps that need the network
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of the registration, for the same
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
 }
 
 /// Reads the command line, does what it says, and tells how it went.
@@ -219,8 +231,11 @@ fn dispatch(words: &[String]) -> Exit {
         }
         #[cfg(feature = "documents")]
         Command::Worker(arguments) => {
+            let (config, state) = (arguments.config, arguments.state_dir);
+            let remote = worker::remote(config.as_deref(), state.as_deref());
             let scripts = arguments.scripts.as_deref();
-            let result = worker::work(&arguments.folder, scripts, &mut std::io::stdout());
+            let means = worker::Means { scripts, remote: remote.as_ref() };
+            let result = worker::work(&arguments.folder, &means, &mut std::io::stdout());
             finish(result.map_err(|error| error.to_string()))
         }
     }
@@ -265,8 +280,8 @@ impl From<Register> for register::Wish {
 #[cfg(feature = "documents")]
 impl From<RunDocument> for run_document::Wish {
     fn from(arguments: RunDocument) -> run_document::Wish {
-        let RunDocument { file, mut parameters, more, json } = arguments;
+        let RunDocument { file, mut parameters, more, json, config, state_dir } = arguments;
         parameters.extend(more);
-        run_document::Wish { file, parameters, json }
+        run_document::Wish { file, parameters, json, config, state_dir }
     }
 }

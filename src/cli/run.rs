@@ -18,7 +18,7 @@ pub struct Wish {
 /// Runs the daemon until it is told to stop.
 pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     crate::sys::memory::share_one_heap();
-    let Loaded { config, not_honoured } =
+    let Loaded { config, not_honoured, path } =
         config::load(wish.config.as_deref(), usual).map_err(in_words)?;
     logger::start(config.log_level);
     if !not_honoured.is_empty() {
@@ -41,7 +41,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         other => other.map_err(in_words)?,
     };
     log::info!("stint {} runs as {}", env!("CARGO_PKG_VERSION"), registration.instance_id);
-    serve(config, &state, registration, observer)
+    serve(config, path, &state, registration, observer)
 }
 
 fn in_words(error: impl ToString) -> String {
@@ -69,6 +69,7 @@ fn first_boot(
 #[cfg(feature = "ssm")]
 fn serve(
     config: Config,
+    config_path: Option<PathBuf>,
     state: &Path,
     registration: Registration,
     observer: Observer,
@@ -82,6 +83,9 @@ fn serve(
         status_dir: config.status_dir(state),
         scripts: config.scripts_dir,
         reboot_command: config.reboot_command,
+        // Workers run in another folder.
+        config: config_path.map(std::path::absolute).transpose().map_err(in_words)?,
+        state: state.to_owned(),
         observer: observer.into_observer(),
     };
     crate::agent::run(std::sync::Arc::new(uplink), state, settings).map_err(in_words)
@@ -90,6 +94,7 @@ fn serve(
 #[cfg(not(feature = "ssm"))]
 fn serve(
     _config: Config,
+    _config_path: Option<PathBuf>,
     _state: &Path,
     _registration: Registration,
     _observer: Observer,

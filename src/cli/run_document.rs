@@ -19,6 +19,10 @@ pub struct Wish {
     pub parameters: Vec<String>,
     /// Print the outcome as JSON when all is over, instead of each step as it ends.
     pub json: bool,
+    /// The configuration.
+    pub config: Option<PathBuf>,
+    /// The state folder.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Runs the document and prints what became of it. Anything but success is a failure.
@@ -51,7 +55,9 @@ fn try_to_run(wish: &Wish) -> Result<Outcome, String> {
     let folder = Scratch::new(&std::env::temp_dir().join(format!("stint-{id}")))?;
     let job_folder = JobFolder::with(&folder.0, &job).map_err(|error| error.to_string())?;
     let mut bell = Printer { folder: &job_folder, printed: 0, quiet: wish.json };
-    worker::work(&folder.0, None, &mut bell).map_err(|error| error.to_string())?;
+    let remote = worker::remote(wish.config.as_deref(), wish.state_dir.as_deref());
+    let means = worker::Means { scripts: None, remote: remote.as_ref() };
+    worker::work(&folder.0, &means, &mut bell).map_err(|error| error.to_string())?;
     let outcome = job_folder.outcome();
     bell.steps(&outcome);
     if wish.json {

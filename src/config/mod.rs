@@ -35,6 +35,8 @@ pub struct Config {
     pub endpoints: Endpoints,
     /// PEM file of the certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// A file with the access key for S3, where it isn't the node's own credentials.
+    pub s3_credentials_file: Option<PathBuf>,
     /// Whether plain HTTP may leave the machine.
     pub allow_plain_http: bool,
     /// The time between two health reports.
@@ -66,6 +68,10 @@ pub struct Endpoints {
     pub ec2messages: Option<String>,
     /// `ssmmessages`: commands and sessions by websocket.
     pub ssmmessages: Option<String>,
+    /// An S3-compatible server that holds all buckets. Never `all`: that one has none.
+    pub s3: Option<String>,
+    /// GitHub's interface, with its path; `aws:downloadContent` asks it.
+    pub github: Option<String>,
 }
 
 impl Config {
@@ -81,6 +87,7 @@ impl Default for Config {
             region: None,
             endpoints: Endpoints::default(),
             ca_file: None,
+            s3_credentials_file: None,
             allow_plain_http: false,
             health_interval: Duration::from_secs(BOARD.health_minutes * 60),
             // The original runs 5 at a time; a small board is full with fewer.
@@ -166,6 +173,8 @@ pub struct Loaded {
     pub config: Config,
     /// Keys of amazon-ssm-agent.json that are set and not honoured, each with the reason.
     pub not_honoured: Vec<String>,
+    /// The file, if there was one.
+    pub path: Option<PathBuf>,
 }
 
 /// Reads the file at `named`, or the first of `usual` that exists, or takes the defaults.
@@ -185,7 +194,7 @@ pub fn load(named: Option<&Path>, usual: &[&str]) -> Result<Loaded, ConfigError>
         return Err(unreadable(io::Error::other("it is larger than 256 KiB")));
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    parse(path, &text)
+    Ok(Loaded { path: Some(path.to_owned()), ..parse(path, &text)? })
 }
 
 fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
@@ -194,13 +203,19 @@ fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
     if original::is_original(&root) {
         return Ok(original::read(&root));
     }
-    native::read(path, &root).map(|config| Loaded { config, not_honoured: Vec::new() })
+    native::read(path, &root).map(|config| Loaded { config, ..Loaded::default() })
 }
 
 /// Cuts what a URL must not end with, and checks that it is one.
 fn clean_url(text: &str) -> Option<String> {
+    clean_base(text)
+        .filter(|url| url.split_once("://").is_some_and(|(_, rest)| !rest.contains('/')))
+}
+
+/// The same for one that may have a path.
+fn clean_base(text: &str) -> Option<String> {
     let url = text.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
-    let host_only = !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']);
-    host_only.then(|| url.to_owned())
+    let host = rest.split('/').next().unwrap_or_default();
+    (!host.is_empty() && !rest.contains(['?', '#', '@', ' '])).then(|| url.to_owned())
 }

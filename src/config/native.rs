@@ -1,7 +1,7 @@
 //! The agent's own spelling of its configuration. Strict: a mistyped key would otherwise be a
 //! setting that silently has no effect on a device that nobody can reach.
 
-use super::{Config, ConfigError, Endpoints, clean_url};
+use super::{Config, ConfigError, Endpoints, clean_base, clean_url};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stint_wire::json::Node;
@@ -11,6 +11,7 @@ const KEYS: &[&str] = &[
     "endpoint",
     "endpoints",
     "caFile",
+    "s3CredentialsFile",
     "allowPlainHttp",
     "healthIntervalMinutes",
     "commandWorkers",
@@ -23,9 +24,11 @@ const KEYS: &[&str] = &[
     "keepFinishedKiB",
 ];
 
-const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages"];
+const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "github"];
 
 const URL: &str = "a URL of a scheme and a host, such as \"https://hub.example:7400\"";
+
+const BASE: &str = "a URL without a query, such as \"https://api.github.com\"";
 
 /// Above an hour a server couldn't tell a slow node from a dead one.
 const HEALTH_MINUTES: std::ops::RangeInclusive<u64> = 1..=60;
@@ -54,6 +57,7 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "endpoint" => config.endpoints.all = Some(reader.url(key, node)?),
             "endpoints" => reader.endpoints(node, &mut config.endpoints)?,
             "caFile" => config.ca_file = Some(reader.path(key, node)?),
+            "s3CredentialsFile" => config.s3_credentials_file = Some(reader.path(key, node)?),
             "allowPlainHttp" => {
                 config.allow_plain_http =
                     node.as_bool().ok_or_else(|| reader.bad(key, node, "true or false"))?;
@@ -175,11 +179,18 @@ impl Reader<'_> {
 
     fn endpoints(&self, node: &Node, endpoints: &mut Endpoints) -> Result<(), ConfigError> {
         for (service, node) in self.members("endpoints", node, SERVICES)? {
-            let url = Some(self.url(&format!("endpoints.{service}"), node)?);
+            let key = format!("endpoints.{service}");
+            if service == "github" {
+                let base = node.as_str().and_then(clean_base);
+                endpoints.github = Some(base.ok_or_else(|| self.bad(&key, node, BASE))?);
+                continue;
+            }
+            let url = Some(self.url(&key, node)?);
             match service {
                 "ssm" => endpoints.ssm = url,
                 "ec2messages" => endpoints.ec2messages = url,
-                _ => endpoints.ssmmessages = url,
+                "ssmmessages" => endpoints.ssmmessages = url,
+                _ => endpoints.s3 = url,
             }
         }
         Ok(())
@@ -201,7 +212,9 @@ mod tests {
     fn every_key_has_its_effect() {
         let config = parse(
             r#"{"region": "eu-west-1", "endpoint": "https://hub:7400/", "endpoints": {"ssm": "http://a",
-            "ec2messages": "http://b", "ssmmessages": "http://c"}, "caFile": "/ca.pem",
+            "ec2messages": "http://b", "ssmmessages": "http://c", "s3": "http://d:9000",
+            "github": "https://git.example/api/v3/"}, "caFile": "/ca.pem",
+            "s3CredentialsFile": "/etc/stint/s3",
             "allowPlainHttp": true, "healthIntervalMinutes": 2, "commandWorkers": 1,
             "logLevel": "warn", "stateDir": "/data/stint", "scriptsDir": "/run/s",
             "serialDevices": ["/dev/ttyS0"], "rebootCommand": ["reboot", "-f"],
@@ -215,8 +228,11 @@ mod tests {
                 ssm: Some("http://a".into()),
                 ec2messages: Some("http://b".into()),
                 ssmmessages: Some("http://c".into()),
+                s3: Some("http://d:9000".into()),
+                github: Some("https://git.example/api/v3".into()),
             },
             ca_file: Some("/ca.pem".into()),
+            s3_credentials_file: Some("/etc/stint/s3".into()),
             allow_plain_http: true,
             health_interval: Duration::from_secs(120),
             command_workers: 1,
@@ -239,8 +255,8 @@ mod tests {
                 "agent.json line 2: there is no key \"regoin\"; the keys here are region,",
             ),
             (
-                "{\"endpoints\":\n{\n\"s3\": \"http://x\"}}",
-                "agent.json line 3: there is no key \"endpoints.s3\"",
+                "{\"endpoints\":\n{\n\"kms\": \"http://x\"}}",
+                "agent.json line 3: there is no key \"endpoints.kms\"",
             ),
             ("{\n\n\"region\": \"a b\"}", "agent.json line 3: \"region\" must be a region's name"),
             ("{\"endpoint\": \"hub:7400\"}", "\"endpoint\" must be a URL of a scheme"),
@@ -255,6 +271,10 @@ mod tests {
             ("{\"keepFinishedJobs\": 0}", "must be a whole number from 1 to 10000"),
             ("{\"keepFinishedKiB\": 1}", "must be a whole number of KiB from 64"),
             ("[]", "\"the configuration\" must be an object"),
+            (
+                "{\"endpoints\": {\"github\": \"api.github.com\"}}",
+                "\"endpoints.github\" must be a URL without a query",
+            ),
             ("{\"endpoints\": 1}", "\"endpoints\" must be an object"),
         ] {
             let error = parse(text).unwrap_err();

@@ -11,12 +11,13 @@ const SECTIONS: [&str; 10] =
     ["Profile", "Mds", "Ssm", "Mgs", "Agent", "Os", "S3", "Birdwatcher", "Kms", "Identity"];
 
 /// Section and key of everything that is honoured; the rest is listed once.
-const HONOURED: [(&str, &str); 7] = [
+const HONOURED: [(&str, &str); 8] = [
     ("Ssm", "Endpoint"),
     ("Ssm", "HealthFrequencyMinutes"),
     ("Mds", "Endpoint"),
     ("Mds", "CommandWorkersLimit"),
     ("Mgs", "Endpoint"),
+    ("S3", "Endpoint"),
     ("Agent", "Region"),
     ("Identity", "ConsumptionOrder"),
 ];
@@ -46,6 +47,7 @@ pub fn read(root: &Node) -> Loaded {
     config.endpoints.ssm = url("Ssm");
     config.endpoints.ec2messages = url("Mds");
     config.endpoints.ssmmessages = url("Mgs");
+    config.endpoints.s3 = url("S3");
     config.region =
         get("Agent", "Region").and_then(Node::as_str).filter(|r| !r.is_empty()).map(str::to_owned);
     if let Some(minutes @ 5..=60) = get("Ssm", "HealthFrequencyMinutes").and_then(Node::as_u64) {
@@ -56,7 +58,7 @@ pub fn read(root: &Node) -> Loaded {
     }
     // Not the original's: it needs no leave for plain HTTP, and stint does.
     config.allow_plain_http = root.get(ALLOW_PLAIN_HTTP).and_then(Node::as_bool).unwrap_or(false);
-    Loaded { config, not_honoured: not_honoured(root) }
+    Loaded { config, not_honoured: not_honoured(root), path: None }
 }
 
 fn not_honoured(root: &Node) -> Vec<String> {
@@ -99,10 +101,11 @@ mod tests {
     fn the_file_that_points_the_original_at_a_server_works_here() {
         let loaded = parse(
             r#"{"Ssm":{"Endpoint":"http://127.0.0.1:8081"},"Mds":{"Endpoint":"127.0.0.1:8082"},
-            "Mgs":{"Region":"none!"},"Identity":{"ConsumptionOrder":["OnPrem","EC2"]}}"#,
+            "Mgs":{"Region":"none!"},"S3":{"Endpoint":"s3.example"},"Identity":{"ConsumptionOrder":["OnPrem","EC2"]}}"#,
         );
         assert_eq!(loaded.config.endpoints.ssm.as_deref(), Some("http://127.0.0.1:8081"));
         assert_eq!(loaded.config.endpoints.ec2messages.as_deref(), Some("https://127.0.0.1:8082"));
+        assert_eq!(loaded.config.endpoints.s3.as_deref(), Some("https://s3.example"));
         assert_eq!(loaded.not_honoured, ["Mgs.Region", "Identity.ConsumptionOrder: EC2"]);
         assert!(!loaded.config.allow_plain_http);
     }

@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// After a program has ended, its streams are read to their end for this long at most. A child
@@ -54,10 +56,13 @@ pub enum ExecError {
 }
 
 /// The signals of a worker process: SIGTERM, or SIGINT from a terminal, means that the operator
-/// cancels, SIGCHLD that a program may have ended.
-pub struct Signals {
+/// cancels, SIGCHLD that a program may have ended. Clones are the same signals, for other threads.
+#[derive(Clone)]
+pub struct Signals(Arc<Caught>);
+
+struct Caught {
     pipe: File,
-    cancelled: bool,
+    cancelled: AtomicBool,
 }
 
 impl Signals {
@@ -67,14 +72,16 @@ impl Signals {
     /// What the system says.
     pub fn catch() -> io::Result<Signals> {
         let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD])?;
-        Ok(Signals { pipe, cancelled: false })
+        Ok(Signals(Arc::new(Caught { pipe, cancelled: AtomicBool::new(false) })))
     }
 
     /// Takes in what has come; true if a wish to stop was among it, now or before.
-    pub fn is_cancelled(&mut self) -> bool {
+    pub fn is_cancelled(&self) -> bool {
         let stop = |signal: &i32| *signal == libc::SIGTERM || *signal == libc::SIGINT;
-        self.cancelled |= signals::take(&self.pipe).iter().any(stop);
-        self.cancelled
+        if signals::take(&self.0.pipe).iter().any(stop) {
+            self.0.cancelled.store(true, Ordering::Relaxed);
+        }
+        self.0.cancelled.load(Ordering::Relaxed)
     }
 }
 
@@ -87,7 +94,7 @@ pub fn run(
     command: &mut Command,
     folder: &Path,
     limit: Duration,
-    signals: &mut Signals,
+    signals: &Signals,
     begun: &mut dyn FnMut(Identity),
 ) -> Result<Run, ExecError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -128,7 +135,7 @@ impl Watched {
         })
     }
 
-    fn follow(&mut self, child: &mut Child, deadline: Instant, signals: &mut Signals) -> Exit {
+    fn follow(&mut self, child: &mut Child, deadline: Instant, signals: &Signals) -> Exit {
         let mut killed: Option<(Exit, Instant)> = None;
         let mut ended: Option<(ExitStatus, Instant)> = None;
         loop {
@@ -161,11 +168,11 @@ impl Watched {
         }
     }
 
-    fn wait(&mut self, signals: &mut Signals, patience: Duration) {
+    fn wait(&mut self, signals: &Signals, patience: Duration) {
         let descriptors = [
             self.stdout.source().map(AsFd::as_fd),
             self.stderr.source().map(AsFd::as_fd),
-            Some(signals.pipe.as_fd()),
+            Some(signals.0.pipe.as_fd()),
         ];
         // Tests run several "workers" in one process, of which only the last hears of SIGCHLD.
         let patience = if cfg!(test) { patience.min(IN_TESTS) } else { patience };

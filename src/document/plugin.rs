@@ -1,19 +1,23 @@
 //! The plugins: which names exist, and the one way in which each is run.
 
 use super::exec::Signals;
+use super::parameter_store::{self, ReferenceError};
 use super::parse::Step;
+use super::remote::{Patience, Remote, RemoteError, Stop};
 use super::{
-    configure_docker, run_docker_action, run_document, run_power_shell_script, run_shell_script,
+    configure_docker, download_content, run_docker_action, run_document, run_power_shell_script,
+    run_shell_script,
 };
 use crate::sys::process::Identity;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stint_wire::json::Node;
 use stint_wire::reply::{Status, limit_stream};
 
 /// Plugins that this agent runs.
-const HERE: [&str; 5] = [
+const HERE: [&str; 6] = [
     run_shell_script::NAME,
+    download_content::NAME,
     run_document::NAME,
     run_power_shell_script::NAME,
     run_docker_action::NAME,
@@ -25,9 +29,8 @@ const ELSEWHERE: [&str; 4] =
     ["aws:applications", "aws:configureDaemon", "aws:psModule", "aws:updateAgent"];
 
 /// Plugins that the original has on Linux and this agent lacks.
-const MISSING: [&str; 5] = [
+const MISSING: [&str; 4] = [
     "aws:configurePackage",
-    "aws:downloadContent",
     "aws:refreshAssociation",
     "aws:softwareInventory",
     "aws:updateSsmAgent",
@@ -39,6 +42,12 @@ const REFUSED: [(&str, &str); 2] = [
     ("aws:cloudWatch", "it sends a Windows computer's metrics"),
     ("aws:domainJoin", "it needs a server distribution with realmd, sssd and the AWS CLI"),
 ];
+
+/// How long the values of Parameter Store may take that a step refers to.
+pub const RESOLVE_LIMIT: Duration = Duration::from_secs(120);
+
+/// The code of what the agent stopped.
+const STOPPED: i32 = 137;
 
 /// Whether a plugin can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +98,8 @@ pub struct Context<'a> {
     pub depth: u8,
     /// When all of it must be over, where a step around this one says so.
     pub deadline: Option<Instant>,
+    /// The network.
+    pub remote: &'a dyn Remote,
     /// The worker's signals.
     pub signals: &'a mut Signals,
     /// Hears of each process that is started.
@@ -109,16 +120,47 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// A step that ended because something on the network can't be had.
+    pub fn without(error: &RemoteError) -> Ended {
+        let (status, code) = match error {
+            RemoteError::Stopped(Stop::Cancelled) => (Status::Cancelled, STOPPED),
+            RemoteError::Stopped(Stop::TimedOut) => (Status::TimedOut, STOPPED),
+            _ => return Ended::failed(error.to_string()),
+        };
+        Ended { status, code, stdout: String::new(), stderr: error.to_string() }
+    }
+
+    /// A step that ended because its references to Parameter Store can't be filled in.
+    pub fn unresolved(error: &ReferenceError) -> Ended {
+        match error {
+            ReferenceError::Remote(cause @ RemoteError::Stopped(_)) => Ended::without(cause),
+            error => Ended::failed(error.to_string()),
+        }
+    }
+
     /// A step that failed without a program of its own having failed.
     pub fn failed(reason: impl Into<String>) -> Ended {
         Ended { status: Status::Failed, code: 1, stdout: String::new(), stderr: reason.into() }
     }
 }
 
+impl Context<'_> {
+    /// Patience for `limit`, or until the time of a step around this one is over.
+    pub fn patience(&self, limit: Duration) -> Patience {
+        let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        Patience::new(self.signals, left.map_or(limit, |left| left.min(limit)))
+    }
+}
+
 /// Runs a step. Several inputs run one after the other; the step ends with the first code that
 /// isn't 0 and the weightiest status.
 pub fn run(step: &Step, context: &mut Context<'_>) -> Ended {
-    let mut results = step.inputs.iter().map(|inputs| run_one(&step.plugin, inputs, context));
+    let patience = context.patience(RESOLVE_LIMIT);
+    let inputs = match parameter_store::resolve(&step.inputs, context.remote, &patience) {
+        Ok(inputs) => inputs,
+        Err(error) => return Ended::unresolved(&error),
+    };
+    let mut results = inputs.iter().map(|inputs| run_one(&step.plugin, inputs, context));
     let Some(mut merged) = results.next() else { return Ended::failed("the step has no inputs") };
     for next in results {
         merged.code = if merged.code == 0 { next.code } else { merged.code };
@@ -139,6 +181,7 @@ fn run_one(plugin: &str, inputs: &Node, context: &mut Context<'_>) -> Ended {
     match plugin {
         run_shell_script::NAME => run_shell_script::run(inputs, context),
         run_power_shell_script::NAME => run_power_shell_script::run(inputs, context),
+        download_content::NAME => download_content::run(inputs, context),
         run_document::NAME => run_document::run(inputs, context),
         run_docker_action::NAME => run_docker_action::run(inputs, context),
         configure_docker::NAME => configure_docker::run(inputs, context),
@@ -181,6 +224,7 @@ mod bench {
                 directory: Path::new("/"),
                 depth: 0,
                 deadline: None,
+                remote: &super::super::remote::Nowhere,
                 signals: &mut Signals::catch().unwrap(),
                 begun: &mut |_| {},
             })

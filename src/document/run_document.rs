@@ -96,6 +96,7 @@ fn run_steps(
         region: context.region,
         folder: context.folder,
         script: context.script,
+        remote: context.remote,
         signals: context.signals,
         begun: context.begun,
     };

@@ -30,7 +30,7 @@ pub fn run(inputs: &Node, context: &mut Context<'_>) -> Ended {
     };
     let interpreter = |path: &Path| command(&program, path);
     let text = format!("{BYTE_ORDER_MARK}{lines}");
-    script::run(inputs, text.as_bytes(), "ps1", interpreter, context)
+    script::run(inputs, &text, "ps1", interpreter, context)
 }
 
 fn power_shell() -> Option<PathBuf> {
@@ -62,7 +62,7 @@ mod tests {
         let inputs = parse(r#"{"environment":{"HOME":"/root","x":"y"}}"#).unwrap();
         let text = format!("{BYTE_ORDER_MARK}Write-Output hi\n");
         let ended = bench.with(|context| {
-            script::run(&inputs, text.as_bytes(), "ps1", |path| command(&stub, path), context)
+            script::run(&inputs, &text, "ps1", |path| command(&stub, path), context)
         });
         assert_eq!(ended.stdout, "-f ps1 / y\n\u{feff}Write-Output hi\n");
         assert_eq!((ended.status, ended.code), (Status::Success, 0));

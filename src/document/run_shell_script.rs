@@ -14,7 +14,7 @@ pub fn run(inputs: &Node, context: &mut Context<'_>) -> Ended {
     match script::lines(inputs) {
         Ok(lines) => {
             let interpreter = |path: &Path| interpreter(&lines, path);
-            script::run(inputs, lines.as_bytes(), "sh", interpreter, context)
+            script::run(inputs, &lines, "sh", interpreter, context)
         }
         Err(reason) => Ended::failed(reason),
     }

@@ -2,9 +2,11 @@
 //! environment, time limit, and what an exit code means.
 
 use super::exec::{self, ExecError, Exit};
-use super::plugin::{Context, Ended};
+use super::parameter_store;
+use super::plugin::{Context, Ended, RESOLVE_LIMIT};
 use crate::sys::FileError;
 use crate::sys::host::Platform;
+use crate::sys::memory::MemoryFile;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
@@ -58,16 +60,34 @@ pub fn lines(inputs: &Node) -> Result<String, String> {
 }
 
 /// Writes a script to the place that the context has for it, as a file that ends in `extension`;
-/// runs the command that `interpreter` makes of its path; removes the file.
+/// runs the command that `interpreter` makes of its path; removes the file. A script that refers
+/// to a secret gets it filled in and is in memory only.
 pub fn run(
     inputs: &Node,
-    script: &[u8],
+    script: &str,
     extension: &str,
     interpreter: impl FnOnce(&Path) -> Command,
     context: &mut Context<'_>,
 ) -> Ended {
+    let patience = context.patience(RESOLVE_LIMIT);
+    match parameter_store::reveal(script, context.remote, &patience) {
+        Ok(None) => {}
+        Ok(Some(secret)) => {
+            return match MemoryFile::new(secret.as_bytes()) {
+                Ok(file) => {
+                    drop(secret);
+                    run_program(interpreter(&file.path()), inputs, context)
+                }
+                Err(cause) => Ended::failed(format!(
+                    "failed to run commands: a script with a secret in it must not be on a disk, \
+                     and there is no file in memory for it: {cause}"
+                )),
+            };
+        }
+        Err(error) => return Ended::unresolved(&error),
+    }
     let path = context.script.with_extension(extension);
-    if let Err(cause) = write_private(&path, script) {
+    if let Err(cause) = write_private(&path, script.as_bytes()) {
         let _ = fs::remove_file(&path);
         return Ended::failed(FileError::new("write", &path)(cause).to_string());
     }

@@ -12,6 +12,7 @@ pub mod faults;
 pub mod host;
 pub mod lock;
 pub mod memory;
+pub mod part;
 pub mod process;
 pub mod random;
 #[cfg(feature = "serial")]

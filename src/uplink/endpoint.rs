@@ -47,6 +47,9 @@ impl fmt::Display for PlainHttpRefused {
 
 impl std::error::Error for PlainHttpRefused {}
 
+/// The domain of all other regions' hosts.
+const MAIN_DOMAIN: &str = "amazonaws.com";
+
 /// Prefixes of regions whose hosts are in a domain of their own.
 const DOMAINS: [(&str, &str); 6] = [
     ("cn-", "amazonaws.com.cn"),
@@ -77,6 +80,14 @@ pub fn resolve(
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => aws(service, region),
     };
+    allowed(url, config)
+}
+
+/// The URL, if the configuration lets requests go there.
+///
+/// # Errors
+/// [`PlainHttpRefused`].
+pub fn allowed(url: String, config: &Config) -> Result<String, PlainHttpRefused> {
     if url.starts_with("http://") && !is_loopback(&url) && !config.allow_plain_http {
         return Err(PlainHttpRefused(url));
     }
@@ -84,15 +95,24 @@ pub fn resolve(
 }
 
 fn aws(service: Service, region: &str) -> String {
+    format!("https://{}.{region}.{}", service.name(), domain(region))
+}
+
+/// The domain of a region's hosts.
+pub fn domain(region: &str) -> &'static str {
     let own = DOMAINS.iter().find(|(prefix, _)| region.starts_with(prefix));
-    let domain = own.map_or("amazonaws.com", |(_, domain)| domain);
-    format!("https://{}.{region}.{domain}", service.name())
+    own.map_or(MAIN_DOMAIN, |(_, domain)| domain)
+}
+
+/// All domains in which AWS has hosts.
+pub fn domains() -> impl Iterator<Item = &'static str> {
+    std::iter::once(MAIN_DOMAIN).chain(DOMAINS.iter().map(|(_, domain)| *domain))
 }
 
 /// The host and port of a URL, as the `Host` header has them.
 pub fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
 }
 
 /// The host of a URL, without port and brackets.

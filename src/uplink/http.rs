@@ -9,7 +9,7 @@ use std::time::Duration;
 use stint_wire::time::Utc;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
 /// An answer larger than this isn't one of ours, bytes. Ten commands of 64 KiB fit in it.
@@ -28,6 +28,9 @@ const IDLE_AGE: Duration = Duration::from_secs(30);
 
 /// A connection that isn't there in this time won't come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server that sends or takes nothing for this long has gone. Longer than the longest poll.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The agent's name in `User-Agent`.
 const USER_AGENT: &str = concat!("stint/", env!("CARGO_PKG_VERSION"));
@@ -63,8 +66,13 @@ impl Http {
             None if https => tls::system_authorities(),
             None => Vec::new(),
         };
+        Ok(Http::trusting(&roots))
+    }
+
+    /// A client that trusts these certificate authorities.
+    pub fn trusting(roots: &[Certificate<'static>]) -> Http {
         let trust = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&roots))
+            .root_certs(RootCerts::new_with_certs(roots))
             .unversioned_rustls_crypto_provider(Arc::new(tls::cryptography()))
             .build();
         let config = || {
@@ -80,8 +88,22 @@ impl Http {
                 .max_idle_connections_per_host(IDLE_CONNECTIONS)
                 .max_idle_age(IDLE_AGE)
                 .timeout_connect(Some(CONNECT_TIMEOUT))
+                .timeout_per_read(Some(SILENCE))
+                .timeout_per_write(Some(SILENCE))
         };
-        Ok(Http { direct: agent(config().proxy(None).build()), proxied: agent(config().build()) })
+        Http { direct: agent(config().proxy(None).build()), proxied: agent(config().build()) }
+    }
+
+    /// The client for this URL.
+    pub fn agent_for(&self, url: &str) -> &Agent {
+        // A proxy for the way out is never right for the way to this machine.
+        if endpoint::is_loopback(url) { &self.direct } else { &self.proxied }
+    }
+
+    /// Makes everything under way fail, and every request from now on.
+    pub fn shutdown(&self) {
+        self.direct.clone().shutdown();
+        self.proxied.clone().shutdown();
     }
 
     /// Sends `body` to a server's root and waits for the whole answer, at most `patience`.
@@ -95,9 +117,7 @@ impl Http {
         body: &[u8],
         patience: Duration,
     ) -> Result<Answer, String> {
-        // A proxy for the way out is never right for the way to this machine.
-        let agent = if endpoint::is_loopback(endpoint) { &self.direct } else { &self.proxied };
-        let mut request = agent.post(format!("{endpoint}/"));
+        let mut request = self.agent_for(endpoint).post(format!("{endpoint}/"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

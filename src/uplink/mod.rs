@@ -4,14 +4,28 @@
 //! Never here: running anything, and files. Uplinks are plain blocking code without an
 //! executor's knowledge; the loop calls them through [`crate::lane::Lane`].
 
+#[cfg(all(uplink, feature = "documents"))]
+mod client;
 #[cfg(uplink)]
 pub mod clock;
 #[cfg(uplink)]
 pub mod endpoint;
+#[cfg(all(uplink, feature = "documents"))]
+mod fetch;
 #[cfg(uplink)]
 pub mod http;
+#[cfg(all(uplink, feature = "documents"))]
+mod page;
+#[cfg(all(uplink, feature = "documents"))]
+pub mod remote;
 #[cfg(uplink)]
 mod resolver;
+#[cfg(all(uplink, feature = "documents"))]
+mod s3;
+#[cfg(all(uplink, feature = "documents"))]
+mod s3_sign;
+#[cfg(all(uplink, feature = "documents"))]
+mod s3_text;
 #[cfg(feature = "ssm")]
 pub mod ssm;
 #[cfg(uplink)]

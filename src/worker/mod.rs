@@ -1,11 +1,15 @@
 //! `stint worker`: runs one job in a process of its own, so that nothing a script does can harm
 //! the daemon.
 //!
-//! Never here: the network. A worker knows its job's folder and nothing else; it outlives the
-//! daemon, and a later worker can go on where it was killed. Its standard output is the doorbell
-//! by which the daemon hears of it (`sys::doorbell`).
+//! Never here: the daemon's memory. A worker knows its job's folder, and how to reach the network
+//! if a step needs it (`document::remote`); it outlives the daemon, and a later worker can go on
+//! where it was killed. Its standard output is the doorbell by which the daemon hears of it
+//! (`sys::doorbell`).
 
-use crate::document::{Context, Document, Ended, Flow, Next, Signals, Step, run};
+use crate::document::remote::{Patience, Remote};
+use crate::document::{
+    Context, Document, Ended, Flow, Next, RESOLVE_LIMIT, Signals, Step, check_given, run,
+};
 use crate::spool::{Job, JobFolder, Outcome, Reboot, StepOutcome};
 use crate::sys::process::{self, Identity};
 use crate::sys::{FileError, clock, durable, faults, host};
@@ -51,19 +55,35 @@ impl From<FileError> for WorkerError {
     }
 }
 
-/// Runs the job in `folder` to its end, from wherever an earlier worker left it. Scripts are
-/// written to `scripts`, or beside the job. After each step `bell` gets a byte; nobody need be
-/// there to hear it.
+/// What a worker may use besides its job's folder.
+pub struct Means<'a> {
+    /// Where scripts are written; beside the job if there is none.
+    pub scripts: Option<&'a Path>,
+    /// The network; see [`remote`].
+    pub remote: &'a dyn Remote,
+}
+
+/// The way to the network with the configuration in `config`, or the usual one, and the
+/// registration in `state`, or in the folder that the configuration names. Nothing is read before
+/// a step needs it.
+pub fn remote(config: Option<&Path>, state: Option<&Path>) -> Box<dyn Remote> {
+    #[cfg(uplink)]
+    return Box::new(crate::uplink::remote::Network::new(config, state));
+    #[cfg(not(uplink))]
+    {
+        let _ = (config, state);
+        Box::new(crate::document::remote::Nowhere)
+    }
+}
+
+/// Runs the job in `folder` to its end, from wherever an earlier worker left it. After each step
+/// `bell` gets a byte; nobody need be there to hear it.
 ///
 /// # Errors
 /// See [`WorkerError`]; what is over is on disk all the same.
-pub fn work(
-    folder: &Path,
-    scripts: Option<&Path>,
-    bell: &mut dyn Write,
-) -> Result<(), WorkerError> {
+pub fn work(folder: &Path, means: &Means<'_>, bell: &mut dyn Write) -> Result<(), WorkerError> {
     let folder = JobFolder::at(folder);
-    let result = take_up(folder.clone(), scripts, bell);
+    let result = take_up(folder.clone(), means, bell);
     if let Err(error) = &result {
         // Nobody reads what a worker says, so the daemon finds its last words here.
         folder.leave_word(&error.to_string());
@@ -71,12 +91,8 @@ pub fn work(
     result
 }
 
-fn take_up(
-    folder: JobFolder,
-    scripts: Option<&Path>,
-    bell: &mut dyn Write,
-) -> Result<(), WorkerError> {
-    if let Some(scripts) = scripts {
+fn take_up(folder: JobFolder, means: &Means<'_>, bell: &mut dyn Write) -> Result<(), WorkerError> {
+    if let Some(scripts) = means.scripts {
         durable::make_folder(scripts)?;
     }
     let signals = Signals::catch().map_err(WorkerError::Signals)?;
@@ -91,7 +107,7 @@ fn take_up(
         outcome: resume.outcome,
         started: resume.started_steps,
         flow: Flow::default(),
-        scripts: scripts.map(Path::to_owned),
+        means,
         folder,
         job,
         signals,
@@ -99,23 +115,23 @@ fn take_up(
     if worker.outcome.complete { Ok(()) } else { worker.run(bell) }
 }
 
-struct Worker {
+struct Worker<'a> {
     folder: JobFolder,
     job: Job,
     outcome: Outcome,
     /// Steps that earlier workers have passed, whether or not they are over.
     started: usize,
     flow: Flow,
-    scripts: Option<PathBuf>,
+    means: &'a Means<'a>,
     signals: Signals,
 }
 
-impl Worker {
+impl Worker<'_> {
     fn run(&mut self, bell: &mut dyn Write) -> Result<(), WorkerError> {
-        let document = match Document::parse(&self.job.document, &self.job.parameters) {
+        let document = match self.document() {
             Ok(document) => document,
-            Err(error) => {
-                self.outcome = Outcome::ended(Status::Failed, error.to_string());
+            Err(reason) => {
+                self.outcome = Outcome::ended(Status::Failed, reason);
                 return Ok(self.folder.save_outcome(&self.outcome)?);
             }
         };
@@ -153,6 +169,17 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    fn document(&self) -> Result<Document, String> {
+        let (text, given) = (&self.job.document, &self.job.parameters);
+        let document = Document::parse(text, given).map_err(|error| error.to_string())?;
+        // Once a step has been started the values have been found good.
+        if self.started == 0 {
+            let patience = Patience::new(&self.signals, RESOLVE_LIMIT);
+            check_given(text, given, self.means.remote, &patience)?;
+        }
+        Ok(document)
     }
 
     fn step(&mut self, number: usize, step: &Step, last: bool) -> Result<StepOutcome, WorkerError> {
@@ -225,6 +252,7 @@ impl Worker {
             directory: Path::new("/"),
             depth: 0,
             deadline: None,
+            remote: self.means.remote,
             signals: &mut self.signals,
             begun: &mut begun,
         };
@@ -252,7 +280,7 @@ impl Worker {
     /// Where the step's script goes. A worker runs one at a time, and no two are on one job, so
     /// the name of the job's folder is enough.
     fn script(&self, step: &Path) -> PathBuf {
-        match (&self.scripts, self.folder.path().file_name()) {
+        match (self.means.scripts, self.folder.path().file_name()) {
             (Some(scripts), Some(job)) => scripts.join(job).with_extension("sh"),
             _ => step.join("_script.sh"),
         }
@@ -262,6 +290,7 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::remote::Nowhere;
     use crate::spool::{Job, Spool};
     use crate::testing::Folder;
 
@@ -286,6 +315,10 @@ mod tests {
         )
     }
 
+    fn means() -> Means<'static> {
+        Means { scripts: None, remote: &Nowhere }
+    }
+
     fn started(folder: &Folder, job: &Job) -> JobFolder {
         let spool = Spool::open(folder.path()).unwrap();
         spool.accept(job).unwrap();
@@ -295,7 +328,7 @@ mod tests {
     fn run(steps: &str) -> Outcome {
         let folder = Folder::new();
         let started = started(&folder, &job(steps));
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         started.outcome()
     }
 
@@ -353,7 +386,7 @@ mod tests {
         started.note_step(0, 0).unwrap();
         durable::make_folder(&started.path().join("step-0")).unwrap();
         std::fs::write(started.path().join("step-0/stdout"), "half").unwrap();
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         let outcome = started.outcome();
         assert!(!marker.exists());
         assert_eq!((outcome.status.as_str(), outcome.steps[0].stdout.as_str()), ("Failed", "half"));
@@ -377,14 +410,14 @@ mod tests {
         let started = started(&folder, &job);
         let lines = || fs::read_to_string(&marker).unwrap().lines().count();
         for _ in 0..2 {
-            work(started.path(), None, &mut io::sink()).unwrap();
+            work(started.path(), &means(), &mut io::sink()).unwrap();
             let outcome = started.outcome();
             assert!(outcome.asks_for_reboot() && !outcome.has_rebooted(&host::boot_id()));
             let step = &outcome.steps[0];
             assert_eq!((step.status.as_str(), step.code, lines()), ("SuccessAndReboot", 194, 1));
         }
         rebooted(&started);
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         let outcome = started.outcome();
         assert_eq!((outcome.status.as_str(), outcome.complete, lines()), ("Success", true, 2));
         assert_eq!(outcome.steps[1].stdout, "after\n");
@@ -394,10 +427,10 @@ mod tests {
     fn a_step_killed_after_its_reboot_is_interrupted_like_any_other() {
         let folder = Folder::new();
         let started = started(&folder, &job(&shell("a", "exit 194")));
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         rebooted(&started);
         started.note_step(0, 1).unwrap();
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         assert!(started.outcome().steps[0].stderr.contains("was interrupted"));
     }
 
@@ -407,7 +440,7 @@ mod tests {
         let started = started(&folder, &job(&shell("a", "exit 194")));
         let mut reboots = 0;
         while !started.outcome().complete {
-            work(started.path(), None, &mut io::sink()).unwrap();
+            work(started.path(), &means(), &mut io::sink()).unwrap();
             reboots = started.outcome().reboots();
             rebooted(&started);
         }
@@ -420,9 +453,9 @@ mod tests {
     fn a_job_cancelled_while_it_awaits_a_reboot_ends_without_one() {
         let folder = Folder::new();
         let started = started(&folder, &job(&shell("a", "exit 194")));
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         started.cancel().unwrap();
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         assert_eq!(started.outcome().status, "Cancelled");
     }
 
@@ -438,7 +471,7 @@ mod tests {
         outcome.steps = run(skipped).steps;
         started.save_outcome(&outcome).unwrap();
         started.note_step(1, 0).unwrap();
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         assert!(!marker.exists());
         assert!(started.outcome().steps[1].stderr.contains("was interrupted"));
     }
@@ -451,7 +484,7 @@ mod tests {
         let mut outcome = Outcome::begun();
         outcome.steps = run(&shell("a", "exit 168")).steps;
         started.save_outcome(&outcome).unwrap();
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         let statuses = started.outcome().steps;
         let statuses: Vec<_> = statuses.iter().map(|step| step.status.as_str()).collect();
         assert_eq!(statuses, ["Success", "Skipped"]);
@@ -462,7 +495,7 @@ mod tests {
         let folder = Folder::new();
         let started = started(&folder, &job(&shell("a", "echo ran")));
         started.cancel().unwrap();
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         let outcome = started.outcome();
         assert_eq!((outcome.status.as_str(), outcome.steps[0].stdout.as_str()), ("Cancelled", ""));
     }
@@ -473,7 +506,7 @@ mod tests {
         let mut job = job("");
         job.document = r#"{"schemaVersion":"0.3"}"#.into();
         let started = started(&folder, &job);
-        work(started.path(), None, &mut io::sink()).unwrap();
+        work(started.path(), &means(), &mut io::sink()).unwrap();
         let outcome = started.outcome();
         assert!(
             outcome.complete && outcome.trace.contains("schema version 0.3"),

@@ -62,6 +62,10 @@ impl Request<'_> {
 
     /// The canonical request.
     pub fn canonical(&self) -> String {
+        self.canonical_of(&sha256_hex(self.body))
+    }
+
+    fn canonical_of(&self, payload_hash: &str) -> String {
         let signed = self.signed_headers();
         let mut out = format!("{}\n{}\n{}\n", self.method, self.path, canonical_query(self.query));
         for name in signed.split(';') {
@@ -78,7 +82,7 @@ impl Request<'_> {
         out.push('\n');
         out.push_str(&signed);
         out.push('\n');
-        out.push_str(&sha256_hex(self.body));
+        out.push_str(payload_hash);
         out
     }
 
@@ -86,6 +90,30 @@ impl Request<'_> {
     pub fn string_to_sign(&self, date: &str, scope: &Scope) -> String {
         format!("{ALGORITHM}\n{date}\n{scope}\n{}", sha256_hex(self.canonical().as_bytes()))
     }
+
+    /// The same for a body that isn't in memory: `payload_hash` is its hexadecimal SHA-256, which
+    /// S3 also wants as the header `x-amz-content-sha256`. `self.body` is not looked at. Only for
+    /// signing: whoever verifies must hash what has arrived.
+    pub fn string_to_sign_for(&self, payload_hash: &str, date: &str, scope: &Scope) -> String {
+        let canonical = self.canonical_of(payload_hash);
+        format!("{ALGORITHM}\n{date}\n{scope}\n{}", sha256_hex(canonical.as_bytes()))
+    }
+}
+
+/// Percent-encodes as SigV4 wants it: all but letters, digits and `-._~`, and `/` where
+/// `keep_slash`, which is right for the path of an S3 object.
+pub fn percent_encode(text: &str, keep_slash: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if plain || (keep_slash && byte == b'/') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex(&[byte]).to_ascii_uppercase());
+        }
+    }
+    out
 }
 
 /// Trims a header value and makes one space of each run of spaces.
@@ -213,6 +241,12 @@ mod tests {
             sign("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", &scope, &text),
             "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"
         );
+    }
+
+    #[test]
+    fn a_path_is_percent_encoded_once_and_keeps_its_slashes() {
+        assert_eq!(percent_encode("a/b c$ü~", true), "a/b%20c%24%C3%BC~");
+        assert_eq!(percent_encode("a/b=+", false), "a%2Fb%3D%2B");
     }
 
     #[test]

@@ -21,6 +21,22 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// A SHA-256 over bytes that come piece by piece.
+#[derive(Clone, Default)]
+pub struct Sha256Sum(Sha256);
+
+impl Sha256Sum {
+    /// Takes in the next bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that was added, lower-case hexadecimal.
+    pub fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
 /// Standard base64, padded, on one line.
 pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
@@ -60,6 +76,14 @@ mod tests {
             sha256_hex(b""),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
+    }
+
+    #[test]
+    fn a_digest_made_piece_by_piece_is_the_digest_of_the_whole() {
+        let mut sum = Sha256Sum::default();
+        sum.add(b"a");
+        sum.add(b"bc");
+        assert_eq!(sum.finish(), sha256_hex(b"abc"));
     }
 
     proptest! {

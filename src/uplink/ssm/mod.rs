@@ -5,6 +5,8 @@ mod call;
 mod credentials;
 mod messages;
 pub mod register;
+#[cfg(feature = "documents")]
+mod store;
 
 use super::clock::Clock;
 use super::endpoint::{self, PlainHttpRefused, Service};
@@ -21,6 +23,8 @@ use std::net::ToSocketAddrs;
 use std::time::Duration;
 use stint_wire::ssm::NodeReport;
 use stint_wire::{ec2messages, ids};
+#[cfg(feature = "documents")]
+pub use store::trouble;
 
 /// The time limit of every call but the long poll.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,0 +1,198 @@
+//! What a step may want from the network, by way of this node's configuration and registration.
+//!
+//! Everything is set up when it is first asked for: a document that needs no network reads
+//! neither keys nor certificates.
+
+use super::client::Client;
+use super::clock::Clock;
+use super::endpoint;
+use super::fetch::{Trouble, again, fetch};
+use super::s3::{self, S3};
+use super::s3_sign::Access;
+use super::ssm::{Ssm, trouble};
+use super::{page, s3_text};
+use crate::config::{self, Config};
+use crate::document::remote::{Page, Parameter, Patience, Place, Remote, RemoteError, S3Object};
+use crate::identity::Registration;
+use std::cell::{OnceCell, RefCell};
+use std::path::{Path, PathBuf};
+
+/// GitHub's own interface.
+const GITHUB: &str = "https://api.github.com";
+
+/// The network, as far as this node's configuration and registration lead.
+pub struct Network {
+    config_path: Option<PathBuf>,
+    state: Option<PathBuf>,
+    config: OnceCell<Result<Config, String>>,
+    ssm: OnceCell<Result<Ssm, String>>,
+    client: OnceCell<Client>,
+    s3: OnceCell<S3>,
+}
+
+impl Network {
+    /// With the configuration in `config`, or the usual one, and the registration in `state`, or
+    /// in the folder that the configuration names. Nothing is read yet.
+    pub fn new(config: Option<&Path>, state: Option<&Path>) -> Network {
+        Network {
+            config_path: config.map(Path::to_owned),
+            state: state.map(Path::to_owned),
+            config: OnceCell::new(),
+            ssm: OnceCell::new(),
+            client: OnceCell::new(),
+            s3: OnceCell::new(),
+        }
+    }
+
+    fn config(&self) -> Result<&Config, RemoteError> {
+        let load = || {
+            let loaded = config::load(self.config_path.as_deref(), &[config::DEFAULT_PATH]);
+            loaded.map(|loaded| loaded.config).map_err(|error| error.to_string())
+        };
+        borrow(self.config.get_or_init(load))
+    }
+
+    fn ssm(&self) -> Result<&Ssm, RemoteError> {
+        let config = self.config()?;
+        let set_up = || {
+            let state = self.state.as_deref().unwrap_or(&config.state_dir);
+            let registration = Registration::load(state).map_err(|error| error.to_string())?;
+            Ssm::new(config, registration).map_err(|error| error.to_string())
+        };
+        borrow(self.ssm.get_or_init(set_up))
+    }
+
+    fn client(&self) -> Result<&Client, RemoteError> {
+        let config = self.config()?;
+        Ok(self.client.get_or_init(|| {
+            // The registration's, too: S3 may be in the same cellar as the server.
+            let registered = || self.ssm().ok().and_then(Ssm::ca_file);
+            Client::new(config.ca_file.clone().or_else(registered))
+        }))
+    }
+
+    /// The way to S3, with access keys that are good now.
+    fn s3(&self) -> Result<&S3, RemoteError> {
+        let config = self.config()?;
+        let ssm = self.ssm();
+        if self.s3.get().is_none() {
+            let server = config.endpoints.s3.clone();
+            let server = server.map(|url| endpoint::allowed(url, config)).transpose();
+            let s3 = S3 {
+                endpoint: server.map_err(|error| RemoteError::Unusable(error.to_string()))?,
+                region: ssm
+                    .as_ref()
+                    .ok()
+                    .map(|ssm| ssm.region().to_owned())
+                    .or_else(|| config.region.clone()),
+                access: RefCell::default(),
+                clock: Clock::default(),
+                regions: RefCell::default(),
+            };
+            let _ = self.s3.set(s3);
+        }
+        let s3 = self.s3.get().ok_or_else(|| RemoteError::NoServer(String::new()))?;
+        let access = match (&config.s3_credentials_file, ssm) {
+            (Some(path), _) => {
+                let access = Access::read(path);
+                Some(access.map_err(|error| RemoteError::Unusable(error.to_string()))?)
+            }
+            // AWS has no use for what a hub has made up, and it is no business of AWS's.
+            (None, Ok(ssm)) if s3.endpoint.is_some() || ssm.is_aws() => {
+                let access = ssm.access().map_err(trouble);
+                Some(access.map_err(Trouble::into_error)?)
+            }
+            _ => None,
+        };
+        *s3.access.borrow_mut() = access;
+        Ok(s3)
+    }
+}
+
+fn borrow<T>(result: &Result<T, String>) -> Result<&T, RemoteError> {
+    result.as_ref().map_err(|cause| RemoteError::NoServer(cause.clone()))
+}
+
+impl Remote for Network {
+    fn parameters(
+        &self,
+        names: &[&str],
+        decrypt: bool,
+        patience: &Patience,
+    ) -> Result<Vec<Parameter>, RemoteError> {
+        self.ssm()?.parameters(names, decrypt, patience)
+    }
+
+    fn document(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        patience: &Patience,
+    ) -> Result<String, RemoteError> {
+        self.ssm()?.document(name, version, patience)
+    }
+
+    fn fetch(
+        &self,
+        page: &Page<'_>,
+        place: &Place<'_>,
+        patience: &Patience,
+    ) -> Result<(), RemoteError> {
+        fetch(self.client()?, page::bare(page.url), place, patience, &mut |http, rest| {
+            page::ask(http, page, rest)
+        })
+    }
+
+    fn read(&self, page: &Page<'_>, patience: &Patience) -> Result<String, RemoteError> {
+        let client = self.client()?;
+        again(patience, &mut || (client.run(patience, &mut |http| page::read(http, page)), false))
+    }
+
+    fn s3_object(&self, url: &str) -> Result<S3Object, RemoteError> {
+        let server = self.config()?.endpoints.s3.as_deref();
+        s3_text::parse_url(url, server).ok_or_else(|| {
+            let what = format!(
+                "{} is no URL of an object in S3; it is \
+                 https://BUCKET.s3.REGION.amazonaws.com/KEY, or begins with endpoints.s3 of the \
+                 configuration",
+                page::bare(url)
+            );
+            RemoteError::Unusable(what)
+        })
+    }
+
+    fn s3_list(&self, prefix: &S3Object, patience: &Patience) -> Result<Vec<String>, RemoteError> {
+        let (client, s3) = (self.client()?, self.s3()?);
+        again(patience, &mut || (client.run(patience, &mut |http| s3.list(http, prefix)), false))
+    }
+
+    fn s3_get(
+        &self,
+        object: &S3Object,
+        place: &Place<'_>,
+        patience: &Patience,
+    ) -> Result<(), RemoteError> {
+        let s3 = self.s3()?;
+        fetch(self.client()?, &s3::name(object), place, patience, &mut |http, rest| {
+            s3.get(http, object, rest)
+        })
+    }
+
+    fn s3_put(
+        &self,
+        object: &S3Object,
+        file: &Path,
+        patience: &Patience,
+    ) -> Result<(), RemoteError> {
+        let (client, s3) = (self.client()?, self.s3()?);
+        again(patience, &mut || {
+            (client.run(patience, &mut |http| s3.put(http, object, file)), false)
+        })
+    }
+
+    fn github(&self) -> Result<String, RemoteError> {
+        let config = self.config()?;
+        let base = config.endpoints.github.clone().unwrap_or_else(|| GITHUB.to_owned());
+        endpoint::allowed(base, config).map_err(|error| RemoteError::Unusable(error.to_string()))
+    }
+}
