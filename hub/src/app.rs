@@ -32,6 +32,8 @@ pub struct Caller {
     pub access_key: String,
     /// The region of the credential scope. It appears in ARNs and changes nothing else.
     pub region: String,
+    /// The URL under which the request reached the hub, for links in answers.
+    pub endpoint: String,
 }
 
 impl App {

@@ -64,7 +64,11 @@ async fn operator(app: &App, claim: &Claim<'_>) -> ApiResult<Caller> {
     if !claim.is_signed_with(&secret) {
         return Err(signature::mismatch());
     }
-    Ok(Caller { access_key: claim.key.clone(), region: claim.scope.region.clone() })
+    Ok(Caller {
+        access_key: claim.key.clone(),
+        region: claim.scope.region.clone(),
+        endpoint: String::new(),
+    })
 }
 
 async fn node(app: &App, claim: &Claim<'_>, now: Utc) -> ApiResult<NodeCaller> {

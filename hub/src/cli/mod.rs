@@ -3,6 +3,7 @@
 //! Never here: logic that a test would want to reach without a process.
 
 mod access_key;
+mod attachment;
 mod logging;
 mod open;
 mod role;
@@ -31,6 +32,9 @@ enum Command {
     /// Manage what nodes may read, by their role and tags; works beside a hub that runs.
     #[command(subcommand)]
     Role(role::Command),
+    /// Manage the files that documents take with them; works beside a hub that runs.
+    #[command(subcommand)]
+    Attachment(attachment::Command),
     /// Print the operations that the hub answers, as docs/SUPPORT.md has them.
     Operations,
 }
@@ -50,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::AccessKey(command) => access_key::run(&command),
         Command::Role(command) => role::run(&command),
+        Command::Attachment(command) => attachment::run(&command),
         Command::Operations => {
             print!("{}", crate::tools::support::markdown());
             Ok(())

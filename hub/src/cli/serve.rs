@@ -108,11 +108,11 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         variable(first_key::SECRET_VARIABLE),
     )?;
     first_key::ensure(&dir, &app.store, &app.seal, given, app.now()).await?;
-    let tls = tls(arguments, dir, address, &app)?;
+    let tls = tls(arguments, dir.clone(), address, &app)?;
     let stop = stop_signal()?;
     announce(&listener, tls.is_some())?;
     let schedule = tokio::spawn(schedule::run(app.clone()));
-    let site = Site { app: app.clone(), public_metrics: arguments.public_metrics };
+    let site = Site { app: app.clone(), public_metrics: arguments.public_metrics, data: dir };
     listener::serve(site, listener, tls, stop).await;
     schedule.abort();
     let _ = schedule.await;

@@ -34,8 +34,8 @@ const EMPTY_IN_TRUTH: [&str; 7] = [
 ];
 
 /// Shapes whose words AWS's own answers go beyond: its public documents declare parameters of type
-/// StringMap and Boolean, where the model knows String and StringList alone.
-const MORE_IN_TRUTH: [&str; 1] = ["DocumentParameterType"];
+/// StringMap and Boolean, where the model knows String and StringList alone, and schema versions have up to three parts.
+const MORE_IN_TRUTH: [&str; 2] = ["DocumentParameterType", "DocumentSchemaVersion"];
 
 /// Everything in `answer` that does not fit the output of `operation`, one line each with the
 /// member's path. Empty is good. An operation that the model lacks has no rules.

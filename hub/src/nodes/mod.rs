@@ -24,7 +24,7 @@ use serde_json::Value;
 /// of the public model, so operators get to hear that they may not.
 pub const NODE_ONLY: [&str; 2] = ["UpdateInstanceInformation", "ListInstanceAssociations"];
 
-/// Answers an operation of `ssm` that a node called.
+/// Answers an operation of `ssm` that a node called at the URL `endpoint`.
 ///
 /// # Errors
 /// `AccessDeniedException` for what only operators may do; else the operation's own.
@@ -33,11 +33,12 @@ pub async fn call(
     node: &NodeCaller,
     operation: &str,
     input: &Value,
+    endpoint: &str,
 ) -> ApiResult<Value> {
     match operation {
         "UpdateInstanceInformation" => health::update(app, node, input).await,
         // A step downloads a document, or runs one inside its own.
-        "GetDocument" => documents::get_for_node(input),
+        "GetDocument" => documents::get_for_node(app, node, endpoint, input).await,
         "ListInstanceAssociations" | "ListAssociations" => Ok(associations::none()),
         "GetParameter" | "GetParameters" | "GetParametersByPath" => {
             parameters::read(app, node, operation, input).await

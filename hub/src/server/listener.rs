@@ -167,16 +167,18 @@ async fn answer(
 mod tests {
     use super::*;
     use crate::app::testing;
+    use crate::store::data_dir::DataDir;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
 
     /// A serving hub. Dropping the sender stops it; the handle ends when it has stopped.
     async fn hub() -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
         let (app, dir) = testing::app().await;
+        let data = DataDir::open(dir.path()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let site = Site { app: Arc::new(app), public_metrics: false };
+        let site = Site { app: Arc::new(app), public_metrics: false, data };
         let running = tokio::spawn(async move {
             serve(site, listener, None, async { drop(stopped.await) }).await;
             drop(dir);

@@ -4,6 +4,7 @@
 //! outcome is written as the AWS JSON 1.1 protocol has it.
 
 pub mod answer;
+pub mod attachments;
 pub mod listener;
 pub mod metrics;
 pub mod probes;

@@ -1,9 +1,10 @@
 //! Paths, and what happens around each call: reading, timing, logging, counting.
 
-use super::{BODY_LIMIT, answer, probes, rpc};
+use super::{BODY_LIMIT, answer, attachments, probes, rpc};
 use crate::app::App;
 use crate::auth::request::Request;
 use crate::error::ApiError;
+use crate::store::data_dir::DataDir;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
@@ -34,6 +35,8 @@ pub struct Site {
     pub app: Arc<App>,
     /// `/metrics` answers everybody, not only this machine.
     pub public_metrics: bool,
+    /// Where the attachments are.
+    pub data: DataDir,
 }
 
 /// All paths.
@@ -42,6 +45,7 @@ pub fn router(site: Site) -> Router {
         .route("/", post(call).fallback(not_found))
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
+        .route("/attachments/{hash}/{name}", get(attachments::get))
         .route("/v1/control-channel/{node}", any(no_control_channel))
         .fallback(not_found)
         .with_state(site)

@@ -1,6 +1,6 @@
 //! One call: from the target's name to who may make it and who answers.
 
-use crate::app::App;
+use crate::app::{App, Caller};
 use crate::auth::identity::{self, Identity};
 use crate::auth::request::Request;
 use crate::error::{ApiError, ApiResult};
@@ -40,7 +40,7 @@ pub async fn answer(app: &App, request: &Request, endpoint: &str, now: Utc) -> O
             operation @ ("RequestManagedInstanceRoleToken" | "UpdateManagedInstancePublicKey"),
         )) => key_signed(app, request, operation, now).await,
         Some((ssm::TARGET_PREFIX, operation)) => {
-            systems_manager(app, request, operation, now).await
+            systems_manager(app, request, operation, endpoint, now).await
         }
         Some((ec2messages::TARGET_PREFIX, operation)) => {
             messages(app, request, operation, endpoint, now).await
@@ -77,14 +77,22 @@ async fn key_signed(app: &App, request: &Request, operation: &str, now: Utc) -> 
     Outcome::of(operation, &holder.id, result.await)
 }
 
-async fn systems_manager(app: &App, request: &Request, operation: &str, now: Utc) -> Outcome {
+async fn systems_manager(
+    app: &App,
+    request: &Request,
+    operation: &str,
+    endpoint: &str,
+    now: Utc,
+) -> Outcome {
     match identity::by_secret(app, request, ssm::SERVICE, now).await {
         Err(error) => Outcome::refused(error),
         Ok(Identity::Node(node)) => {
-            let result = async { nodes::call(app, &node, operation, &parse(request)?).await };
+            let result =
+                async { nodes::call(app, &node, operation, &parse(request)?, endpoint).await };
             Outcome::of(operation, &node.id, result.await)
         }
         Ok(Identity::Operator(caller)) => {
+            let caller = Caller { endpoint: endpoint.to_owned(), ..caller };
             let result = async {
                 if nodes::NODE_ONLY.contains(&operation) {
                     return Err(only_nodes(&caller.access_key, ssm::SERVICE, operation));

@@ -16,6 +16,7 @@ pub const OPERATOR_CREDENTIALS: &str = "operator-credentials";
 const LOCK: &str = "hub.lock";
 
 /// An existing, private data directory.
+#[derive(Clone)]
 pub struct DataDir(PathBuf);
 
 /// Proof that no other hub serves from the same directory, as long as it lives.

@@ -35,9 +35,9 @@ const TOOLS: [(&str, &[(&str, &str)]); 6] = [
     (
         "Tags",
         &[
-            ("AddTagsToResource", "`ManagedInstance` and `Parameter` only"),
-            ("ListTagsForResource", "`ManagedInstance` and `Parameter` only"),
-            ("RemoveTagsFromResource", "`ManagedInstance` and `Parameter` only"),
+            ("AddTagsToResource", "`ManagedInstance`, `Document`, `Parameter`"),
+            ("ListTagsForResource", "`ManagedInstance`, `Document`, `Parameter`"),
+            ("RemoveTagsFromResource", "`ManagedInstance`, `Document`, `Parameter`"),
         ],
     ),
     (
@@ -63,9 +63,26 @@ const TOOLS: [(&str, &[(&str, &str)]); 6] = [
     (
         "Documents",
         &[
-            ("GetDocument", "built-in documents; also for managed nodes"),
-            ("DescribeDocument", "built-in documents"),
-            ("ListDocuments", "built-in documents"),
+            (
+                "CreateDocument",
+                "ready at once: `Active`, never `Creating`; types beyond Command, Automation, \
+                 Session, Package and ChangeCalendar are checked for their syntax only; \
+                 `Attachments` come from the hub's own store, as `hub://FOLDER`",
+            ),
+            ("UpdateDocument", "documents of schema 1.x can be updated too"),
+            ("UpdateDocumentDefaultVersion", ""),
+            ("UpdateDocumentMetadata", "change templates only, as AWS has it"),
+            ("DeleteDocument", ""),
+            ("GetDocument", "managed nodes may read Command, Package and Policy documents"),
+            ("DescribeDocument", "`Parameters` have all types, not only those of the model"),
+            ("ListDocuments", "`SearchKeyword` looks into names and descriptions"),
+            ("ListDocumentVersions", ""),
+            ("ListDocumentMetadataHistory", ""),
+            ("DescribeDocumentPermission", ""),
+            (
+                "ModifyDocumentPermission",
+                "kept and shown; the hub has one account, so sharing gives nobody anything",
+            ),
         ],
     ),
     (

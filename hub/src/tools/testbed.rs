@@ -20,7 +20,11 @@ impl Testbed {
         let (app, dir) = testing::app().await;
         // No test cuts the power; waiting for the disk would cost half a minute.
         sqlx::query("PRAGMA synchronous = OFF").execute(&app.store.write).await.unwrap();
-        let caller = Caller { access_key: "AKIATEST".into(), region: "eu-central-1".into() };
+        let caller = Caller {
+            access_key: "AKIATEST".into(),
+            region: "eu-central-1".into(),
+            endpoint: "https://hub.test".into(),
+        };
         Testbed { app, caller, _dir: dir }
     }
 

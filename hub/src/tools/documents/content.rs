@@ -24,7 +24,14 @@ pub struct Step {
 }
 
 /// A document's content.
+#[derive(Clone)]
 pub struct Content(Value);
+
+impl From<Value> for Content {
+    fn from(value: Value) -> Content {
+        Content(value)
+    }
+}
 
 impl Content {
     /// Parses JSON text; what is no JSON has no steps.
@@ -136,7 +143,7 @@ mod tests {
         assert_eq!(content.execution_seconds(&Values::new()), 60 + 30 + 3600);
         let values = Values::from([("t".to_owned(), vec!["5".to_owned()])]);
         assert_eq!(content.execution_seconds(&values), 5 + 30 + 3600);
-        let shell = &super::super::find("AWS-RunShellScript", None).unwrap().content;
+        let shell = &super::super::built_in::find("AWS-RunShellScript").unwrap().content;
         let values = Values::from([("executionTimeout".to_owned(), vec!["7".to_owned()])]);
         assert_eq!(shell.execution_seconds(&values), 7);
     }

@@ -3,7 +3,7 @@
 use super::content::Step;
 
 /// The words of the model, in the order in which answers list them.
-const ALL: [&str; 3] = ["Windows", "Linux", "MacOS"];
+pub const ALL: [&str; 3] = ["Windows", "Linux", "MacOS"];
 
 /// The platforms of a document with these steps: those on which at least one of them does its
 /// work. A document with steps for several platforms keeps them apart by preconditions.

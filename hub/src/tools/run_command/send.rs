@@ -48,8 +48,10 @@ pub struct Send {
 /// Those of [`targets::resolve`], `InvalidDocument`, `InvalidDocumentVersion`,
 /// `InvalidParameters`.
 pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
-    let document = documents::find(&input.document_name, input.document_version.as_deref())?;
-    check_hash(&input, document)?;
+    let version = input.document_version.as_deref();
+    let document = documents::find(app, &input.document_name, version).await?;
+    refuse_other_types(&document)?;
+    check_hash(&input, &document)?;
     let parameters = input.parameters.unwrap_or_default();
     document
         .content
@@ -57,7 +59,7 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         .map_err(|fault| ApiError::new("InvalidParameters", fault))?;
     let ids = input.instance_ids.unwrap_or_default();
     let targets = input.targets.unwrap_or_default();
-    let nodes = targets::resolve(app, &ids, &targets, document).await?;
+    let nodes = targets::resolve(app, &ids, &targets, &document.summary).await?;
 
     let mut tx = app.store.begin().await?;
     let (id, now) = (uuid()?, app.now());
@@ -70,7 +72,7 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
     let command = Command {
         id,
         region: caller.region.clone(),
-        document_name: document.name.to_owned(),
+        document_name: document.summary.name.clone(),
         document_version: input.document_version.unwrap_or_else(|| "$DEFAULT".to_owned()),
         comment: input.comment.unwrap_or_default(),
         parameters: json_text(&parameters)?,
@@ -85,7 +87,7 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         status: "Pending".to_owned(),
         target_count: nodes.len() as i64,
     };
-    insert(&mut tx, &command, document.text, &nodes).await?;
+    insert(&mut tx, &command, &document.json, &nodes).await?;
     let released = commands::advance(&mut tx, &command.id, now).await?;
     let stored: Command = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} WHERE id = $1")))
         .bind(&command.id)
@@ -112,6 +114,21 @@ async fn next_moment(tx: &mut Transaction<'static, Any>, now: Utc) -> ApiResult<
     Ok(if next > now && next <= now + AHEAD_MS { next } else { now })
 }
 
+/// Only Command documents are for nodes to run.
+fn refuse_other_types(document: &Document) -> ApiResult<()> {
+    let summary = &document.summary;
+    if summary.document_type == "Command" {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "InvalidDocument",
+        format!(
+            "{} is a document of type {}; SendCommand runs documents of type Command.",
+            summary.name, summary.document_type
+        ),
+    ))
+}
+
 fn check_hash(input: &Send, document: &Document) -> ApiResult<()> {
     let Some(hash) = &input.document_hash else { return Ok(()) };
     if input.document_hash_type.as_deref() == Some("Sha1") {
@@ -119,14 +136,14 @@ fn check_hash(input: &Send, document: &Document) -> ApiResult<()> {
             "DocumentHashType Sha1 is deprecated and not supported; use Sha256.",
         ));
     }
-    if hash.eq_ignore_ascii_case(&document.hash()) {
+    if hash.eq_ignore_ascii_case(&document.summary.hash) {
         return Ok(());
     }
     Err(ApiError::new(
         "InvalidDocument",
         format!(
             "DocumentHash isn't the SHA-256 of {}; DescribeDocument shows the right one.",
-            document.name
+            document.summary.name
         ),
     ))
 }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::store::select::{Bound, Select};
-use crate::tools::documents::Document;
+use crate::tools::documents::Summary;
 use crate::tools::tags::MANAGED_INSTANCE;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub async fn resolve(
     app: &App,
     ids: &[String],
     targets: &[Target],
-    document: &Document,
+    document: &Summary,
 ) -> ApiResult<Vec<String>> {
     match (ids.is_empty(), targets.is_empty()) {
         (false, true) => {
@@ -62,7 +62,7 @@ pub fn refuse_duplicates(ids: &[String]) -> ApiResult<()> {
 
 /// That all these nodes are registered and run what the document is for. One that is offline
 /// gets the command when it is back.
-async fn require(app: &App, ids: &[String], document: Option<&Document>) -> ApiResult<()> {
+async fn require(app: &App, ids: &[String], document: Option<&Summary>) -> ApiResult<()> {
     let rows: Vec<(String, Option<String>)> = Select::new("SELECT id, platform_type FROM node")
         .and_in("id", ids)
         .rows("", None, &app.store.read)
@@ -82,7 +82,7 @@ async fn require(app: &App, ids: &[String], document: Option<&Document>) -> ApiR
     for (id, platform) in &rows {
         let platform = platform.as_deref().filter(|p| !p.is_empty());
         if let (Some(document), Some(platform)) = (document, platform)
-            && !document.platforms.contains(&platform)
+            && !document.platforms().iter().any(|known| known == platform)
         {
             return Err(ApiError::new(
                 "UnsupportedPlatformType",

@@ -6,7 +6,7 @@ mod rules;
 mod table;
 
 pub use rules::{MOST_TAGS, Tag, check};
-pub use table::{ACTIVATION, MANAGED_INSTANCE, PARAMETER, of, of_all, put};
+pub use table::{ACTIVATION, DOCUMENT, MANAGED_INSTANCE, PARAMETER, forget, of, of_all, put};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
@@ -92,6 +92,7 @@ pub async fn remove(app: &App, input: Input) -> ApiResult<Value> {
 async fn require(tx: &mut Transaction<'static, Any>, input: &Input) -> ApiResult<()> {
     let table = match input.resource_type.as_str() {
         MANAGED_INSTANCE => Some("SELECT id FROM node WHERE id = $1"),
+        DOCUMENT => Some("SELECT name FROM document WHERE name = $1"),
         PARAMETER => Some("SELECT name FROM parameter WHERE name = $1"),
         _ => None,
     };

@@ -15,6 +15,9 @@ pub const PARAMETER: &str = "Parameter";
 /// The resource type under which an activation's tags are kept; no operation names it.
 pub const ACTIVATION: &str = "Activation";
 
+/// The resource type of documents, as the model spells it.
+pub const DOCUMENT: &str = "Document";
+
 /// The tags of a resource, by key.
 ///
 /// # Errors
@@ -77,5 +80,22 @@ pub async fn put(
         .execute(&mut **tx)
         .await?;
     }
+    Ok(())
+}
+
+/// Removes all tags of a resource that is no more.
+///
+/// # Errors
+/// `InternalServerError` when the store fails.
+pub async fn forget(
+    tx: &mut Transaction<'static, Any>,
+    resource_type: &str,
+    resource_id: &str,
+) -> ApiResult<()> {
+    sqlx::query("DELETE FROM tag WHERE resource_type = $1 AND resource_id = $2")
+        .bind(resource_type)
+        .bind(resource_id)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ async fn allow(bed: &Testbed, role: &str, name: &str, patterns: &[&str], conditi
 /// A call of a node, whose answer fits the model.
 async fn by_node(bed: &Testbed, node: &str, operation: &str, input: Value) -> ApiResult<Value> {
     let caller = NodeCaller { id: node.to_owned(), region: "eu-west-1".to_owned() };
-    let answer = nodes::call(&bed.app, &caller, operation, &input).await?;
+    let answer = nodes::call(&bed.app, &caller, operation, &input, "").await?;
     let faults = crate::model::check_output(operation, &answer);
     assert!(faults.is_empty(), "{faults:?}");
     Ok(answer)
