@@ -70,6 +70,8 @@ pub struct Endpoints {
     pub ssmmessages: Option<String>,
     /// An S3-compatible server that holds all buckets. Never `all`: that one has none.
     pub s3: Option<String>,
+    /// CloudWatch Logs. Never `all`: that one has none.
+    pub logs: Option<String>,
     /// GitHub's interface, with its path; `aws:downloadContent` asks it.
     pub github: Option<String>,
 }

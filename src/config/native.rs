@@ -24,7 +24,7 @@ const KEYS: &[&str] = &[
     "keepFinishedKiB",
 ];
 
-const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "github"];
+const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "logs", "github"];
 
 const URL: &str = "a URL of a scheme and a host, such as \"https://hub.example:7400\"";
 
@@ -190,7 +190,8 @@ impl Reader<'_> {
                 "ssm" => endpoints.ssm = url,
                 "ec2messages" => endpoints.ec2messages = url,
                 "ssmmessages" => endpoints.ssmmessages = url,
-                _ => endpoints.s3 = url,
+                "s3" => endpoints.s3 = url,
+                _ => endpoints.logs = url,
             }
         }
         Ok(())
@@ -213,6 +214,7 @@ mod tests {
         let config = parse(
             r#"{"region": "eu-west-1", "endpoint": "https://hub:7400/", "endpoints": {"ssm": "http://a",
             "ec2messages": "http://b", "ssmmessages": "http://c", "s3": "http://d:9000",
+            "logs": "http://e",
             "github": "https://git.example/api/v3/"}, "caFile": "/ca.pem",
             "s3CredentialsFile": "/etc/stint/s3",
             "allowPlainHttp": true, "healthIntervalMinutes": 2, "commandWorkers": 1,
@@ -229,6 +231,7 @@ mod tests {
                 ec2messages: Some("http://b".into()),
                 ssmmessages: Some("http://c".into()),
                 s3: Some("http://d:9000".into()),
+                logs: Some("http://e".into()),
                 github: Some("https://git.example/api/v3".into()),
             },
             ca_file: Some("/ca.pem".into()),

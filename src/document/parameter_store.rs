@@ -313,7 +313,7 @@ impl<'t> Iterator for References<'t> {
 #[cfg(test)]
 mod tests {
     use super::super::exec::Signals;
-    use super::super::remote::{Nowhere, Page, Place, S3Object};
+    use super::super::remote::{LogStream, Nowhere, Page, Place, S3Object};
     use super::*;
     use proptest::prelude::*;
     use std::cell::RefCell;
@@ -381,6 +381,10 @@ mod tests {
 
         fn s3_put(&self, a: &S3Object, b: &Path, c: &Patience) -> Result<(), RemoteError> {
             Nowhere.s3_put(a, b, c)
+        }
+
+        fn log(&self, a: &LogStream, b: &Path, c: &Patience) -> Result<(), RemoteError> {
+            Nowhere.log(a, b, c)
         }
 
         fn github(&self) -> Result<String, RemoteError> {

@@ -94,6 +94,9 @@ pub struct Context<'a> {
     pub downloads: &'a Path,
     /// Where a script runs that names no folder, or one that isn't among the downloads.
     pub directory: &'a Path,
+    /// Tells this step from those that share its folder: empty, or the way to it through the steps
+    /// that run documents.
+    pub way: &'a str,
     /// How many documents this step is inside of, besides the one that was sent.
     pub depth: u8,
     /// When all of it must be over, where a step around this one says so.
@@ -160,7 +163,10 @@ pub fn run(step: &Step, context: &mut Context<'_>) -> Ended {
         Ok(inputs) => inputs,
         Err(error) => return Ended::unresolved(&error),
     };
-    let mut results = inputs.iter().map(|inputs| run_one(&step.plugin, inputs, context));
+    let mut results = inputs
+        .iter()
+        .enumerate()
+        .map(|(part, inputs)| run_one(&step.plugin, inputs, part, context));
     let Some(mut merged) = results.next() else { return Ended::failed("the step has no inputs") };
     for next in results {
         merged.code = if merged.code == 0 { next.code } else { merged.code };
@@ -177,12 +183,12 @@ pub fn join(first: &str, second: &str) -> String {
     limit_stream(&format!("{first}{separator}{second}"))
 }
 
-fn run_one(plugin: &str, inputs: &Node, context: &mut Context<'_>) -> Ended {
+fn run_one(plugin: &str, inputs: &Node, part: usize, context: &mut Context<'_>) -> Ended {
     match plugin {
         run_shell_script::NAME => run_shell_script::run(inputs, context),
         run_power_shell_script::NAME => run_power_shell_script::run(inputs, context),
         download_content::NAME => download_content::run(inputs, context),
-        run_document::NAME => run_document::run(inputs, context),
+        run_document::NAME => run_document::run(inputs, part, context),
         run_docker_action::NAME => run_docker_action::run(inputs, context),
         configure_docker::NAME => configure_docker::run(inputs, context),
         other => Ended::failed(format!("there is no plugin {other}")),
@@ -222,6 +228,7 @@ mod bench {
                 script: &path.join("_script.sh"),
                 downloads: &path.join("downloads"),
                 directory: Path::new("/"),
+                way: "",
                 depth: 0,
                 deadline: None,
                 remote: &super::super::remote::Nowhere,

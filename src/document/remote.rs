@@ -91,6 +91,12 @@ pub trait Remote {
         patience: &Patience,
     ) -> Result<(), RemoteError>;
 
+    /// Adds a file's text to a stream of CloudWatch Logs; group and stream are made if need be.
+    ///
+    /// # Errors
+    /// See [`RemoteError`]; [`RemoteError::Unusable`] where no logs server is configured.
+    fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Result<(), RemoteError>;
+
     /// Where GitHub's interface is, without a trailing slash.
     ///
     /// # Errors
@@ -144,10 +150,19 @@ pub struct S3Object {
     pub region: Option<String>,
 }
 
+/// A stream of CloudWatch Logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogStream {
+    /// The group it is in.
+    pub group: String,
+    /// Its name there.
+    pub name: String,
+}
+
 /// How long somebody will wait: until a time, or until the operator cancels.
 #[derive(Clone)]
 pub struct Patience {
-    signals: Signals,
+    signals: Option<Signals>,
     deadline: Instant,
 }
 
@@ -163,12 +178,17 @@ pub enum Stop {
 impl Patience {
     /// From now on, at most `limit`.
     pub fn new(signals: &Signals, limit: Duration) -> Patience {
-        Patience { signals: signals.clone(), deadline: Instant::now() + limit }
+        Patience { signals: Some(signals.clone()), deadline: Instant::now() + limit }
+    }
+
+    /// The same, whatever the operator wants meanwhile: for what is owed of a cancelled step, too.
+    pub fn of_time(limit: Duration) -> Patience {
+        Patience { signals: None, deadline: Instant::now() + limit }
     }
 
     /// Whether it is over, and why.
     pub fn over(&self) -> Option<Stop> {
-        if self.signals.is_cancelled() {
+        if self.signals.as_ref().is_some_and(Signals::is_cancelled) {
             Some(Stop::Cancelled)
         } else if self.left().is_zero() {
             Some(Stop::TimedOut)
@@ -299,6 +319,10 @@ impl Remote for Nowhere {
     }
 
     fn s3_put(&self, _: &S3Object, _: &Path, _: &Patience) -> Result<(), RemoteError> {
+        Nowhere::reason()
+    }
+
+    fn log(&self, _: &LogStream, _: &Path, _: &Patience) -> Result<(), RemoteError> {
         Nowhere::reason()
     }
 

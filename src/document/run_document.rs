@@ -33,8 +33,8 @@ const FAILED: i32 = 1;
 /// The code of a step that asks for a reboot.
 const REBOOT: i32 = 194;
 
-/// Runs the document that `inputs` name.
-pub fn run(inputs: &Node, context: &mut Context<'_>) -> Ended {
+/// Runs the document that `inputs`, the step's `part`-th, name.
+pub fn run(inputs: &Node, part: usize, context: &mut Context<'_>) -> Ended {
     if context.depth >= MAX_DEPTH {
         return Ended::failed(format!(
             "documents may run one another {MAX_DEPTH} deep, and this one is deeper"
@@ -43,21 +43,23 @@ pub fn run(inputs: &Node, context: &mut Context<'_>) -> Ended {
     if inputs.get_any_case("documentPath").and_then(Node::as_str) == Some(NOOP) {
         return success(String::new());
     }
-    let note = progress::path(context.folder, inputs);
+    // The inputs themselves don't name it: a parameter's value may change over a reboot.
+    let way = format!("{}{part}", context.way);
+    let note = context.folder.join(format!("document-{way}.json"));
     let progress = match Progress::read(&note) {
         Ok(Some(progress)) => Ok(progress),
         Ok(None) => source::find(inputs, context).map(Progress::new),
-        Err(reason) => Err(reason),
+        Err(reason) => Err(Ended::failed(reason)),
     };
     let mut progress = match progress {
         Ok(progress) => progress,
-        Err(reason) => return Ended::failed(reason),
+        Err(ended) => return ended,
     };
     let document = match Document::parse(&progress.document, &progress.parameters) {
         Ok(document) => document,
         Err(error) => return Ended::failed(format!("{}: {error}", progress.name)),
     };
-    run_steps(&document, &mut progress, inputs, context);
+    run_steps(&document, &mut progress, inputs, &way, context);
     if progress.asks_for_reboot() {
         progress.forget_the_last();
         if let Err(error) = durable::write(&note, progress.to_json().as_bytes()) {
@@ -81,25 +83,13 @@ fn run_steps(
     document: &Document,
     progress: &mut Progress,
     inputs: &Node,
+    way: &str,
     context: &mut Context<'_>,
 ) {
-    let downloads = progress::folder(context.folder, inputs).join("downloads");
+    let downloads = context.folder.join(format!("document-{way}")).join("downloads");
     let own = source::limit(inputs).map(|limit| Instant::now() + Duration::from_secs(limit));
     let deadline = [own, context.deadline].into_iter().flatten().min();
-    let mut inner = Context {
-        downloads: &downloads,
-        directory: &PathBuf::from(&progress.directory),
-        depth: context.depth + 1,
-        deadline,
-        command: context.command,
-        node: context.node,
-        region: context.region,
-        folder: context.folder,
-        script: context.script,
-        remote: context.remote,
-        signals: context.signals,
-        begun: context.begun,
-    };
+    let directory = PathBuf::from(&progress.directory);
     let mut flow = Flow::default();
     for (number, step) in document.steps.iter().enumerate() {
         if let Some((status, code)) = progress.known(number) {
@@ -107,6 +97,21 @@ fn run_steps(
             continue;
         }
         let last = number + 1 == document.steps.len();
+        let mut inner = Context {
+            downloads: &downloads,
+            directory: &directory,
+            way: &format!("{way}-{number}-"),
+            depth: context.depth + 1,
+            deadline,
+            command: context.command,
+            node: context.node,
+            region: context.region,
+            folder: context.folder,
+            script: context.script,
+            remote: context.remote,
+            signals: context.signals,
+            begun: context.begun,
+        };
         let mut ended = one_step(step, last, &flow, &mut inner);
         let (status, code) = flow.ended(step, ended.status, ended.code);
         if status == Status::Success && ended.status == Status::Failed {

@@ -15,8 +15,8 @@ pub mod memory;
 pub mod part;
 pub mod process;
 pub mod random;
-#[cfg(feature = "serial")]
 pub mod reserve;
+#[cfg(feature = "serial")]
 pub mod serial;
 pub mod signals;
 

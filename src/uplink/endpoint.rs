@@ -95,7 +95,12 @@ pub fn allowed(url: String, config: &Config) -> Result<String, PlainHttpRefused>
 }
 
 fn aws(service: Service, region: &str) -> String {
-    format!("https://{}.{region}.{}", service.name(), domain(region))
+    at_aws(service.name(), region)
+}
+
+/// The URL of a service at AWS.
+pub fn at_aws(service: &str, region: &str) -> String {
+    format!("https://{service}.{region}.{}", domain(region))
 }
 
 /// The domain of a region's hosts.

@@ -15,6 +15,8 @@ mod fetch;
 #[cfg(uplink)]
 pub mod http;
 #[cfg(all(uplink, feature = "documents"))]
+mod logs;
+#[cfg(all(uplink, feature = "documents"))]
 mod page;
 #[cfg(all(uplink, feature = "documents"))]
 pub mod remote;

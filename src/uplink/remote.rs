@@ -7,12 +7,15 @@ use super::client::Client;
 use super::clock::Clock;
 use super::endpoint;
 use super::fetch::{Trouble, again, fetch};
+use super::logs::{self, Logs};
 use super::s3::{self, S3};
 use super::s3_sign::Access;
 use super::ssm::{Ssm, trouble};
 use super::{page, s3_text};
 use crate::config::{self, Config};
-use crate::document::remote::{Page, Parameter, Patience, Place, Remote, RemoteError, S3Object};
+use crate::document::remote::{
+    LogStream, Page, Parameter, Patience, Place, Remote, RemoteError, S3Object,
+};
 use crate::identity::Registration;
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
@@ -107,6 +110,36 @@ impl Network {
         *s3.access.borrow_mut() = access;
         Ok(s3)
     }
+
+    /// The way to CloudWatch Logs: where the configuration says, or at AWS beside this node's
+    /// server.
+    fn logs(&self) -> Result<Logs<'_>, RemoteError> {
+        let config = self.config()?;
+        let ssm = self.ssm();
+        let region = ssm.as_ref().ok().map(|ssm| ssm.region().to_owned());
+        let region = region.or_else(|| config.region.clone()).unwrap_or_default();
+        let endpoint = match (&config.endpoints.logs, &ssm) {
+            (Some(url), _) => url.clone(),
+            (None, Ok(ssm)) if ssm.is_aws() => endpoint::at_aws(logs::SERVICE, &region),
+            _ => {
+                let what = "it is not configured on this device; endpoints.logs names its server";
+                return Err(RemoteError::Unusable(what.to_owned()));
+            }
+        };
+        let endpoint = endpoint::allowed(endpoint, config);
+        Ok(Logs {
+            endpoint: endpoint.map_err(|error| RemoteError::Unusable(error.to_string()))?,
+            region,
+            access: match &config.s3_credentials_file {
+                Some(path) => {
+                    Access::read(path).map_err(|error| RemoteError::Unusable(error.to_string()))?
+                }
+                None => ssm?.access().map_err(trouble).map_err(Trouble::into_error)?,
+            },
+            clock: Clock::default(),
+            client: self.client()?,
+        })
+    }
 }
 
 fn borrow<T>(result: &Result<T, String>) -> Result<&T, RemoteError> {
@@ -188,6 +221,10 @@ impl Remote for Network {
         again(patience, &mut || {
             (client.run(patience, &mut |http| s3.put(http, object, file)), false)
         })
+    }
+
+    fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Result<(), RemoteError> {
+        self.logs()?.add(stream, file, patience)
     }
 
     fn github(&self) -> Result<String, RemoteError> {

@@ -153,6 +153,7 @@ impl S3 {
         if let Some(access) = access {
             headers = s3_sign::sign(
                 &s3_sign::Parts {
+                    service: s3_sign::SERVICE,
                     method: request.method,
                     host: endpoint::authority(&base),
                     path: &path,

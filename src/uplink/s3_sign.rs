@@ -10,7 +10,7 @@ use stint_wire::time::Utc;
 use zeroize::Zeroizing;
 
 /// The service's name in credential scopes.
-const SERVICE: &str = "s3";
+pub const SERVICE: &str = "s3";
 
 /// The SHA-256 of nothing.
 pub const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -93,6 +93,8 @@ fn parse(text: &str) -> Option<Access> {
 
 /// The parts of a request that every signature covers.
 pub struct Parts<'a> {
+    /// The service's name in credential scopes.
+    pub service: &'a str,
     /// `GET`, `PUT`.
     pub method: &'a str,
     /// The `Host` header.
@@ -128,7 +130,7 @@ pub fn sign(
         headers: &signed,
         body: &[],
     };
-    let scope = Scope::new(now, region, SERVICE);
+    let scope = Scope::new(now, region, parts.service);
     let text = request.string_to_sign_for(parts.payload_hash, &date, &scope);
     let authorization = Authorization {
         access_key: access.key.clone(),
@@ -193,7 +195,7 @@ mod tests {
             ),
         ] {
             let host = "examplebucket.s3.amazonaws.com";
-            let parts = Parts { method, host, path, query, payload_hash };
+            let parts = Parts { service: SERVICE, method, host, path, query, payload_hash };
             let headers = headers.into_iter().map(|(name, value)| (name, value.to_owned()));
             let signed = sign(&parts, headers.collect(), &access, "us-east-1", now);
             let authorization = &signed.last().unwrap().1;

@@ -6,6 +6,8 @@
 //! where it was killed. Its standard output is the doorbell by which the daemon hears of it
 //! (`sys::doorbell`).
 
+mod output;
+
 use crate::document::remote::{Patience, Remote};
 use crate::document::{
     Context, Document, Ended, Flow, Next, RESOLVE_LIMIT, Signals, Step, check_given, run,
@@ -13,6 +15,7 @@ use crate::document::{
 use crate::spool::{Job, JobFolder, Outcome, Reboot, StepOutcome};
 use crate::sys::process::{self, Identity};
 use crate::sys::{FileError, clock, durable, faults, host};
+use output::Delivery;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -162,7 +165,7 @@ impl Worker<'_> {
                 let statuses = self.outcome.steps.iter().map(StepOutcome::status);
                 self.outcome.status = Status::of_document(statuses).as_str().to_owned();
             }
-            self.folder.save_outcome(&self.outcome)?;
+            self.save_and_deliver(number, step)?;
             let _ = bell.write_all(b".").and_then(|()| bell.flush());
             if reboot {
                 break;
@@ -180,6 +183,28 @@ impl Worker<'_> {
             check_given(text, given, self.means.remote, &patience)?;
         }
         Ok(document)
+    }
+
+    /// Makes the last result durable, and then sends its output to where the job wants it.
+    fn save_and_deliver(&mut self, number: usize, step: &Step) -> Result<(), WorkerError> {
+        let (job, folder) = (&self.job, self.folder.step(number));
+        let delivery = match self.outcome.steps.last_mut() {
+            // A step that wasn't run has no folder, and nothing to send.
+            Some(result) if folder.is_dir() => {
+                let delivery = Delivery::of(job, step, result, folder);
+                if let Some(delivery) = &delivery {
+                    delivery.announce(result);
+                }
+                delivery
+            }
+            _ => None,
+        };
+        self.folder.save_outcome(&self.outcome)?;
+        if let (Some(delivery), Some(result)) = (delivery, self.outcome.steps.last_mut()) {
+            delivery.carry_out(self.means.remote, result);
+            self.folder.save_outcome(&self.outcome)?;
+        }
+        Ok(())
     }
 
     fn step(&mut self, number: usize, step: &Step, last: bool) -> Result<StepOutcome, WorkerError> {
@@ -250,6 +275,7 @@ impl Worker<'_> {
             script: &script,
             downloads: &folder.path().join("downloads"),
             directory: Path::new("/"),
+            way: "",
             depth: 0,
             deadline: None,
             remote: self.means.remote,

@@ -5,6 +5,7 @@ checks the signature of every request, with botocore's signer, against the one a
 """
 
 import re
+import signal
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,14 @@ class Cloud:
         )
         path.chmod(0o600)
         return path
+
+    def pause(self) -> None:
+        """Lets it answer nobody until it goes on."""
+        self.program.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self.program.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Ends it."""

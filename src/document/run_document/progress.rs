@@ -5,22 +5,8 @@ use super::source::Found;
 use miniserde::{Deserialize, Serialize, json};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use stint_wire::json::Node;
+use std::path::Path;
 use stint_wire::reply::Status;
-use stint_wire::text;
-
-/// Where an inner document keeps what is its own: a folder below the step's, named by the inputs
-/// (a step of schema 1 may run several documents).
-pub fn folder(step: &Path, inputs: &Node) -> PathBuf {
-    let digest = text::sha256_hex(inputs.to_string().as_bytes());
-    step.join(text::head(&digest, 16))
-}
-
-/// The note that a reboot leaves.
-pub fn path(step: &Path, inputs: &Node) -> PathBuf {
-    folder(step, inputs).with_extension("json")
-}
 
 /// What has been run of an inner document, and what it said.
 #[derive(Serialize, Deserialize)]

@@ -1,14 +1,18 @@
 //! Where an inner document comes from, and what it is given.
 
-use super::super::plugin::Context;
+use super::super::plugin::{Context, Ended};
 use super::super::script;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 use stint_wire::json::{self, Node, Value};
 
 /// A document larger than this isn't one, bytes. Systems Manager takes 64 KiB.
 const MAX_DOCUMENT: u64 = 256 * 1024;
+
+/// A server that doesn't hand a document out in this time won't.
+const DOCUMENT_TIME: Duration = Duration::from_secs(120);
 
 /// A document and what is needed to run it.
 pub struct Found {
@@ -25,18 +29,19 @@ pub struct Found {
 /// Gets what `inputs` name.
 ///
 /// # Errors
-/// The reason, for the step's standard error.
-pub fn find(inputs: &Node, context: &Context<'_>) -> Result<Found, String> {
+/// How the step ends without it.
+pub fn find(inputs: &Node, context: &Context<'_>) -> Result<Found, Ended> {
     let text = |name| inputs.get_any_case(name).and_then(Node::as_str).unwrap_or_default();
     let (kind, name) = (text("documentType"), text("documentPath"));
     if name.is_empty() {
-        return Err("the step has no documentPath".to_owned());
+        return Err(Ended::failed("the step has no documentPath"));
     }
-    let parameters = parameters(inputs.get_any_case("documentParameters"))?;
+    let parameters = parameters(inputs.get_any_case("documentParameters"));
+    let parameters = parameters.map_err(Ended::failed)?;
     match kind {
         "LocalPath" => {
-            let path = local_path(name, context.downloads)?;
-            let document = read(&path)?;
+            let path = local_path(name, context.downloads).map_err(Ended::failed)?;
+            let document = read(&path).map_err(Ended::failed)?;
             let folder = path.parent().unwrap_or(Path::new("/"));
             Ok(Found {
                 name: path.display().to_string(),
@@ -45,10 +50,37 @@ pub fn find(inputs: &Node, context: &Context<'_>) -> Result<Found, String> {
                 directory: folder.display().to_string(),
             })
         }
-        "SSMDocument" => Err("documentType SSMDocument is not part of this version of stint \
-                              yet; download it and use LocalPath"
-            .to_owned()),
-        _ => Err(format!("documentType must be SSMDocument or LocalPath, not \"{kind}\"")),
+        "SSMDocument" => {
+            let (plain, version) = name_and_version(name);
+            let limit = limit(inputs).map_or(DOCUMENT_TIME, Duration::from_secs);
+            let patience = context.patience(limit.min(DOCUMENT_TIME));
+            let document = context.remote.document(plain, version, &patience);
+            let document = document.map_err(|error| {
+                let ended = Ended::without(&error);
+                let stderr = format!("can't get the document {name}: {}", ended.stderr);
+                Ended { stderr, ..ended }
+            })?;
+            Ok(Found {
+                name: name.to_owned(),
+                document,
+                parameters,
+                directory: context.directory.display().to_string(),
+            })
+        }
+        _ => Err(Ended::failed(format!(
+            "documentType must be SSMDocument or LocalPath, not \"{kind}\""
+        ))),
+    }
+}
+
+/// A document's name or ARN, and the version that may follow behind a colon.
+fn name_and_version(path: &str) -> (&str, Option<&str>) {
+    // An ARN has colons of its own, all of them before its only slash.
+    let name = path.rfind('/').map_or(0, |slash| slash + 1);
+    let colon = path.get(name..).and_then(|name| name.find(':')).map(|colon| name + colon);
+    match colon.and_then(|colon| path.split_at_checked(colon)) {
+        Some((name, version)) => (name, version.get(1..).filter(|version| !version.is_empty())),
+        None => (path, None),
     }
 }
 
@@ -136,6 +168,26 @@ mod tests {
         ] {
             let error = read(given).unwrap_err();
             assert!(error.contains(wanted), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_or_an_arn_may_end_in_a_version() {
+        let arn = "arn:aws:ssm:eu-west-1:123456789012:document/D";
+        for (path, name, version) in [
+            ("D", "D", None),
+            ("D:3", "D", Some("3")),
+            ("D:$LATEST", "D", Some("$LATEST")),
+            ("D:", "D", None),
+            (arn, arn, None),
+            (&format!("{arn}:3"), arn, Some("3")),
+            (
+                "arn:aws:ssm:eu-west-1::document/AWS-D",
+                "arn:aws:ssm:eu-west-1::document/AWS-D",
+                None,
+            ),
+        ] {
+            assert_eq!(name_and_version(path), (name, version), "{path}");
         }
     }
 

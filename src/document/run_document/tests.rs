@@ -24,7 +24,7 @@ fn run_more(bench: &Bench, document: &str, more: &str) -> Ended {
     fs::create_dir_all(&downloads).unwrap();
     fs::write(downloads.join("d.json"), document).unwrap();
     let inputs = format!(r#"{{"documentType":"LocalPath","documentPath":"d.json"{more}}}"#);
-    bench.with(|context| run(&parse(&inputs).unwrap(), context))
+    bench.with(|context| run(&parse(&inputs).unwrap(), 0, context))
 }
 
 fn run_it(steps: &[String]) -> Ended {
@@ -83,7 +83,7 @@ fn a_document_that_cannot_be_had_or_read_is_named() {
         ),
         (r#"{"documentPath":"/","documentType":"LocalPath"}"#, "can't read the document /: Is a"),
     ] {
-        let ended = bench.with(|context| run(&parse(inputs).unwrap(), context));
+        let ended = bench.with(|context| run(&parse(inputs).unwrap(), 0, context));
         assert_eq!((ended.status, ended.code), (Status::Failed, 1));
         assert!(ended.stderr.contains(wanted), "{inputs}: {}", ended.stderr);
     }
@@ -101,7 +101,7 @@ fn a_document_that_cannot_be_had_or_read_is_named() {
 #[test]
 fn nothing_to_do_is_a_success() {
     let inputs = parse(r#"{"documentType":"SSMDocument","documentPath":"AWS-Noop"}"#).unwrap();
-    let ended = Bench::new().with(|context| run(&inputs, context));
+    let ended = Bench::new().with(|context| run(&inputs, 0, context));
     assert_eq!((ended.status, ended.code), (Status::Success, 0));
 }
 
@@ -130,26 +130,50 @@ fn a_time_limit_of_the_whole_ends_the_step_that_runs_and_starts_no_other() {
 }
 
 #[test]
-fn a_note_of_a_reboot_is_gone_on_from_and_a_damaged_one_runs_nothing() {
+fn a_reboot_inside_goes_on_with_the_step_that_asked_for_it() {
     let bench = Bench::new();
-    let steps = [shell("a", "echo again"), shell("b", "echo rest")];
-    let inputs = parse(r#"{"documentType":"LocalPath","documentPath":"d.json"}"#).unwrap();
-    let note = progress::path(bench.path(), &inputs);
-    let mut progress = Progress::new(source::Found {
-        name: "d.json".into(),
-        document: document(&steps),
-        parameters: "{}".into(),
-        directory: "/".into(),
-    });
-    progress.add(success("before\n".into()));
-    progress.add(Ended { status: Status::SuccessAndReboot, ..success(String::new()) });
-    assert!(progress.asks_for_reboot());
-    progress.forget_the_last();
-    durable::write(&note, progress.to_json().as_bytes()).unwrap();
-    let ended = run_more(&bench, "the file has changed meanwhile", "");
-    assert_eq!((ended.status, ended.stdout.as_str()), (Status::Success, "before\n\nrest\n"));
-    fs::write(&note, "{").unwrap();
+    let before = bench.path().join("before");
+    let steps = [
+        shell("a", "echo first"),
+        shell("b", &format!("mkdir {0} 2>/dev/null && exit 194; echo second", before.display())),
+        shell("c", "echo third"),
+    ];
     let ended = run_more(&bench, &document(&steps), "");
+    assert_eq!((ended.status, ended.code), (Status::SuccessAndReboot, 194));
+    assert_eq!(ended.stdout, "first\n");
+    // Over the reboot the file may change; what was begun is gone on with.
+    let ended = run_more(&bench, "{}", "");
+    assert_eq!((ended.status, ended.code), (Status::Success, 0));
+    assert_eq!(ended.stdout, "first\n\nsecond\n\nthird\n");
+}
+
+#[test]
+fn a_damaged_note_of_a_reboot_runs_nothing() {
+    let bench = Bench::new();
+    fs::write(bench.path().join("document-0.json"), "{").unwrap();
+    let ended = run_more(&bench, &document(&[shell("a", "echo again")]), "");
     assert!(ended.stderr.contains("can't tell how far"), "{}", ended.stderr);
-    assert_eq!(ended.stdout, "");
+    assert_eq!((ended.status, ended.stdout.as_str()), (Status::Failed, ""));
+}
+
+#[test]
+fn two_documents_of_one_step_reboot_apart() {
+    let bench = Bench::new();
+    let once = |name: &str| {
+        let marker = bench.path().join(name);
+        shell("s", &format!("mkdir {} 2>/dev/null && exit 194; echo {name}", marker.display()))
+    };
+    let path = |name: &str| {
+        let path = bench.path().join(format!("{name}.json"));
+        fs::write(&path, document(&[once(name)])).unwrap();
+        format!(
+            r#"{{"action":"aws:runDocument","name":"{name}","inputs":{{"documentType":"LocalPath",
+            "documentPath":{}}}}}"#,
+            quote(path.to_str().unwrap())
+        )
+    };
+    let outer = document(&[path("one"), path("two")]);
+    for status in [Status::SuccessAndReboot, Status::SuccessAndReboot, Status::Success] {
+        assert_eq!(run_more(&bench, &outer, "").status, status);
+    }
 }

@@ -17,6 +17,8 @@ use crate::config::Config;
 use crate::identity::Registration;
 use crate::spool::Report;
 use crate::sys::{host, random};
+#[cfg(feature = "documents")]
+pub use call::verdict;
 use credentials::Keeper;
 use std::fmt;
 use std::net::ToSocketAddrs;
