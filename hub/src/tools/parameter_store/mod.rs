@@ -18,6 +18,7 @@ mod rows;
 mod secure;
 mod selector;
 mod tier;
+mod versions;
 mod walk;
 
 pub use delete::{delete, delete_several, remove};

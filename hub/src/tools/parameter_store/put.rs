@@ -3,6 +3,7 @@
 use super::policies::Policies;
 use super::rows::SECURE_STRING;
 use super::tier::{self, MOST_ADVANCED, MOST_STANDARD, STANDARD, Wanted};
+use super::versions::{Before, New, before, make_room, write};
 use super::{data_type, name, secure};
 use crate::app::{App, Caller};
 use crate::error::{ApiError, ApiResult};
@@ -11,10 +12,6 @@ use crate::tools::tags::{self, MOST_TAGS, PARAMETER, Tag};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{Any, Transaction};
-use stint_wire::time::Utc;
-
-/// The versions that a parameter keeps.
-pub const MOST_VERSIONS: i64 = 100;
 
 /// PutParameter's input.
 #[derive(Deserialize)]
@@ -34,32 +31,6 @@ pub struct Put {
     tier: Option<String>,
     policies: Option<String>,
     data_type: Option<String>,
-}
-
-/// What the newest version says, as far as a new one takes it over.
-#[derive(sqlx::FromRow)]
-struct Before {
-    parameter_type: String,
-    tier: String,
-    data_type: String,
-    latest: i64,
-    description: Option<String>,
-    allowed_pattern: Option<String>,
-    policies: String,
-}
-
-/// What is going to be written.
-struct New<'a> {
-    name: &'a str,
-    version: i64,
-    parameter_type: &'a str,
-    value: &'a str,
-    key_id: Option<&'a str>,
-    tier: &'a str,
-    data_type: &'a str,
-    description: Option<&'a str>,
-    allowed_pattern: Option<&'a str>,
-    policies: Policies,
 }
 
 /// PutParameter: a new parameter, or with Overwrite a new version of one. A new version keeps
@@ -148,20 +119,6 @@ fn check_request(input: &Put) -> ApiResult<()> {
     tags::check(&input.tags).map_err(ApiError::validation)
 }
 
-async fn before(tx: &mut Transaction<'static, Any>, name: &str) -> ApiResult<Option<Before>> {
-    let row = sqlx::query_as(
-        "SELECT p.parameter_type AS parameter_type, p.tier AS tier, p.data_type AS data_type,
-           p.latest AS latest, v.description AS description,
-           v.allowed_pattern AS allowed_pattern, v.policies AS policies
-         FROM parameter p JOIN parameter_version v ON v.name = p.name AND v.version = p.latest
-         WHERE p.name = $1",
-    )
-    .bind(name)
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(row)
-}
-
 fn parameter_type(input: &Put, before: Option<&Before>) -> ApiResult<String> {
     match (&input.parameter_type, before) {
         (None, None) => Err(ApiError::validation(
@@ -247,77 +204,4 @@ async fn choose_tier(
         ));
     }
     Ok(tier)
-}
-
-/// The oldest version goes when there are too many, unless it has a label.
-async fn make_room(tx: &mut Transaction<'static, Any>, name: &str, version: i64) -> ApiResult<()> {
-    let oldest = version - MOST_VERSIONS;
-    let labels: Vec<(String,)> = sqlx::query_as(
-        "SELECT label FROM parameter_label WHERE name = $1 AND version <= $2 ORDER BY label",
-    )
-    .bind(name)
-    .bind(oldest)
-    .fetch_all(&mut **tx)
-    .await?;
-    if let Some((label,)) = labels.first() {
-        return Err(ApiError::new(
-            "ParameterMaxVersionLimitExceeded",
-            format!(
-                "{name} has {MOST_VERSIONS} versions, and the oldest, version {oldest}, can't be \
-                 deleted because it has the label {label}. Move the label to another version first."
-            ),
-        ));
-    }
-    sqlx::query("DELETE FROM parameter_version WHERE name = $1 AND version <= $2")
-        .bind(name)
-        .bind(oldest)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-async fn write(
-    app: &App,
-    caller: &Caller,
-    tx: &mut Transaction<'static, Any>,
-    new: &New<'_>,
-    now: Utc,
-) -> ApiResult<()> {
-    sqlx::query(
-        "INSERT INTO parameter (name, parameter_type, tier, data_type, latest, policy_due_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (name) DO UPDATE SET tier = excluded.tier, data_type = excluded.data_type,
-           latest = excluded.latest, policy_due_at = excluded.policy_due_at",
-    )
-    .bind(new.name)
-    .bind(new.parameter_type)
-    .bind(new.tier)
-    .bind(new.data_type)
-    .bind(new.version)
-    .bind(new.policies.next_due())
-    .execute(&mut **tx)
-    .await?;
-    let value = match new.key_id {
-        Some(key) => secure::seal(app, new.name, new.version, key, new.value)?,
-        None => new.value.to_owned(),
-    };
-    sqlx::query(
-        "INSERT INTO parameter_version (name, version, value, key_id, tier, data_type,
-           description, allowed_pattern, policies, modified_at, modified_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-    )
-    .bind(new.name)
-    .bind(new.version)
-    .bind(value)
-    .bind(new.key_id)
-    .bind(new.tier)
-    .bind(new.data_type)
-    .bind(new.description)
-    .bind(new.allowed_pattern)
-    .bind(new.policies.to_row())
-    .bind(now.0 as i64)
-    .bind(format!("arn:aws:iam::{}:user/{}", app.account_id, caller.access_key))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }

@@ -56,9 +56,10 @@ pub async fn rows(
     let mut after = start;
     while found.len() < wanted {
         let batch: Vec<Row> = select()
+            // One comparison of both, which the index can answer.
             .and(
-                "v.name > ? OR (v.name = ? AND v.version > ?)",
-                [Bound::from(&after.name), Bound::from(&after.name), Bound::from(after.version)],
+                "(v.name, v.version) > (?, ?)",
+                [Bound::from(&after.name), Bound::from(after.version)],
             )
             .rows("ORDER BY v.name, v.version", Some(BATCH), &app.store.read)
             .await?;

@@ -129,3 +129,28 @@ async fn standard_parameters_have_a_limit_that_intelligent_tiering_goes_around()
     let around = put(&bed, "new", "x", json!({"Tier": "Intelligent-Tiering"})).await;
     assert_eq!(around["Tier"], "Advanced");
 }
+
+#[tokio::test]
+async fn changes_at_the_same_time_make_a_version_each() {
+    let bed = Testbed::new().await;
+    put(&bed, "n", "0", json!({})).await;
+    let mut versions: Vec<i64> = Vec::new();
+    let (a, b, c, d) = tokio::join!(
+        overwrite(&bed, "n", "1"),
+        overwrite(&bed, "n", "2"),
+        overwrite(&bed, "n", "3"),
+        overwrite(&bed, "n", "4"),
+    );
+    versions.extend([a, b, c, d].iter().map(|answer| answer["Version"].as_i64().unwrap()));
+    versions.sort_unstable();
+    assert_eq!(versions, [2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_secure_string_is_sealed_under_the_key_of_its_key_id() {
+    let bed = Testbed::new().await;
+    put(&bed, "/a", "s3cret", json!({"Type": "SecureString", "KeyId": "alias/fleet"})).await;
+    bed.sql("UPDATE parameter_version SET key_id = 'alias/aws/ssm'", &[]).await;
+    let read = json!({"Name": "/a", "WithDecryption": true});
+    assert_eq!(bed.code("GetParameter", read).await, "InvalidKeyId");
+}
