@@ -1,12 +1,14 @@
 """Parameter Store with the real AWS CLI and boto3, secrets at rest, and what nodes may read."""
 
+import hashlib
 import json
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
-from harness.clients import boto3_client, error_code
+from harness.clients import boto3_client, error_code, finished, shell
 from harness.programs import HUB, run
 from harness.wait import until
 
@@ -23,6 +25,23 @@ def role(hub):
         return done.stdout
 
     return call
+
+
+def files_with_the_secret(folder: Path) -> list[Path]:
+    """The files under a folder that hold the secret in the clear; FIFOs and the like hold nothing."""
+    return [p for p in folder.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]
+
+
+def command_lines_with_the_secret() -> list[Path]:
+    """The processes of this machine that show the secret in argv."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if SECRET.encode() in path.read_bytes():
+                found.append(path)
+        except OSError:
+            continue  # It has ended meanwhile.
+    return found
 
 
 def test_the_cli_puts_and_gets(aws):
@@ -202,10 +221,8 @@ def test_a_secret_is_nowhere_on_disk_and_in_no_log(new_hub, home):
     assert SECRET not in json.dumps(sealed, default=str)
     client.get_parameters_by_path(Path="/edge", WithDecryption=True)
     hub.stop()
-    files = [path for path in home.rglob("*") if path.is_file()]
-    assert {"hub.db", "hub.log"} <= {path.name for path in files}
-    for path in files:
-        assert SECRET.encode() not in path.read_bytes(), path
+    assert {"hub.db", "hub.log"} <= {path.name for path in home.rglob("*")}
+    assert files_with_the_secret(home) == []
     with sqlite3.connect(hub.data / "hub.db") as store:
         (kept,) = store.execute("SELECT value FROM parameter_version").fetchone()
     assert kept.startswith("v1.")
@@ -281,3 +298,48 @@ def test_roles_are_listed_shown_and_deleted(hub, role):
         done = run([HUB, "role", *words, "--data", hub.data], hub.home)
         assert done.returncode == 1 and done.stderr.startswith("stint-hub: "), words
         assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_an_agent_fills_a_command_with_what_its_role_allows(agent, client, role):
+    client.put_parameter(Name="/fleet/broker", Value="mqtt://10.0.0.1", Type="String")
+    client.put_parameter(Name="/fleet/broker", Value="mqtt://10.0.0.2", Overwrite=True)
+    client.label_parameter_version(Name="/fleet/broker", ParameterVersion=1, Labels=["prod"])
+
+    def run_it() -> dict:
+        command = shell(client, [agent.node], "echo {{ssm:/fleet/broker:prod}} {{ssm:/fleet/broker}}")
+        return finished(client, command, agent.node)
+
+    refused = run_it()
+    assert refused["Status"] == "Failed"
+    told = refused["StandardErrorContent"] + refused["StandardOutputContent"]
+    assert f"assumed-role/EdgeRole/{agent.node}" in told, refused
+    role("put", "EdgeRole", "--read-parameters", "/fleet/*")
+    done = run_it()
+    assert (done["Status"], done["StandardOutputContent"]) == ("Success", "mqtt://10.0.0.1 mqtt://10.0.0.2\n")
+
+
+def test_a_script_uses_a_secret_that_nobody_else_gets_to_see(agent, hub, client, role, home):
+    client.put_parameter(Name="/fleet/psk", Value=SECRET, Type="SecureString")
+    role("put", "EdgeRole", "--read-parameters", "/fleet/*")
+    begun, end = home / "begun", home / "end"
+    command = shell(
+        client,
+        [agent.node],
+        "printf %s '{{ssm-secure:/fleet/psk}}' | sha256sum",
+        f"touch {begun}; until [ -e {end} ]; do sleep 0.1; done",
+    )
+    until("the script runs", begun.exists)
+    try:
+        assert files_with_the_secret(home) == []
+        assert command_lines_with_the_secret() == []
+    finally:
+        end.touch()
+    done = finished(client, command, agent.node)
+    digest = hashlib.sha256(SECRET.encode()).hexdigest()
+    assert done["StandardOutputContent"].split()[0] == digest, done
+    listed = client.list_commands(CommandId=command)["Commands"]
+    invocations = client.list_command_invocations(CommandId=command, Details=True)["CommandInvocations"]
+    assert SECRET not in str([done, listed, invocations])
+    agent.stop()
+    hub.stop()
+    assert files_with_the_secret(home) == []
