@@ -138,6 +138,10 @@ class Machine:
         found = self.shell("cat /run/stint.pid")
         return int(found) if found.isdigit() else 0
 
+    def goes_off(self) -> None:
+        """Waits until the board has gone down by itself: QEMU ends instead of booting again."""
+        until(f"{self.board.name} goes down", lambda: self.process.poll() is not None, PATIENCE)
+
     def power_cut(self) -> None:
         """Nothing is written back, nothing ends in order."""
         self.type("poweroff -f")

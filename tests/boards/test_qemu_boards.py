@@ -95,6 +95,25 @@ def test_a_power_cut_in_the_middle_of_a_document_is_reported_after_the_reboot(ma
     assert finished(client, shell(client, [name], "echo on"), name, 120)["Status"] == "Success"
 
 
+def test_a_document_that_asks_for_a_reboot_gets_a_real_one_and_goes_on(machine, client, node):
+    machine.switch_on()
+    name = node()
+    ran = "/var/lib/stint/ran"
+    script = [
+        f"cat /proc/sys/kernel/random/boot_id >>{ran}",
+        f"[ $(wc -l <{ran}) -gt 1 ] || exit 194",
+        f"cat {ran}",
+    ]
+    command = shell(client, [name], *script)
+    machine.goes_off()
+
+    machine.switch_on()
+    result = finished(client, command, name, 240)
+    assert result["Status"] == "Success"
+    first, second = result["StandardOutputContent"].split()
+    assert first != second
+
+
 def test_a_board_whose_clock_starts_in_1970_registers_and_takes_commands(machine, client, node):
     machine.switch_on(clock="1970-01-02")
     name = node()
