@@ -34,8 +34,10 @@ const EMPTY_IN_TRUTH: [&str; 7] = [
 ];
 
 /// Shapes whose words AWS's own answers go beyond: its public documents declare parameters of type
-/// StringMap and Boolean, where the model knows String and StringList alone, and schema versions have up to three parts.
-const MORE_IN_TRUTH: [&str; 2] = ["DocumentParameterType", "DocumentSchemaVersion"];
+/// StringMap and Boolean, where the model knows String and StringList alone, schema versions have up
+/// to three parts, and steps may have names of less than four letters.
+const MORE_IN_TRUTH: [&str; 3] =
+    ["CommandPluginName", "DocumentParameterType", "DocumentSchemaVersion"];
 
 /// Everything in `answer` that does not fit the output of `operation`, one line each with the
 /// member's path. Empty is good. An operation that the model lacks has no rules.
