@@ -9,6 +9,7 @@ import pytest
 
 from harness.clients import error_code, finished
 from harness.programs import HUB, run
+from harness.web import Web
 
 YAML = """\
 # Yes and no are answers here, not truth values.
@@ -77,7 +78,8 @@ def output(client, node: str, document: str, **more) -> str:
     command = sent["Command"]["CommandId"]
     whole = finished(client, command, node)
     shown = client.get_command_invocation(CommandId=command, InstanceId=node, **plugin)
-    assert whole["Status"] == "Success", shown
+    if whole["Status"] != "Success":
+        raise AssertionError(client.list_command_invocations(CommandId=command, Details=True))
     return shown["StandardOutputContent"]
 
 
@@ -160,6 +162,21 @@ def test_documents_are_downloaded_to_a_folder_of_the_device(client, agent, home)
     refused = download("runbook")
     assert refused["Status"] == "Failed"
     assert not (place / "runbook.json").exists()
+
+
+def test_a_script_from_a_web_server_is_run_with_its_arguments(client, agent):
+    web = Web()
+    url = web.serve("/setup.sh", b"#!/bin/sh\necho setup: $1 in $(basename $(pwd))\n")
+    try:
+        parameters = {
+            "sourceType": ["HTTP"],
+            "sourceInfo": [json.dumps({"url": url, "allowInsecureDownload": True})],
+            "commandLine": ["setup.sh now"],
+        }
+        more = {"Parameters": parameters, "step": "runShellScript"}
+        assert output(client, agent.node, "AWS-RunRemoteScript", **more) == "setup: now in downloads\n"
+    finally:
+        web.close()
 
 
 def test_sending_refuses_wrong_versions_hashes_types_and_parameters(client, node):
@@ -410,6 +427,9 @@ def test_attachments_are_put_into_the_store_taken_by_documents_and_fetched(attac
         assert answer.status == 206
         assert answer.headers["Content-Range"] == "bytes 255990-255999/256000"
         assert answer.read() == tool.read_bytes()[255990:]
+    rest.add_header("If-Range", '"another"')
+    with urllib.request.urlopen(rest) as answer:
+        assert (answer.status, len(answer.read())) == (200, 256000)
     for wrong in (found["Url"][:-2], found["Url"].partition("?")[0]):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(wrong)

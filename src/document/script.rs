@@ -152,8 +152,9 @@ fn working_directory(inputs: &Node, context: &Context<'_>) -> Result<PathBuf, St
             false => Err(format!("workingDirectory {named} does not exist or is no folder")),
         };
     }
+    // Also for an empty name: a script runs where the steps before it downloaded to.
     let downloaded = context.downloads.join(path);
-    let safe = !named.is_empty() && !named.contains("..") && downloaded.is_dir();
+    let safe = !named.contains("..") && downloaded.is_dir();
     Ok(if safe { downloaded } else { context.directory.to_owned() })
 }
 
@@ -284,7 +285,8 @@ mod tests {
             bench.with(|context| working_directory(&inputs, context))
         };
         assert_eq!(ask("x").unwrap(), downloaded);
-        for named in ["", "y", "x/../..", ".."] {
+        assert_eq!(ask("").unwrap(), bench.path().join("downloads/"));
+        for named in ["y", "x/../..", ".."] {
             assert_eq!(ask(named).unwrap(), Path::new("/"), "{named}");
         }
         assert_eq!(ask("/tmp").unwrap(), Path::new("/tmp"));

@@ -37,7 +37,10 @@ pub async fn get(
         tracing::warn!(request_id = id, "attachment refused");
         return answer::failure(&error, &id);
     }
-    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    // A part of another file than the one that the client began with is of no use.
+    let same = text(header::IF_RANGE).is_none_or(|tag| tag == format!("\"{hash}\""));
+    let range = text(header::RANGE).filter(|_| same);
     match open(&site, &hash, range).await {
         Ok(response) => {
             tracing::info!(hash, request_id = id, "attachment");
