@@ -99,6 +99,61 @@ def test_a_server_that_comes_back_in_time_gets_the_output(hub, client, activate,
     assert list(cloud.objects(bucket).values()) == [b"hello\n"]
 
 
+def test_an_interrupted_upload_is_told_and_the_step_is_not_run_again(hub, client, activate, new_agent, cloud):
+    bucket = cloud.make_bucket("output")
+    agent = an_agent(hub, activate, new_agent, **to_cloud(cloud, "s3"))
+    runs = agent.home / "runs"
+    cloud.pause()
+    command = shell(client, [agent.node], f"echo run >> {runs}", "echo hello", OutputS3BucketName=bucket)
+    until("the upload has begun", lambda: "not uploaded" in _outcome(agent))
+    until("its worker is killed", agent.kill_a_worker)
+    result = finished(client, command, agent.node)
+    assert (result["Status"], result["StandardOutputContent"]) == ("Success", "hello\n")
+    assert (
+        result["StandardErrorContent"] == "stint: the output was not uploaded: the device was interrupted\n"
+    )
+    assert runs.read_text() == "run\n"
+    cloud.resume()
+
+
+def test_the_output_of_a_cancelled_step_is_uploaded_too(hub, client, activate, new_agent, cloud):
+    bucket = cloud.make_bucket("output")
+    agent = an_agent(hub, activate, new_agent, **to_cloud(cloud, "s3"))
+    marker = agent.home / "runs"
+    command = shell(client, [agent.node], f"echo so far; touch {marker}; sleep 60", OutputS3BucketName=bucket)
+    until("the script runs", marker.exists)
+    client.cancel_command(CommandId=command)
+    result = finished(client, command, agent.node)
+    assert (result["Status"], result["StandardErrorContent"]) == ("Cancelled", "")
+    assert list(cloud.objects(bucket).values()) == [b"so far\n"]
+
+
+def test_the_steps_of_an_inner_document_are_one_object_in_their_order(
+    hub, client, activate, new_agent, cloud
+):
+    bucket = cloud.make_bucket("output")
+    agent = an_agent(hub, activate, new_agent, **to_cloud(cloud, "s3"))
+    for name, steps in (
+        ("Inner", [_step("z", "echo one"), _step("a", "echo two; exit 7"), _step("m", "echo three")]),
+        ("Outer", [{"action": "aws:runDocument", "name": "inner", "inputs": {
+            "documentType": "SSMDocument", "documentPath": "Inner"}}]),
+    ):  # fmt: skip
+        content = json.dumps({"schemaVersion": "2.2", "mainSteps": steps})
+        client.create_document(Name=name, Content=content, DocumentType="Command")
+    answer = client.send_command(DocumentName="Outer", InstanceIds=[agent.node], OutputS3BucketName=bucket)
+    command = answer["Command"]["CommandId"]
+    assert finished(client, command, agent.node)["Status"] == "Failed"
+    place = f"{command}/{agent.node}/awsrunDocument/inner"
+    assert {key: text.split() for key, text in cloud.objects(bucket).items()} == {
+        f"{place}/stdout": [b"one", b"two", b"three"],
+        f"{place}/stderr": b"failed to run commands: exit status 7".split(),
+    }
+
+
+def _step(name: str, *commands: str) -> dict:
+    return {"action": "aws:runShellScript", "name": name, "inputs": {"runCommand": list(commands)}}
+
+
 def _outcome(agent) -> str:
     found = list((agent.state / "spool" / "current").glob("*/outcome.json"))
     return found[0].read_text() if found else ""
