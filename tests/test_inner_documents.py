@@ -117,6 +117,27 @@ def test_cancelling_the_command_ends_the_inner_script(aws, client, create, agent
     assert "Step b was cancelled before it was started" in step["StandardErrorContent"]
 
 
+def test_a_killed_worker_runs_no_inner_step_again(aws, client, create, agent, home):
+    runs = home / "runs"
+    gate = home / "gate"
+    create(
+        "Inner",
+        script("first", f"echo first >> {runs}", "echo said"),
+        script("held", f"echo held >> {runs}", f"while [ ! -e {gate} ]; do sleep 0.05; done"),
+        script("never", f"echo never >> {runs}"),
+    )
+    outer = create("Outer", run_document("inner", "Inner"), script("after", f"echo after >> {runs}"))
+    command = send(aws, outer, agent.node)
+    until("the inner script runs", lambda: runs.exists() and "held" in runs.read_text())
+    until("its worker is killed", agent.kill_a_worker)
+    assert finished(client, command, agent.node)["Status"] == "Failed"
+    words = ["--command-id", command, "--instance-id", agent.node, "--plugin-name", "inner"]
+    step = aws("get-command-invocation", *words)
+    assert step["StandardOutputContent"] == "said\n"
+    assert "the step was interrupted" in step["StandardErrorContent"]
+    assert runs.read_text().split() == ["first", "held", "after"]
+
+
 def test_a_reboot_inside_goes_on_inside(aws, client, create, hub, activate, home):
     runs = home / "runs"
     note = f"echo {{}} >> {runs}"
