@@ -8,6 +8,7 @@ import pytest
 from harness.clients import finished, wait_until_online
 from harness.reboots import RebootingAgent
 from harness.wait import until
+from harness.web import Web
 
 
 def script(name: str, *commands: str) -> dict:
@@ -100,6 +101,34 @@ def test_a_yaml_document_reaches_the_device_as_json(aws, client, create, agent, 
     outer = create("Outer", run_document("inner", "Inner"))
     result = finished(client, send(aws, outer, agent.node), agent.node)
     assert (result["Status"], result["StandardOutputContent"]) == ("Success", "from yaml\n")
+
+
+def test_a_downloaded_document_downloads_and_runs_on_its_own(aws, client, agent):
+    web = Web()
+    try:
+        script_url = web.serve("/tool.sh", b"echo tool in $(basename $PWD) for $1\n")
+        get = {"sourceType": "HTTP", "destinationPath": "tools/tool.sh"}
+        get["sourceInfo"] = {"url": script_url, "allowInsecureDownload": True}
+        use = script("use-it", "sh ./tool.sh {{ who }}")
+        use["inputs"]["workingDirectory"] = "tools"
+        inner = {
+            "schemaVersion": "2.2",
+            "parameters": {"who": {"type": "String"}},
+            "mainSteps": [{"action": "aws:downloadContent", "name": "get-it", "inputs": get}, use],
+        }
+        url = web.serve("/inner.json", json.dumps(inner).encode())
+        command = send(
+            aws, "AWS-RunDocument", agent.node,
+            sourceType=["HTTP"],
+            sourceInfo=[json.dumps({"url": url, "allowInsecureDownload": True})],
+            documentParameters=[json.dumps({"who": "me"})],
+        )  # fmt: skip
+        assert finished(client, command, agent.node)["Status"] == "Success"
+        words = ["--command-id", command, "--instance-id", agent.node, "--plugin-name", "runDocument"]
+        step = aws("get-command-invocation", *words)
+        assert step["StandardOutputContent"].endswith("\ntool in tools for me\n")
+    finally:
+        web.close()
 
 
 def test_cancelling_the_command_ends_the_inner_script(aws, client, create, agent, home):
