@@ -400,6 +400,17 @@ def attachment(hub):
     return call
 
 
+def test_what_the_attachment_store_can_not_take_is_said_in_one_line(hub, home):
+    (home / "tool.zip").write_text("x")
+    for folder, file, word in (("..", "tool.zip", "'..'"), ("tools", "none.zip", "none.zip")):
+        words = ["attachment", "put", "--data", hub.data, "--folder", folder, home / file]
+        done = run([HUB, *words], home)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1 and word in done.stderr, done.stderr
+    done = run([HUB, "attachment", "delete", "--data", hub.data, "hub://tools/none.zip"], home)
+    assert done.returncode == 1 and "attachment list" in done.stderr
+
+
 def test_attachments_are_put_into_the_store_taken_by_documents_and_fetched(attachment, client, home):
     tool, readme = home / "tool.zip", home / "readme.txt"
     tool.write_bytes(bytes(range(256)) * 1000)

@@ -73,6 +73,17 @@ pub fn check(declared: &Vec<(&String, Declared)>, values: &Values) -> Result<(),
     Ok(())
 }
 
+/// Whether a value holds a reference to Parameter Store: `{{ssm:NAME}}`.
+fn holds_reference(value: &str) -> bool {
+    value.split("{{").skip(1).any(|rest| {
+        let inside = rest.split("}}").next().filter(|inside| inside.len() + 2 <= rest.len());
+        let name = inside.map(str::trim).and_then(|inside| {
+            inside.strip_prefix("ssm:").or_else(|| inside.strip_prefix("ssm-secure:"))
+        });
+        name.is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
+    })
+}
+
 /// Checks one parameter's values.
 fn one(declared: &Declared, given: &[String]) -> Result<(), String> {
     let within = |(min, max): (Option<u64>, Option<u64>), size: usize, what: &str| {
@@ -93,7 +104,8 @@ fn one(declared: &Declared, given: &[String]) -> Result<(), String> {
         Some(None) => return Err("has an allowedPattern that can't be checked".to_owned()),
         other => other.flatten(),
     };
-    for value in given {
+    // What a reference stands for is known on the node, which checks it there.
+    for value in given.iter().filter(|value| !holds_reference(value)) {
         within(declared.chars, value.chars().count(), "characters")?;
         if let Some(words) = declared.allowed_values.as_ref().filter(|w| !w.contains(value)) {
             return Err(format!("has to be one of {}, not '{value}'", words.join(", ")));
@@ -154,6 +166,17 @@ mod tests {
                 assert_eq!(verdict(declared.clone(), good), Ok(()), "{declared}");
             }
             assert!(verdict(declared.clone(), bad).is_err(), "{declared}");
+        }
+    }
+
+    #[test]
+    fn a_reference_to_parameter_store_is_left_to_the_node() {
+        let declared = json!({"type": "String", "allowedValues": ["a"], "maxChars": 3});
+        for good in ["{{ssm:/edge/size}}", "x{{ ssm:size:2 }}", "{{ ssm-secure:key }}"] {
+            assert_eq!(verdict(declared.clone(), &[good]), Ok(()), "{good}");
+        }
+        for bad in ["{{ssm:}}", "{{ssm:a b}}", "{{ssm:a", "ssm:a}}", "{{ size }}"] {
+            assert!(verdict(declared.clone(), &[bad]).is_err(), "{bad}");
         }
     }
 

@@ -287,8 +287,21 @@ async fn documents_are_shared_shown_and_not_deleted_while_shared() {
     assert_eq!(bed.code("DeleteDocument", delete.clone()).await, "InvalidDocumentOperation");
     bed.ok("ModifyDocumentPermission", share("AccountIdsToRemove", json!(twenty))).await;
     bed.ok("ModifyDocumentPermission", share("AccountIdsToRemove", json!(["all"]))).await;
-    let none = bed.ok("DescribeDocumentPermission", ask).await;
+    let none = bed.ok("DescribeDocumentPermission", ask.clone()).await;
     assert_eq!(none["AccountIds"], json!([]));
+    for n in 0..1000_u64 {
+        bed.sql(
+            "INSERT INTO document_permission (name, account_id, shared_version)
+             VALUES ($1, $2, '$ALL')",
+            &[NAME, &(100_000_000_000_u64 + n).to_string()],
+        )
+        .await;
+    }
+    let more = share("AccountIdsToAdd", json!(["999999999999"]));
+    assert_eq!(bed.code("ModifyDocumentPermission", more).await, "DocumentPermissionLimit");
+    let rest = bed.ok("DescribeDocumentPermission", ask).await;
+    assert!(!rest.to_string().contains("999999999999"));
+    bed.sql("DELETE FROM document_permission", &[]).await;
     bed.ok("DeleteDocument", delete).await;
 }
 

@@ -56,13 +56,19 @@ pub async fn update(app: &App, input: Update) -> ApiResult<Value> {
     let mut document = draft.document();
 
     let mut tx = app.store.begin().await?;
-    // What was read before may have changed meanwhile; the rest of the checks count.
-    let (default, last): (i64, i64) =
-        sqlx::query_as("SELECT default_version, last_version FROM document WHERE name = $1")
-            .bind(name)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or_else(|| unknown(name))?;
+    // What was read before may have changed meanwhile; now nobody else writes.
+    let (default, last, highest): (i64, i64, i64) = sqlx::query_as(
+        "SELECT default_version, last_version,
+           (SELECT MAX(v.version) FROM document_version v WHERE v.name = d.name)
+         FROM document d WHERE d.name = $1",
+    )
+    .bind(name)
+    .fetch_optional(&mut *tx)
+    .await?
+    .ok_or_else(|| unknown(name))?;
+    if input.document_version.as_deref().is_some_and(|version| version != "$LATEST") {
+        refuse_older(name, latest.version, highest)?;
+    }
     refuse_duplicates(&mut tx, name, &document.summary.hash, input.version_name.as_deref()).await?;
     let summary = &mut document.summary;
     summary.default_version = default;
@@ -147,11 +153,21 @@ pub struct SetDefault {
 pub async fn set_default(app: &App, input: SetDefault) -> ApiResult<Value> {
     refuse_built_in(&input.name, "InvalidDocument")?;
     let found = find(app, &input.name, Some(&input.document_version)).await?.summary;
-    sqlx::query("UPDATE document SET default_version = $2 WHERE name = $1")
-        .bind(&found.name)
-        .bind(found.version)
-        .execute(&app.store.write)
-        .await?;
+    let set = sqlx::query(
+        "UPDATE document SET default_version = $2 WHERE name = $1
+           AND EXISTS (SELECT 1 FROM document_version WHERE name = $1 AND version = $2)",
+    )
+    .bind(&found.name)
+    .bind(found.version)
+    .execute(&app.store.write)
+    .await?;
+    if set.rows_affected() == 0 {
+        // Deleted since it was found.
+        return Err(ApiError::new(
+            "InvalidDocumentVersion",
+            format!("Document {} has no version {} any more.", found.name, found.version),
+        ));
+    }
     Ok(json!({"Description": present(json!({
         "Name": found.name,
         "DefaultVersion": found.version.to_string(),

@@ -107,6 +107,10 @@ impl Builder {
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor).cloned();
                 let node = node.ok_or("the alias stands inside of what it names")?;
+                // Each alias adds the depth of what it names, and recursion follows.
+                if self.open.len() + node.depth() > MOST_DEPTH {
+                    return Err(format!("the nesting is deeper than {MOST_DEPTH}"));
+                }
                 let size = node.size();
                 self.add(node, 0, size)
             }
@@ -211,6 +215,17 @@ impl Node {
             Node::Plain(_) | Node::Text(_) => 1,
             Node::List(items) => items.iter().map(Node::size).sum::<usize>() + 1,
             Node::Map(members) => members.iter().map(|(_, n)| n.size()).sum::<usize>() + 1,
+        }
+    }
+
+    /// How many lists and maps stand inside each other.
+    fn depth(&self) -> usize {
+        match self {
+            Node::Plain(_) | Node::Text(_) => 0,
+            Node::List(items) => items.iter().map(Node::depth).max().unwrap_or_default() + 1,
+            Node::Map(members) => {
+                members.iter().map(|(_, n)| n.depth()).max().unwrap_or_default() + 1
+            }
         }
     }
 
@@ -324,6 +339,12 @@ mod tests {
         assert!(read(&text).unwrap_err().what.contains("aliases counted"));
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
         assert!(read(&deep).unwrap_err().what.contains("deeper"), "{:?}", read(&deep));
+        let mut chain = "a0: &a0 [x]\n".to_owned();
+        for n in 1..20 {
+            let (open, close) = ("[".repeat(20), "]".repeat(20));
+            chain.push_str(&format!("a{n}: &a{n} {open}*a{}{close}\n", n - 1));
+        }
+        assert!(read(&chain).unwrap_err().what.contains("deeper"), "{:?}", read(&chain));
         let blocks = (0..5000).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>();
         assert!(read(&blocks).is_err());
     }
