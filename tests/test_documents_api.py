@@ -346,7 +346,7 @@ def test_each_bad_change_has_its_own_code(client):
         (client.create_document, {"Name": "mine", "Content": script("x")}, "DocumentAlreadyExists"),
         (client.create_document, {"Name": "AmazonThing", "Content": script("x")}, "ValidationException"),
         (client.update_document, {"Name": "none", "Content": script("x")}, "InvalidDocument"),
-        (client.update_document, {"Name": "mine", "Content": script("mine")}, "DuplicateDocumentContent"),
+        (client.update_document, {"Name": "mine", "Content": script("two")}, "DuplicateDocumentContent"),
         (
             client.update_document,
             {"Name": "mine", "Content": script("x"), "VersionName": "one"},

@@ -48,7 +48,7 @@ const TOOLS: [(&str, &[(&str, &str)]); 6] = [
                 "targets `tag:KEY`, `tag-key` and `InstanceIds`, resolved when sent; nodes that \
                  are offline get the command when they are back, until the delivery timeout; \
                  `NotificationConfig`, `ServiceRoleArn` and `AlarmConfiguration` are kept and \
-                 shown, and cause nothing",
+                 shown, and cause nothing; `DocumentHashType` is `Sha256`",
             ),
             ("ListCommands", ""),
             ("ListCommandInvocations", ""),

@@ -109,13 +109,12 @@ async fn refuse_duplicates(
             .bind(name)
             .fetch_all(&mut **tx)
             .await?;
-    if let Some((version, ..)) = versions.iter().find(|(_, known, _)| known == hash) {
+    // An older version's content may come again: it is how people go back.
+    let latest = versions.iter().max_by_key(|(version, ..)| *version);
+    if let Some((version, ..)) = latest.filter(|(_, known, _)| known == hash) {
         return Err(ApiError::new(
             "DuplicateDocumentContent",
-            format!(
-                "The content is that of version {version} of {name}. To use it again, make that \
-                 version the default with UpdateDocumentDefaultVersion."
-            ),
+            format!("The content is that of the latest version of {name}, {version}, already."),
         ));
     }
     let same_name =

@@ -254,6 +254,28 @@ fn calendars_are_one_closed_calendar_with_events_that_begin() {
     assert!(check("ChangeCalendar", Format::Text, "hello: you").is_err());
 }
 
+/// A document is checked while other requests wait for the same thread.
+#[test]
+fn no_document_of_the_largest_size_takes_long() {
+    for part in [
+        "[", "{", "- ", "? ", "a: ", "{a: ", "&a ", "*a ", "&a [*a, ", "\"", "'", "|\n", "a: &a\n",
+        "#", "--- ", "!!str ", "%", "\t", "a:\n ", "a, ", "\n", "- a\n", "- {}\n", "<<: ",
+        "\u{feff}", "\r", "{{ a }}", "a: b: ",
+    ] {
+        let text = part.repeat(MOST_BYTES / part.len());
+        let keys: String = (0..MOST_BYTES / 12).map(|n| format!("{part}k{n}: 1\n")).collect();
+        for text in [text, keys] {
+            let text = stint_wire::text::head(&text, MOST_BYTES);
+            let started = std::time::Instant::now();
+            for format in [Format::Json, Format::Yaml] {
+                let _ = check("Command", format, text);
+            }
+            let took = started.elapsed();
+            assert!(took.as_secs() < 5, "{part:?} {took:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_checks_panic(text: String, kind in "Command|Automation|Session|Package|ChangeCalendar") {
