@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import os
+import shutil
 import signal
+import socket
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -41,14 +45,22 @@ def document(kind: str, info: dict, destination: object, **inputs: object) -> st
 def download(home, goal):
     """Runs one download with `stint run-document` and returns the step."""
 
-    def call(kind: str, info: dict, destination: object = None, config: dict | None = None, **inputs) -> dict:
+    def call(
+        kind: str,
+        info: dict,
+        destination: object = None,
+        config: dict | None = None,
+        path: str | None = None,
+        **inputs: object,
+    ) -> dict:
         file = home / "document.json"
         place = goal / "file" if destination is None else destination
         file.write_text(document(kind, info, place, **inputs))
         settings = home / "agent.json"
         settings.write_text(json.dumps(config or {}))
         words = ["--json", "--config", settings, "--state-dir", home / "nobody"]
-        done = run([AGENT, "run-document", file, *words], home)
+        more = {"PATH": path} if path else {}
+        done = run([AGENT, "run-document", file, *words], home, **more)
         return json.loads(done.stdout)["steps"][0]
 
     return call
@@ -205,3 +217,223 @@ def test_a_later_step_finds_what_an_earlier_one_has_downloaded(web, home):
     done = run([AGENT, "run-document", home / "document.json"], home)
     assert done.returncode == 0, done.stderr
     assert "hello from /" in done.stdout and done.stdout.count("downloads/tools") == 2
+
+
+# --- S3: moto's server, which checks every signature (tests/harness/s3.py) ----------------------
+
+
+@pytest.fixture
+def s3(cloud, download):
+    """Downloads from the bucket `files`."""
+    cloud.make_bucket("files")
+    config = {"region": cloud.region, "endpoints": {"s3": cloud.endpoint}}
+    config["s3CredentialsFile"] = str(cloud.credentials_file())
+
+    def call(path: str, destination: object = None, bucket: str = "files", **info: object) -> dict:
+        return download("S3", {"path": f"{cloud.endpoint}/{bucket}/{path}", **info}, destination, config)
+
+    return call
+
+
+def test_an_object_is_downloaded_with_a_signature(cloud, s3, goal):
+    cloud.s3.put_object(Bucket="files", Key="a/tool & co.sh", Body=BODY)
+    step = s3("a/tool%20%26%20co.sh", f"{goal}/", sha256=hashlib.sha256(BODY).hexdigest())
+    assert step["status"] == "Success", step
+    assert (goal / "tool & co.sh").read_bytes() == BODY
+
+
+def test_a_prefix_is_downloaded_with_its_folders_however_many_files(cloud, s3, goal):
+    client = cloud.s3
+    wanted = {"a b+c/$ü.txt": b"1", "deep/er/&<>'\"": b"2", **{f"many/{n}": b"" for n in range(1000)}}
+    for key, body in wanted.items():
+        client.put_object(Bucket="files", Key=f"site/{key}", Body=body)
+    # What a console makes to show a folder, and a neighbour that only begins alike.
+    client.put_object(Bucket="files", Key="site/deep/", Body=b"")
+    client.put_object(Bucket="files", Key="site-2/x", Body=b"")
+    step = s3("site", f"{goal}/")
+    assert step["status"] == "Success", step
+    found = {str(p.relative_to(goal)): p.read_bytes() for p in goal.rglob("*") if p.is_file()}
+    assert found == wanted
+
+
+def test_a_key_that_leads_out_of_the_folder_is_refused(cloud, s3, goal, home):
+    cloud.s3.put_object(Bucket="files", Key="site/../../escaped", Body=b"x")
+    step = s3("site/", f"{goal}/in/")
+    assert step["status"] == "Failed" and "can't be the name of a file" in step["stderr"], step
+    assert not list(home.rglob("escaped"))
+
+
+def test_what_s3_refuses_is_told_in_its_words(cloud, s3, goal):
+    assert "NoSuchKey" in s3("none")["stderr"]
+    assert "NoSuchBucket" in s3("x", bucket="nobodys")["stderr"]
+    cloud.secret = "wrong"
+    cloud.credentials_file()
+    assert "SignatureDoesNotMatch" in s3("none/")["stderr"]
+    assert names(goal) == []
+
+
+def test_a_url_of_nobodys_s3_gets_no_signature(web, download):
+    step = download("S3", {"path": web.url + "/files/x"})
+    assert step["status"] == "Failed" and "endpoints.s3" in step["stderr"]
+    assert web.seen == []
+
+
+# --- GitHub: a server that speaks the JSON of its interface for contents ------------------------
+
+
+class GitHub:
+    """One repository, `acme/tools`, in two revisions."""
+
+    files: ClassVar = {"README": b"read me", "bin/run": b"#!/bin/sh\n", "bin/lib/a b.sh": BODY}
+
+    def __init__(self, web: Web, token: str | None = None):
+        self.web, self.token = web, token
+        for path in ["", "bin", "bin/lib", *self.files]:
+            page = "/api/repos/acme/tools/contents" + (f"/{path}" if path else "")
+            web.pages[page.replace(" ", "%20")] = lambda request, path=path: self._answer(request, path)
+
+    def _answer(self, request: Request, path: str) -> None:
+        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return request.answer(404, b'{"message":"Not Found"}')
+        if "ref=" in request.path and not request.path.endswith("ref=v1"):
+            return request.answer(404, b'{"message":"No commit found for the ref"}')
+        if request.headers["Accept"] == "application/vnd.github.raw+json":
+            return request.answer(200, self.files[path])
+        if path in self.files:
+            return request.answer(200, json.dumps({"type": "file", "path": path}).encode())
+        depth = path + "/" if path else ""
+        inside = {name.removeprefix(depth).split("/")[0] for name in self.files if name.startswith(depth)}
+        entries = [
+            {"type": "file" if depth + name in self.files else "dir", "path": depth + name} for name in inside
+        ]
+        return request.answer(200, json.dumps(entries).encode())
+
+
+def github(web: Web) -> dict:
+    """The configuration that leads there."""
+    return {"endpoints": {"github": web.url + "/api"}}
+
+
+def test_a_folder_of_a_github_repository_is_downloaded(web, download, goal):
+    GitHub(web)
+    info = {"owner": "acme", "repository": "tools", "path": "bin", "getOptions": "branch:v1"}
+    step = download("GitHub", info, f"{goal}/", github(web))
+    assert step["status"] == "Success", step
+    assert (goal / "run").read_bytes() == b"#!/bin/sh\n" and (goal / "lib" / "a b.sh").read_bytes() == BODY
+    assert names(goal) == ["lib", "lib/a b.sh", "run"]
+    assert all("ref=v1" in request.path for request in web.seen)
+
+
+def test_a_single_file_of_github_and_a_revision_that_is_not_there(web, download, goal):
+    GitHub(web)
+    info = {"owner": "acme", "repository": "tools", "path": "README"}
+    assert download("GitHub", info, None, github(web))["status"] == "Success"
+    assert (goal / "file").read_bytes() == b"read me"
+    step = download("GitHub", {**info, "getOptions": "commitID:0123abcd"}, None, github(web))
+    assert step["status"] == "Failed" and "HTTP status 404" in step["stderr"]
+
+
+def test_a_token_must_come_from_parameter_store(web, download):
+    GitHub(web, token="t")
+    info = {"owner": "acme", "repository": "tools", "path": "", "tokenInfo": "t"}
+    step = download("GitHub", info, None, github(web))
+    assert step["status"] == "Failed" and "ssm-secure" in step["stderr"]
+    assert web.seen == []
+
+
+def test_a_github_answer_that_leads_out_of_the_folder_is_refused(web, download, goal, home):
+    entries = json.dumps([{"type": "file", "path": "../../escaped"}]).encode()
+    web.serve("/api/repos/acme/tools/contents", entries)
+    step = download("GitHub", {"owner": "acme", "repository": "tools"}, f"{goal}/", github(web))
+    assert step["status"] == "Failed" and "can't be the name of a file" in step["stderr"]
+    assert not list(home.rglob("escaped"))
+
+
+# --- Git: the device's command, and a git daemon on loopback ------------------------------------
+
+
+@pytest.fixture
+def repository(home):
+    """A repository behind `git daemon`: its URL and the ids of its two commits."""
+    if not shutil.which("git") or run(["git", "daemon", "--help"], home).returncode:
+        pytest.skip("this machine has no git daemon")
+    work = home / "repositories" / "tools"
+    work.mkdir(parents=True)
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        done = run(["git", "-C", work, *identity, *words], home)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    git("init", "--quiet", "--initial-branch", "main")
+    commits = []
+    for text in ("one", "two"):
+        (work / "file").write_text(text)
+        git("add", "file")
+        git("commit", "--quiet", "-m", text)
+        commits.append(git("rev-parse", "HEAD"))
+    git("branch", "old", commits[0])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", "--export-all"]
+    command += [f"--base-path={work.parent}", "--reuseaddr", str(work.parent)]
+    daemon = Program(command, home / "git.log", environment(home))
+    until("git daemon listens", lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
+    yield f"git://127.0.0.1:{port}/tools", commits
+    daemon.kill()
+
+
+def test_a_repository_is_cloned_at_a_branch_and_at_a_commit(repository, download, home):
+    url, (first, _) = repository
+    for options, text in [("", "two"), ("branch:old", "one"), (f"commitID:{first}", "one")]:
+        goal = home / f"clone-{options.replace(':', '-')}"
+        step = download("Git", {"repository": url, "getOptions": options}, f"{goal}/")
+        assert step["status"] == "Success", step
+        assert (goal / "file").read_text() == text
+        assert sorted(path.name for path in goal.iterdir()) == [".git", "file"]
+
+
+def test_a_repository_that_is_not_there_fails_in_gits_words_and_leaves_nothing(repository, download, goal):
+    url, _ = repository
+    step = download("Git", {"repository": url + "-none"}, f"{goal}/")
+    assert step["status"] == "Failed" and "fatal:" in step["stderr"], step
+    assert names(goal) == []
+
+
+def test_git_is_not_let_near_what_starts_programs(download, home):
+    for url in [f"ext::sh -c touch% {home}/ran", "--upload-pack=x", f"file://{home}", str(home)]:
+        step = download("Git", {"repository": url}, f"{home}/clone/")
+        assert step["status"] == "Failed" and "repository must be" in step["stderr"], step
+    assert not (home / "ran").exists()
+
+
+def test_an_ssh_key_reaches_ssh_by_a_file_that_is_on_no_disk(download, home):
+    if not shutil.which("git"):
+        pytest.skip("this machine has no git")
+    tools = home / "tools"
+    tools.mkdir()
+    # In the place of the device's ssh: notes how it is called, and what is in its key file.
+    look = f"case $a in /proc/*) cat $a >{home}/key;; esac"
+    stub = f'#!/bin/sh\necho "$@" >{home}/argv\nfor a; do {look}; done\nexit 1\n'
+    (tools / "ssh").write_text(stub)
+    (tools / "ssh").chmod(0o755)
+    info = {"repository": "git@host.example:acme/tools", "privateSSHKey": "KEY", "skipHostKeyChecking": True}
+    step = download("Git", info, f"{home}/clone/", path=f"{tools}:{os.environ['PATH']}")
+    assert step["status"] == "Failed"
+    assert (home / "key").read_text() == "KEY"
+    argv = (home / "argv").read_text()
+    assert "KEY" not in argv and "BatchMode=yes" in argv and "StrictHostKeyChecking=no" in argv
+
+
+def test_without_git_a_repository_at_github_is_fetched_all_the_same(web, download, goal):
+    GitHub(web)
+    empty = goal.parent / "no-programs"
+    empty.mkdir()
+    info = {"repository": "https://github.com/acme/tools.git", "getOptions": "branch:v1"}
+    step = download("Git", info, f"{goal}/", github(web), path=str(empty))
+    assert step["status"] == "Success", step
+    assert (goal / "bin" / "lib" / "a b.sh").read_bytes() == BODY
+    step = download("Git", {"repository": "https://git.example/a/b"}, f"{goal}/", path=str(empty))
+    assert step["status"] == "Failed" and "there is no git command" in step["stderr"]
