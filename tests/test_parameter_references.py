@@ -1,4 +1,4 @@
-"""{{ssm:…}} and {{ssm-secure:…}}: values of Parameter Store reach the script, and secrets reach nothing else."""
+"""{{ssm:…}} and {{ssm-secure:…}}: values reach the script that refers to them, secrets reach nothing else."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def readable(hub):
 def fleet(client, readable):
     """A text, a list, and a secret below /fleet/, and something that is none of the nodes' business."""
     client.put_parameter(Name="/fleet/text", Value="one", Type="String")
-    client.put_parameter(Name="/fleet/text", Value="two; {{ssm:/fleet/list}}", Type="String", Overwrite=True)
+    client.put_parameter(Name="/fleet/text", Value="two 2", Type="String", Overwrite=True)
     client.label_parameter_version(Name="/fleet/text", ParameterVersion=1, Labels=["prod"])
     client.put_parameter(Name="/fleet/list", Value="a,b c", Type="StringList")
     client.put_parameter(Name="/fleet/token", Value=SECRET, Type="SecureString")
@@ -40,11 +40,11 @@ def test_a_script_gets_values_by_name_version_and_label(client, agent, fleet):
     assert finished(client, command, agent.node)["StandardOutputContent"] == "one one\n"
 
 
-def test_a_value_is_filled_in_once_and_a_list_becomes_lines(client, agent, fleet):
+def test_a_value_stands_in_a_line_and_a_list_becomes_lines(client, agent, fleet):
     command = shell(client, [agent.node], "echo '{{ssm:/fleet/text}}'", "echo x \\", "{{ssm:/fleet/list}}")
     # The list is two elements of runCommand, so two lines of the script.
     done = finished(client, command, agent.node)
-    assert done["StandardOutputContent"] == "two; {{ssm:/fleet/list}}\nx a\n"
+    assert done["StandardOutputContent"] == "two 2\nx a\n"
     assert "b" in done["StandardErrorContent"]
 
 
@@ -62,11 +62,11 @@ def test_what_cannot_be_filled_in_fails_with_the_reason(client, agent, fleet):
         assert done["Status"] == "Failed", reference
         # A reason for the document as a whole is in the invocation's trace.
         trace = client.list_command_invocations(CommandId=command, Details=True)["CommandInvocations"][0]
-        assert reason in said + trace["TraceOutput"], (reference, done, trace)
+        assert reason in said + trace.get("TraceOutput", ""), (reference, done, trace)
         assert "ran" not in done["StandardOutputContent"]
 
 
-def test_parameters_are_checked_as_they_will_be(client, agent, fleet):
+def test_parameters_are_checked_as_they_will_be(agent, fleet, home):
     document = {
         "schemaVersion": "2.2",
         "parameters": {"word": {"type": "String", "allowedPattern": "^[a-z]{3}$"}},
@@ -74,13 +74,12 @@ def test_parameters_are_checked_as_they_will_be(client, agent, fleet):
             {"action": "aws:runShellScript", "name": "s", "inputs": {"runCommand": ["echo {{ word }}"]}}
         ],
     }
-    client.create_document(Name="Word", DocumentType="Command", Content=json.dumps(document))
-    for value, status in [("{{ssm:/fleet/text:1}}", "Success"), ("{{ssm:/fleet/text:2}}", "Failed")]:
-        sent = client.send_command(
-            DocumentName="Word", InstanceIds=[agent.node], Parameters={"word": [value]}
-        )
-        done = finished(client, sent["Command"]["CommandId"], agent.node)
-        assert done["Status"] == status, done
+    (home / "word.json").write_text(json.dumps(document))
+    words = [AGENT, "run-document", home / "word.json", "--state-dir", agent.state]
+    good = run([*words, "--parameters", "word={{ssm:/fleet/text:1}}"], home)
+    assert good.returncode == 0 and good.stdout.startswith("one\n"), good
+    bad = run([*words, "--parameters", "word={{ssm:/fleet/text:2}}"], home)
+    assert bad.returncode == 1 and "must match the pattern" in bad.stderr, bad
 
 
 class Watch:
