@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from harness.faults import Fault, Faults
 from harness.programs import AGENT, Program, environment, run
 from harness.wait import until
 from harness.web import Request, Web
@@ -205,6 +206,43 @@ def test_a_download_that_trickles_ends_with_its_time(web, fetch, download, goal)
     assert step["status"] == "TimedOut", step
     assert time.monotonic() - begun < 9
     assert names(goal) == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(web, home, goal):
+    """The destination is a file system of 1 MiB, and the file has two."""
+    goal.mkdir()
+    info = {"url": web.serve("/f", bytes(2 << 20)), "allowInsecureDownload": True}
+    (home / "document.json").write_text(document("HTTP", info, goal / "file"))
+    script = 'mount -t tmpfs -o size=1m none "$0" && { "$@"; echo "left: $(ls -A "$0")"; }'
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, goal]
+    done = run([*inside, AGENT, "run-document", home / "document.json"], home)
+    assert "No space left on device" in done.stderr, done
+    assert done.stdout.endswith("left: \n"), done
+
+
+def test_a_disk_that_fails_at_any_moment_leaves_no_half_file(web, home, goal):
+    """Every write, fsync and rename of the download fails once."""
+    url = web.serve("/f", BODY)
+    (home / "document.json").write_text(
+        document("HTTP", {"url": url, "allowInsecureDownload": True}, goal / "file")
+    )
+    goal.mkdir()
+    command = [AGENT, "run-document", home / "document.json"]
+    counted = Faults(home / "count")
+    assert run(command, home, **counted.environment()).returncode == 0
+    places = [place for place in counted.places() if "goal" in place.name]
+    assert {place.name.split()[0] for place in places} >= {"create", "write", "chmod", "fsync", "rename"}
+    # A file that arrives in many pieces is written in as many; one in the middle stands for them.
+    writes = [place for place in places if place.name.startswith("write")]
+    chosen = [place for place in places if place not in writes] + writes[len(writes) // 2 :][:1]
+    for number, place in enumerate(chosen):
+        (goal / "file").write_bytes(b"old")
+        faults = Faults(home / f"fault-{number}", Fault(place, "ENOSPC"))
+        done = run(command, home, **faults.environment())
+        assert faults.struck() and done.returncode == 1, place
+        assert names(goal) == ["file"]
+        # Once it has been renamed, only the folder's fsync can fail, and the file is whole.
+        assert (goal / "file").read_bytes() in (b"old", BODY), place
 
 
 def test_a_later_step_finds_what_an_earlier_one_has_downloaded(web, home):

@@ -1,9 +1,10 @@
 //! A large file in the making: written beside its place, and there only when it is whole.
 
+use super::faults::{attempt, write_all};
 use super::{FileError, durable};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{Seek, Write};
+use std::io::Seek;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ impl Part {
         let mut options = OpenOptions::new();
         // A new file, so that a link which somebody has put there is not followed.
         options.write(true).create_new(true).mode(0o600);
-        let file = options.open(&path).map_err(FileError::new("create", &path))?;
+        let file = attempt("create", &path, || options.open(&path))?;
         Ok(Part { file, path, place: place.to_owned(), length: 0, kept: false })
     }
 
@@ -46,7 +47,7 @@ impl Part {
     /// # Errors
     /// They can't be written; most often the disk is full.
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        self.file.write_all(bytes).map_err(FileError::new("write", &self.path))?;
+        write_all(&mut self.file, &self.path, bytes)?;
         self.length += bytes.len() as u64;
         Ok(())
     }
@@ -56,10 +57,7 @@ impl Part {
     /// # Errors
     /// The file can't be cut.
     pub fn restart(&mut self) -> Result<(), FileError> {
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .map_err(FileError::new("truncate", &self.path))?;
+        attempt("truncate", &self.path, || self.file.set_len(0).and_then(|()| self.file.rewind()))?;
         self.length = 0;
         Ok(())
     }
@@ -69,10 +67,9 @@ impl Part {
     /// # Errors
     /// The step that failed; nothing is left then, and what was at the place still is.
     pub fn keep(mut self, mode: u32) -> Result<(), FileError> {
-        self.file
-            .set_permissions(Permissions::from_mode(mode))
-            .map_err(FileError::new("chmod", &self.path))?;
-        self.file.sync_all().map_err(FileError::new("fsync", &self.path))?;
+        let mode = Permissions::from_mode(mode);
+        attempt("chmod", &self.path, || self.file.set_permissions(mode))?;
+        attempt("fsync", &self.path, || self.file.sync_all())?;
         durable::rename(&self.path, &self.place)?;
         self.kept = true;
         Ok(())

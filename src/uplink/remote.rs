@@ -74,8 +74,8 @@ impl Network {
         }))
     }
 
-    /// The way to S3, with access keys that are good now.
-    fn s3(&self) -> Result<&S3, RemoteError> {
+    /// The way to S3, with access keys that are good now: a long download outlives some.
+    fn s3(&self) -> Result<&S3, Trouble> {
         let config = self.config()?;
         let ssm = self.ssm();
         if self.s3.get().is_none() {
@@ -102,8 +102,7 @@ impl Network {
             }
             // AWS has no use for what a hub has made up, and it is no business of AWS's.
             (None, Ok(ssm)) if s3.endpoint.is_some() || ssm.is_aws() => {
-                let access = ssm.access().map_err(trouble);
-                Some(access.map_err(Trouble::into_error)?)
+                Some(ssm.access().map_err(trouble)?)
             }
             _ => None,
         };
@@ -195,8 +194,10 @@ impl Remote for Network {
     }
 
     fn s3_list(&self, prefix: &S3Object, patience: &Patience) -> Result<Vec<String>, RemoteError> {
-        let (client, s3) = (self.client()?, self.s3()?);
-        again(patience, &mut || (client.run(patience, &mut |http| s3.list(http, prefix)), false))
+        let client = self.client()?;
+        again(patience, &mut || {
+            (client.run(patience, &mut |http| self.s3()?.list(http, prefix)), false)
+        })
     }
 
     fn s3_get(
@@ -205,9 +206,8 @@ impl Remote for Network {
         place: &Place<'_>,
         patience: &Patience,
     ) -> Result<(), RemoteError> {
-        let s3 = self.s3()?;
         fetch(self.client()?, &s3::name(object), place, patience, &mut |http, rest| {
-            s3.get(http, object, rest)
+            self.s3()?.get(http, object, rest)
         })
     }
 
@@ -217,9 +217,9 @@ impl Remote for Network {
         file: &Path,
         patience: &Patience,
     ) -> Result<(), RemoteError> {
-        let (client, s3) = (self.client()?, self.s3()?);
+        let client = self.client()?;
         again(patience, &mut || {
-            (client.run(patience, &mut |http| s3.put(http, object, file)), false)
+            (client.run(patience, &mut |http| self.s3()?.put(http, object, file)), false)
         })
     }
 

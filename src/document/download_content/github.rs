@@ -14,7 +14,7 @@ const DESCRIPTION: &str = "application/vnd.github+json";
 /// What is a file's bytes.
 const BYTES: &str = "application/vnd.github.raw+json";
 
-/// A repository with more files is for Git. GitHub answers 5000 requests an hour.
+/// A repository with more files and folders is for Git. GitHub answers 5000 requests an hour.
 const MAX_FILES: usize = 2_000;
 
 /// Folders in folders.
@@ -106,6 +106,7 @@ impl<'a> Repository<'a> {
     ) -> Result<(), Failure> {
         for node in entries {
             let entry = entry(node).ok_or_else(|| self.nonsense("it describes no file"))?;
+            *left = left.checked_sub(1).ok_or_else(|| self.too_much("has too many files"))?;
             if entry.kind == "dir" {
                 let Some(depth) = depth.checked_sub(1) else {
                     return Err(self.too_much("nests folders too deep"));
@@ -118,7 +119,6 @@ impl<'a> Repository<'a> {
                 self.folder(root, inner, place, (left, depth))?;
                 continue;
             }
-            *left = left.checked_sub(1).ok_or_else(|| self.too_much("has too many files"))?;
             let part = entry.path.strip_prefix(root).unwrap_or(&entry.path);
             let file = place.of_part(part.strip_prefix('/').unwrap_or(part))?;
             self.file(&entry, file)?;
