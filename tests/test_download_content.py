@@ -142,6 +142,13 @@ def test_a_wrong_checksum_keeps_what_was_there(web, fetch, goal):
     assert names(goal) == ["file"] and (goal / "file").read_text() == "old"
 
 
+def test_a_file_larger_than_the_agent_takes_is_refused_at_once(web, fetch, goal):
+    web.pages["/f"] = lambda request: request.answer(200, b"x", Content_Length=str(1 + (1 << 30)))
+    step = fetch(web.url + "/f")
+    assert step["status"] == "Failed" and "larger than the 1024 MiB" in step["stderr"], step
+    assert len(web.seen) == 1 and names(goal) == []
+
+
 def test_an_error_page_is_no_download(web, fetch, goal):
     web.pages["/f"] = lambda request: request.answer(403, b"<html>no</html>")
     step = fetch(web.url + "/f?token=secret")
@@ -164,6 +171,36 @@ def test_redirects_are_followed_and_take_no_password_to_another_host(web, fetch,
     assert step["status"] == "Success", step
     assert (goal / "file").read_bytes() == BODY
     assert [request.user() for request in web.seen] == ["me:pass", "me:pass", ""]
+
+
+def test_https_trusts_the_configured_authority_and_needs_no_leave(web, download, home, goal):
+    secure = Web(home / "web.pem")
+    url = secure.serve("/f", BODY)
+    step = download("HTTP", {"url": url})
+    assert step["status"] == "Failed" and "authority that isn't trusted" in step["stderr"], step
+    assert names(goal) == []
+    config = {"caFile": str(home / "web.pem")}
+    assert download("HTTP", {"url": url}, None, config)["status"] == "Success"
+    assert (goal / "file").read_bytes() == BODY
+    # To plain HTTP a redirect leads only with leave; the other way it always does.
+    secure.pages["/down"] = lambda request: request.answer(302, Location=web.serve("/f", b"plain"))
+    step = download("HTTP", {"url": secure.url + "/down"}, None, config)
+    assert step["status"] == "Failed" and "allowInsecureDownload" in step["stderr"], step
+    web.pages["/up"] = lambda request: request.answer(301, Location=url)
+    info = {"url": web.url + "/up", "allowInsecureDownload": True}
+    assert download("HTTP", info, None, config)["status"] == "Success"
+    secure.close()
+
+
+def test_what_needs_no_network_reads_neither_configuration_nor_registration(home):
+    step = {"action": "aws:runShellScript", "name": "s", "inputs": {"runCommand": ["echo fine"]}}
+    (home / "document.json").write_text(json.dumps({"schemaVersion": "2.2", "mainSteps": [step]}))
+    (home / "broken.json").write_text("{")
+    words = ["--config", home / "broken.json", "--state-dir", home / "nobody"]
+    assert run([AGENT, "run-document", home / "document.json", *words], home).returncode == 0
+    (home / "document.json").write_text(document("HTTP", {"url": "https://127.0.0.1:1/"}, home / "x"))
+    done = run([AGENT, "run-document", home / "document.json", *words], home)
+    assert done.returncode == 1 and "broken.json line 1" in done.stderr, done
 
 
 def test_a_circle_of_redirects_is_left(web, fetch):

@@ -203,7 +203,10 @@ impl Download<'_> {
             let count = match reader.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(count) => count,
-                Err(error) => return Err(Trouble::Passing(self.broken(&error.to_string()))),
+                Err(error) => {
+                    let cause = tls::in_words(&ureq::Error::Io(error));
+                    return Err(Trouble::Passing(self.broken(&cause)));
+                }
             };
             taken += count as u64;
             if taken > room {

@@ -1,9 +1,18 @@
 """A web server that behaves as badly as a test wants: it cuts connections, redirects, wants passwords."""
 
 import base64
+import datetime
+import ipaddress
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 
 class Request:
@@ -43,7 +52,8 @@ class Request:
 class Web:
     """A server on loopback. `pages` maps a path, without its query, to what answers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """With `certificate`, a file that is made, it speaks TLS and is trusted by whoever trusts that."""
         self.pages: dict[str, Callable[[Request], None]] = {}
         self.seen: list[Request] = []
         web = self
@@ -65,17 +75,24 @@ class Web:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http"
+        if certificate:
+            make_certificate(certificate)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
     def url(self) -> str:
         """Without a trailing slash."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     @property
     def other_url(self) -> str:
         """The same server under another name, which makes it another host."""
-        return f"http://localhost:{self._server.server_port}"
+        return f"{self._scheme}://localhost:{self._server.server_port}"
 
     def serve(self, path: str, body: bytes, **headers: str) -> str:
         """Serves `body`, and returns its URL."""
@@ -104,3 +121,18 @@ class Web:
         """Ends it."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def make_certificate(path: Path) -> None:
+    """A key and a certificate for 127.0.0.1 that it has signed itself, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test's web server")])
+    now = datetime.datetime.now(datetime.UTC)
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).add_extension(here, critical=False)
+    builder = builder.not_valid_before(now - datetime.timedelta(hours=1))
+    builder = builder.not_valid_after(now + datetime.timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256())
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(text + certificate.public_bytes(Encoding.PEM))
