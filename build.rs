@@ -88,6 +88,7 @@ const BAUDS: [u32; 7] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(uplink)");
+    println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     if env::var_os("CARGO_FEATURE_SSM").is_some() {
         println!("cargo::rustc-cfg=uplink");
     }

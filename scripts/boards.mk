@@ -7,7 +7,7 @@ TARGETS ?= armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl mipsel-unkn
 BOARDS  ?= qemu-virt-armv7 qemu-virt-aarch64
 EMULATED = STINT_EMULATORS=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS)
 
-.PHONY: toolchain size reproducible image test-release test-targets test-boards test-all
+.PHONY: toolchain size reproducible image fuzz test-release test-targets test-boards test-all
 
 toolchain: ## install what cross builds, images and emulators need, and is missing (apt, zig)
 	@scripts/toolchain
@@ -20,6 +20,13 @@ reproducible: ## build TARGET=triple in two folders and compare the bytes
 
 image: ## a kernel and initramfs that boot BOARD=qemu-virt-armv7 or qemu-virt-aarch64 in QEMU
 	@scripts/image $(or $(BOARD),$(error say which: make image BOARD=qemu-virt-armv7))
+
+# Of each target of `make fuzz`.
+FUZZ_SECONDS ?= 60
+
+fuzz: ## feed every parser of the agent made-up input for FUZZ_SECONDS=60 each (TARGETS='document …')
+	@scripts/need cargo cc c++ python
+	@echo '== fuzz' && scripts/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(filter command line,$(origin TARGETS)),$(TARGETS))
 
 test-release: $(VENV)/ready ## the release agent and nasty scripts: memory and time
 	@$(CARGO) build --quiet --package stint-hub && $(CARGO) build --quiet --release --package stint-agent
@@ -40,6 +47,7 @@ test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and ha
 test-all: ## the whole matrix: make test, every target, every board, the packages, the sizes (an hour)
 	@$(MAKE) test
 	@$(MAKE) test-release
+	@$(MAKE) fuzz
 	@$(MAKE) test-targets TARGETS='$(patsubst targets/%.toml,%,$(wildcard targets/*.toml))'
 	@$(MAKE) test-boards
 	@$(MAKE) test-packages

@@ -1,6 +1,7 @@
 //! stint: an agent of about a megabyte that makes a small Linux device a managed node.
 
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
+#![cfg_attr(fuzzing, no_main, allow(dead_code))]
 // A build without some modules leaves parts of the core without a caller; the linker drops them.
 // The default build has them all, and is held to every lint.
 #![cfg_attr(
@@ -14,6 +15,8 @@ mod cli;
 mod config;
 #[cfg(feature = "documents")]
 mod document;
+#[cfg(fuzzing)]
+mod fuzz;
 mod identity;
 mod lane;
 #[cfg(feature = "serial")]
@@ -26,6 +29,8 @@ mod uplink;
 #[cfg(feature = "documents")]
 mod worker;
 
+// libFuzzer has a main of its own.
+#[cfg(not(fuzzing))]
 fn main() -> std::process::ExitCode {
     cli::main()
 }

@@ -5,6 +5,8 @@
 //! amazon-ssm-agent's ([`original`]), which is as lenient as the original and says once what it
 //! didn't honour.
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod native;
 pub mod original;
 

@@ -9,6 +9,8 @@ mod docker;
 mod download_content;
 mod exec;
 mod flow;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod given;
 mod limits;
 mod parameter_store;

@@ -142,6 +142,34 @@ mod tests {
         assert_eq!(parameters().fill(&node).to_string(), r#"{"{{ d }}":[{"a":"std"}]}"#);
     }
 
+    /// Any JSON value, of a few levels.
+    fn any_value() -> impl Strategy<Value = Node> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i32>().prop_map(|number| Value::Number(number.to_string())),
+            "[{}$ a-z<>&\"ä]{0,12}".prop_map(Value::String),
+        ]
+        .prop_map(|value| Node { line: 1, value });
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            let names = "[{} a-z]{1,6}";
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                proptest::collection::btree_map(names, inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+            .prop_map(|value| Node { line: 1, value })
+        })
+    }
+
+    fn with(value: Node) -> Parameters {
+        Parameters(vec![("p".to_owned(), value)])
+    }
+
+    fn text(text: String) -> Node {
+        Node { line: 1, value: Value::String(text) }
+    }
+
     proptest! {
         #[test]
         fn text_without_placeholders_stays(text in "[^{]*") {
@@ -151,6 +179,43 @@ mod tests {
         #[test]
         fn no_text_makes_the_filler_panic(text in "[{} a-zäd]*") {
             fill(&text);
+        }
+
+        #[test]
+        fn a_lone_placeholder_is_its_value_whatever_that_is(value in any_value(), space in "[ \t\n]{0,3}") {
+            let filled = with(value.clone()).fill(&text(format!("{{{{{space}p{space}}}}}")));
+            prop_assert_eq!(filled.value, value.value);
+        }
+
+        #[test]
+        fn text_around_a_placeholder_stays_and_the_value_is_not_looked_into(
+            before in "[a-z$}]{1,8}", value in "[{} $p]{0,12}", after in "[a-z$ ]{0,8}",
+        ) {
+            let filled = with(text(value.clone())).fill(&text(format!("{before}{{{{ p }}}}{after}")));
+            prop_assert_eq!(filled.value, Value::String(format!("{before}{value}{after}")));
+        }
+
+        #[test]
+        fn inside_text_a_value_is_its_json(value in any_value()) {
+            let filled = with(value.clone()).fill(&text("x{{p}}".into()));
+            let wanted = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            prop_assert_eq!(filled.value, Value::String(format!("x{wanted}")));
+        }
+
+        #[test]
+        fn without_parameters_nothing_changes(node in any_value()) {
+            prop_assert_eq!(Parameters(Vec::new()).fill(&node), node);
+        }
+
+        #[test]
+        fn names_of_members_and_the_number_of_elements_stay(node in any_value()) {
+            let filled = with(text("v".into())).fill(&node);
+            let names = |node: &Node| -> Vec<String> {
+                node.members().iter().map(|(name, _)| name.clone()).collect()
+            };
+            prop_assert_eq!(names(&filled), names(&node));
+            let count = |node: &Node| node.elements().map(<[Node]>::len);
+            prop_assert_eq!(count(&filled), count(&node));
         }
     }
 }

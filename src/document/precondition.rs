@@ -70,6 +70,7 @@ fn string_equals(written: &Node, filled: &Node) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use stint_wire::json::parse;
 
     #[test]
@@ -100,5 +101,27 @@ mod tests {
         assert!(matches!(super::judge(&node, &node), Verdict::Unrecognised(_)));
         let empty = parse("{}").unwrap();
         assert_eq!(super::judge(&empty, &empty), Verdict::Holds);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_arguments_does_not_matter(
+            a in "(platformType|[Ll]inux|x|\\{\\{ p \\}\\}|\\{\\{ssm:x\\}\\})",
+            b in "(platformType|[Ll]inux|x|\\{\\{ p \\}\\}|\\{\\{ssm:x\\}\\})",
+        ) {
+            let judge = |a: &str, b: &str| {
+                let written = parse(&format!("{{\"StringEquals\":[\"{a}\",\"{b}\"]}}")).unwrap();
+                let filled = parse(&written.to_string().replace("{{ p }}", "x")).unwrap();
+                std::mem::discriminant(&super::judge(&written, &filled))
+            };
+            prop_assert_eq!(judge(&a, &b), judge(&b, &a));
+        }
+
+        #[test]
+        fn no_precondition_makes_the_judge_panic(text in "[\\[\\]{}:,\"a-zPE ]{0,40}") {
+            if let Ok(node) = parse(&text) {
+                let _ = super::judge(&node, &node);
+            }
+        }
     }
 }

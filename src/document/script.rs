@@ -4,7 +4,7 @@
 use super::exec::{self, ExecError, Exit};
 use super::parameter_store;
 use super::plugin::{Context, Ended, RESOLVE_LIMIT};
-use crate::sys::FileError;
+use crate::sys::faults;
 use crate::sys::host::Platform;
 use crate::sys::memory::MemoryFile;
 use std::env;
@@ -87,9 +87,10 @@ pub fn run(
         Err(error) => return Ended::unresolved(&error),
     }
     let path = context.script.with_extension(extension);
-    if let Err(cause) = write_private(&path, script.as_bytes()) {
+    let written = faults::attempt("write", &path, || write_private(&path, script.as_bytes()));
+    if let Err(error) = written {
         let _ = fs::remove_file(&path);
-        return Ended::failed(FileError::new("write", &path)(cause).to_string());
+        return Ended::failed(error.to_string());
     }
     let ended = run_program(interpreter(&path), inputs, context);
     let _ = fs::remove_file(&path);

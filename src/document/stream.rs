@@ -1,6 +1,6 @@
 //! One output stream of a script: the beginning goes to a capped file, head and tail to memory.
 
-use crate::sys::FileError;
+use crate::sys::{FileError, faults};
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -37,7 +37,7 @@ impl<R: Read> Stream<R> {
     pub fn new(source: R, path: &Path) -> Result<Stream<R>, FileError> {
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600);
-        let file = options.open(path).map_err(FileError::new("create", path))?;
+        let file = faults::attempt("create", path, || options.open(path))?;
         // Several programs of one step share its files, and their limit.
         let in_file = file.metadata().map_or(0, |meta| meta.len() as usize).min(FILE_LIMIT);
         Ok(Stream {

@@ -235,7 +235,7 @@ impl JobFolder {
 
 /// Lines cut short are expected: of a worker's or a script's nothing depends on the rest. Anything
 /// else that can't be read may have been a step.
-fn parse_journal(text: &str) -> Journal {
+pub(super) fn parse_journal(text: &str) -> Journal {
     let mut journal = Journal::default();
     for line in text.lines() {
         let mut words = line.split(' ');

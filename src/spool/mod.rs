@@ -9,6 +9,8 @@
 
 mod content;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod job;
 mod outbox;
 mod retention;

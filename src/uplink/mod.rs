@@ -12,6 +12,8 @@ pub mod clock;
 pub mod endpoint;
 #[cfg(all(uplink, feature = "documents"))]
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(uplink)]
 pub mod http;
 #[cfg(all(uplink, feature = "documents"))]

@@ -73,6 +73,12 @@ impl Access {
     }
 }
 
+/// For `make fuzz`.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &str) {
+    let _ = parse(text);
+}
+
 fn parse(text: &str) -> Option<Access> {
     let (mut in_default, mut key, mut secret, mut token) = (true, None, None, None);
     for line in text.lines().map(str::trim) {

@@ -3,6 +3,8 @@
 
 mod call;
 mod credentials;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod messages;
 pub mod register;
 #[cfg(feature = "documents")]

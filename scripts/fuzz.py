@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Feeds every parser of the agent with what libFuzzer makes up, and says what came of it.
+
+    scripts/fuzz.py [--seconds N] [TARGET…]
+
+The agent itself is built as a libFuzzer target (decision 0020), which needs a C++ compiler. Exit code 1 if a
+parser crashed, hung or ate its memory: the input is then in $CARGO_TARGET_DIR/fuzz/artifacts/.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "fuzz"
+TARGETS = ("document", "payload", "reply", "spool", "config", "answers")
+
+# Coverage for libFuzzer; all of these are options of the stable compiler.
+COVERAGE = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    *(
+        f"-Cllvm-args=-sanitizer-coverage-{option}"
+        for option in ("level=4", "inline-8bit-counters", "pc-table", "trace-compares")
+    ),
+]
+# An input: larger than any limit of the parsers would only slow them down. Bytes.
+LONGEST = 8192
+# One input may take this long, seconds, and this much memory, MB.
+SLOWEST, MOST_MEMORY = 5, 512
+
+
+def seeds(target: str) -> list[bytes]:
+    """Inputs to begin with: the conformance table's documents and messages, and files as we write them."""
+    tables = [json.loads(path.read_text()) for path in sorted((ROOT / "tests/conformance").glob("*.json"))]
+    cases = [case for table in tables for case in table["cases"]]
+    texts = [case.get("text") or json.dumps(case.get("document", {})) for case in cases]
+    parameters = [json.dumps(case.get("parameters", {})) for case in cases]
+    step = {
+        **dict.fromkeys(("name", "plugin", "stdout", "stderr"), "x"),
+        **{"status": "Success", "code": 0, "started": "2026-01-01T00:00:00.000Z", "ended": ""},
+    }
+    outcome = {"complete": True, "status": "Success", "trace": "", "steps": [step]}
+    report = json.dumps({"job": "x", "receipt": "x", "outcome": outcome})
+    job = dict.fromkeys(
+        ("id", "receipt", "created", "node", "region", "document_name", "document", "parameters"), "x"
+    )
+    found = {
+        "document": [f"{text}\0{given}" for text, given in zip(texts, parameters, strict=True)],
+        "payload": [
+            '{"CancelMessageId":"aws.ssm.c-1.mi-1"}',
+            *(message["payload"] for table in tables for message in table.get("messages", [])),
+        ],
+        "reply": [report, *(path.read_text() for path in (ROOT / "tests/fixtures").rglob("*eply*.json"))],
+        "spool": ["\nrun 1 2\n\nstep 0 0.\n\nscript 3 4\n", json.dumps(job), json.dumps(outcome), report],
+        "config": [
+            '{"region":"eu-central-1","endpoint":"https://h:1","healthIntervalMinutes":5,"logLevel":"info"}',
+            '{"Ssm":{"Endpoint":"h"},"Mds":{"Endpoint":"h"},"Identity":{"ConsumptionOrder":["OnPrem"]}}',
+        ],
+        "answers": [
+            "https://s3.eu-central-1.amazonaws.com/bucket/a/b\n<Contents><Key>a&amp;b</Key></Contents>",
+            "https://bucket.s3.amazonaws.com/k\n../other?x=1",
+            "[default]\naws_access_key_id = A\naws_secret_access_key = B\n",
+        ],
+    }
+    return [text.encode() for text in found[target]]
+
+
+def build() -> Path:
+    """The agent as a fuzz target. For a named target, so that only what runs on it is instrumented."""
+    host = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
+    triple = re.search(r"^host: (.+)$", host, re.MULTILINE)[1]
+    flags = {"CARGO_ENCODED_RUSTFLAGS": "\x1f".join(COVERAGE), "CARGO_TARGET_DIR": str(OUT)}
+    command = [
+        "cargo",
+        "build",
+        "--quiet",
+        "--package",
+        "stint-agent",
+        "--profile",
+        "fuzz",
+        "--target",
+        triple,
+    ]
+    if subprocess.run(command, cwd=ROOT, env={**os.environ, **flags}, check=False).returncode != 0:
+        sys.exit("fuzz: the agent can't be built as a fuzz target")
+    return OUT / triple / "fuzz" / "stint"
+
+
+def fuzz(program: Path, target: str, seconds: int) -> bool:
+    """Runs one target; whether all went well."""
+    corpus, artifacts = OUT / "corpus" / target, OUT / "artifacts" / target
+    fresh = OUT / "seeds" / target
+    for folder in (corpus, artifacts, fresh):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds(target)):
+        (fresh / str(number)).write_bytes(seed)
+    options = {
+        **{"max_total_time": seconds, "max_len": LONGEST, "timeout": SLOWEST, "rss_limit_mb": MOST_MEMORY},
+        **{"artifact_prefix": f"{artifacts}/", "print_final_stats": 1, "verbosity": 1},
+    }
+    command = [program, *(f"-{name}={value}" for name, value in options.items()), corpus, fresh]
+    env = {"PATH": os.environ["PATH"], "STINT_FUZZ": target}
+    log = OUT / f"{target}.log"
+    with log.open("wb") as file:
+        done = subprocess.run(command, env=env, stdout=file, stderr=file, check=False)
+    text = log.read_text(errors="replace")
+    runs = re.search(r"stat::number_of_executed_units: (\d+)", text)
+    places = re.findall(r" cov: (\d+) ", text)
+    if done.returncode == 0 and runs and int(runs[1]) > 0:
+        print(f"   {target:10} {seconds} s, {int(runs[1]):,} inputs, {places[-1]} places reached", flush=True)
+        return True
+    print(f"{text[-3000:]}\nfuzz: {target} fails; what it was given is in {artifacts}, all it said in {log}")
+    return False
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("targets", nargs="*", default=list(TARGETS), help=", ".join(TARGETS))
+    wish = parser.parse_args()
+    if unknown := set(wish.targets) - set(TARGETS):
+        parser.error(f"there is no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
+    program = build()
+    results = [fuzz(program, target, wish.seconds) for target in wish.targets]
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+//! For `make fuzz`.
+
+use super::super::Delivery;
+use super::messages;
+use crate::spool::Report;
+use miniserde::json;
+use stint_wire::ec2messages::{CANCEL_COMMAND, Message, Messages, SEND_COMMAND};
+use stint_wire::reply::Reply;
+use stint_wire::time::Utc;
+
+/// The payload of a command and of a cancellation, and a whole answer of GetMessages.
+pub fn payload(text: &str) {
+    for topic in [SEND_COMMAND, CANCEL_COMMAND] {
+        let message = Message {
+            created_date: String::new(),
+            destination: "mi-0123456789abcdef0".into(),
+            message_id: "aws.ssm.c-1.mi-0123456789abcdef0".into(),
+            payload: text.into(),
+            topic: topic.into(),
+        };
+        match messages::read(&message, "mi-0123456789abcdef0", "eu-central-1") {
+            Delivery::Job(job) => assert!(job.id == "c-1" && !job.document.is_empty()),
+            other => assert!(!matches!(other, Delivery::Unknown { .. }), "{topic} is unknown"),
+        }
+    }
+    if let Ok(answer) = json::from_str::<Messages>(text) {
+        for message in answer.messages.unwrap_or_default() {
+            let _ = messages::read(&message, "mi-0123456789abcdef0", "eu-central-1");
+        }
+    }
+}
+
+/// A reply as the hub reads it, and the reply that is made of any report.
+pub fn reply(text: &str) {
+    let _ = json::from_str::<Reply>(text);
+    if let Ok(report) = json::from_str::<Report>(text) {
+        let made = messages::reply(&report, "stint", Utc(0));
+        let read = json::from_str::<Reply>(&made);
+        assert!(read.is_ok_and(|reply| reply.document_status == report.outcome.status));
+        let _ = messages::reply_id(&report);
+    }
+}
