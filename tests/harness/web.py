@@ -26,7 +26,7 @@ class Request:
     def answer(self, status: int, body: bytes = b"", *, cut: int | None = None, **headers: str) -> None:
         """Answers; with `cut`, the connection breaks after that many bytes of the body."""
         self._handler.send_response(status)
-        headers = {"Content-Length": str(len(body)), **headers}
+        headers = {"Content_Length": str(len(body)), **headers}
         for name, value in headers.items():
             self._handler.send_header(name.replace("_", "-"), value)
         self._handler.end_headers()
