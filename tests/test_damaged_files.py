@@ -74,6 +74,23 @@ def test_a_damaged_waiting_job_is_reported(hub, client, activate, new_agent, hom
     takes_the_next_command(client, agent)
 
 
+def test_many_damaged_jobs_are_all_reported(client, agent, home):
+    ran = home / "ran"
+    lines = [f"echo once >> {ran}", f"while [ ! -e {home}/gate ]; do sleep 0.1; done"]
+    commands = [shell(client, [agent.node], *lines) for _ in range(20)]
+    until("all are taken", lambda: len(list(agent.state.glob("spool/pending/*.json"))) == 17)
+    agent.clean_up()
+    for path in agent.state.glob("spool/pending/*.json"):
+        path.write_bytes(b"{")
+    (home / "gate").touch()
+    agent.start()
+    for command in commands:
+        assert finished(client, command, agent.node)["Status"] == "Failed"
+    assert len(ran.read_text().split()) == 3
+    assert len(list((agent.state / "spool" / "corrupt").iterdir())) == 8
+    takes_the_next_command(client, agent)
+
+
 @damages
 def test_a_damaged_running_job_is_reported_and_not_run_again(client, agent, interrupted, damage):
     command, ran = interrupted

@@ -76,6 +76,7 @@ async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<
         let id = lost.id.clone();
         give_up(shared, lost).map_err(|error| format!("job {id} can't be given up: {error}"))?;
     }
+    shared.spool.prune_corrupt();
     for job in waiting {
         let known = shared.acknowledged.borrow().contains(&job.id);
         if !known && let Err(error) = acknowledge(shared, &job).await {

@@ -16,8 +16,9 @@ use stint_wire::time::Utc;
 /// Jobs that may wait at once. More stay with the server, unacknowledged.
 const MAX_PENDING: usize = 64;
 
-/// What is kept of damaged files, for somebody to look at.
-const MAX_CORRUPT: usize = 16;
+/// Damaged files and folders of jobs that are kept, for somebody to look at. Each is at most the
+/// size of a job and its outcome.
+const MAX_CORRUPT: usize = 8;
 
 /// A job larger than this isn't taken, bytes: documents of AWS are at most 64 KiB, parameters
 /// come on top.
@@ -274,6 +275,9 @@ impl Spool {
                 Ok(Content::Is(outcome)) if is_folder => outcome,
                 _ => Outcome::begun(),
             };
+            if lost.iter().any(|known: &Lost| known.id == name) {
+                continue;
+            }
             let known = name.is_empty() || name.len() == DIGEST || self.is_known(name)?;
             if !known && !self.current.join(name).join(JOB).exists() {
                 lost.push(Lost { id: name.to_owned(), outcome });
@@ -353,6 +357,18 @@ impl Spool {
         if let Err(error) = durable::rename(path, &to) {
             log::error!("{error}");
         }
+        // Output and downloads tell nothing of the damage. They take flash and may hold secrets.
+        for name in durable::list(&to).unwrap_or_default() {
+            let _ = fs::remove_dir_all(to.join(name));
+        }
+    }
+
+    /// Forgets the oldest of what was set aside; to be called when nothing of it is
+    /// [`Spool::lost`].
+    pub fn prune_corrupt(&self) {
+        for path in oldest(&self.corrupt, MAX_CORRUPT) {
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        }
     }
 
     /// Keeps a copy, under that name, of what is damaged and still has to stay where it is.
@@ -364,14 +380,10 @@ impl Spool {
         }
     }
 
-    /// A name in `corrupt/` that nothing has, with room for it.
+    /// A name in `corrupt/` that nothing has.
     fn place_for(&self, name: &str) -> PathBuf {
-        for path in oldest(&self.corrupt, MAX_CORRUPT - 1) {
-            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
-        }
         let plain = self.corrupt.join(name);
-        let numbered =
-            (1..=MAX_CORRUPT).map(|number| self.corrupt.join(format!("{name}.{number}")));
+        let numbered = (1u32..).map(|number| self.corrupt.join(format!("{name}.{number}")));
         std::iter::once(plain.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(plain)
     }
 }
@@ -547,9 +559,24 @@ mod tests {
             assert!(spool.current().unwrap().is_empty());
             assert!(!bad.exists());
             let kept = durable::list(&spool.corrupt).unwrap().len();
-            assert_eq!(kept, MAX_CORRUPT.min(turn + 1));
+            assert_eq!(kept, turn + 1);
         }
-        assert_eq!(spool.lost().unwrap().len(), MAX_CORRUPT);
+        assert_eq!(spool.lost().unwrap().len(), 1);
+        spool.complete("bad", "Failed", Utc(0)).unwrap();
+        spool.prune_corrupt();
+        assert_eq!(durable::list(&spool.corrupt).unwrap().len(), MAX_CORRUPT);
+    }
+
+    #[test]
+    fn of_a_damaged_job_no_output_and_no_download_is_kept() {
+        let folder = Folder::new();
+        let spool = Spool::open(folder.path()).unwrap();
+        let bad = spool.current.join("bad");
+        fs::create_dir_all(bad.join("downloads")).unwrap();
+        fs::write(bad.join(JOB), "{").unwrap();
+        fs::write(bad.join("downloads/large"), "secret").unwrap();
+        assert!(spool.current().unwrap().is_empty());
+        assert_eq!(durable::list(&spool.corrupt.join("bad")).unwrap(), [JOB]);
     }
 
     #[test]
