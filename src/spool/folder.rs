@@ -11,6 +11,7 @@
 
 use super::content::{self, Content};
 use super::job::{Job, Outcome};
+use super::journal::{self, Journal};
 use crate::sys::process::Identity;
 use crate::sys::reserve::Reserve;
 use crate::sys::{FileError, durable};
@@ -32,21 +33,6 @@ const STDOUT: &str = "stdout";
 /// A job's folder.
 #[derive(Clone, Debug)]
 pub struct JobFolder(PathBuf);
-
-/// What the journal tells of earlier workers.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Journal {
-    /// How many workers have been at it.
-    pub runs: usize,
-    /// The last of them, dead or alive.
-    pub worker: Option<Identity>,
-    /// The last step that was started: its number, and how many reboots had been asked for then.
-    pub step: Option<(usize, u32)>,
-    /// The leader of the process group of the last script, to be ended if its worker was killed.
-    pub script: Option<Identity>,
-    /// A line can't be read, so that more may have happened than can be told.
-    pub damaged: bool,
-}
 
 /// From where a worker goes on.
 #[derive(Debug)]
@@ -207,7 +193,7 @@ impl JobFolder {
     fn read_journal(&self) -> Result<Journal, FileError> {
         let path = self.0.join(JOURNAL);
         match fs::read(&path) {
-            Ok(bytes) => Ok(parse_journal(&String::from_utf8_lossy(&bytes))),
+            Ok(bytes) => Ok(journal::parse(&String::from_utf8_lossy(&bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Journal::default()),
             Err(error) => Err(FileError::new("read", &path)(error)),
         }
@@ -233,45 +219,11 @@ impl JobFolder {
     }
 }
 
-/// Lines cut short are expected: of a worker's or a script's nothing depends on the rest. Anything
-/// else that can't be read may have been a step.
-pub(super) fn parse_journal(text: &str) -> Journal {
-    let mut journal = Journal::default();
-    for line in text.lines() {
-        let mut words = line.split(' ');
-        match words.next().unwrap_or_default() {
-            "run" => {
-                journal.runs += 1;
-                journal.worker = identity(words);
-            }
-            "script" => journal.script = identity(words),
-            word if "run".starts_with(word) || word != "s" && "script".starts_with(word) => {}
-            _ => match step(line) {
-                Some(step) => journal.step = Some(step),
-                None => journal.damaged = true,
-            },
-        }
-    }
-    journal
-}
-
-/// A whole line about a step: its number, and the reboots before it.
-fn step(line: &str) -> Option<(usize, u32)> {
-    let (number, reboots) = line.strip_prefix("step ")?.strip_suffix('.')?.split_once(' ')?;
-    Some((number.parse().ok()?, reboots.parse().ok()?))
-}
-
-/// A process id and its start.
-fn identity<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Identity> {
-    Some(Identity { pid: words.next()?.parse().ok()?, started: words.next()?.parse().ok()? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::spool::Reboot;
     use crate::testing::Folder;
-    use proptest::prelude::*;
 
     #[test]
     fn a_journal_tells_what_was_begun() {
@@ -357,12 +309,5 @@ mod tests {
         let folder = Folder::new();
         fs::create_dir(folder.path().join(JOURNAL)).unwrap();
         assert!(JobFolder::at(folder.path()).resume().is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn no_journal_makes_the_parser_panic(text: String) {
-            let _ = parse_journal(&text);
-        }
     }
 }

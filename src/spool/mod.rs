@@ -8,10 +8,12 @@
 //! Never here: a server's protocol, and running anything.
 
 mod content;
+mod corrupt;
 mod folder;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod job;
+mod journal;
 mod outbox;
 mod retention;
 mod store;

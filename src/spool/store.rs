@@ -1,6 +1,7 @@
 //! The four folders of the spool and the ways between them.
 
 use super::content::{self, Content};
+use super::corrupt::Corrupt;
 use super::file_name;
 use super::folder::{JOB, JobFolder};
 use super::job::{Job, Outcome};
@@ -16,10 +17,6 @@ use stint_wire::time::Utc;
 /// Jobs that may wait at once. More stay with the server, unacknowledged.
 const MAX_PENDING: usize = 64;
 
-/// Damaged files and folders of jobs that are kept, for somebody to look at. Each is at most the
-/// size of a job and its outcome.
-const MAX_CORRUPT: usize = 8;
-
 /// A job larger than this isn't taken, bytes: documents of AWS are at most 64 KiB, parameters
 /// come on top.
 pub const MAX_JOB: usize = 256 * 1024;
@@ -30,7 +27,7 @@ pub struct Spool {
     pending: PathBuf,
     current: PathBuf,
     completed: PathBuf,
-    corrupt: PathBuf,
+    corrupt: Corrupt,
     reserve: Reserve,
     retention: Retention,
 }
@@ -114,7 +111,7 @@ impl Spool {
     /// A folder can't be made or read.
     pub fn open(state: &Path) -> Result<Spool, FileError> {
         let spool = Spool::at(state);
-        for folder in [&spool.pending, &spool.current, &spool.completed, &spool.corrupt] {
+        for folder in [&spool.pending, &spool.current, &spool.completed, spool.corrupt.path()] {
             durable::make_folder(folder)?;
             durable::sweep(folder)?;
         }
@@ -130,7 +127,7 @@ impl Spool {
             pending: root.join("pending"),
             current: root.join("current"),
             completed: root.join("completed"),
-            corrupt: root.join("corrupt"),
+            corrupt: Corrupt::at(&root.join("corrupt")),
             reserve: Reserve::of(&root),
             retention: Retention::default(),
         }
@@ -202,7 +199,7 @@ impl Spool {
             }
             match content::read(&path) {
                 Ok(Content::Is(job)) => jobs.push(job),
-                Ok(Content::Damaged) => self.set_aside(&path),
+                Ok(Content::Damaged) => self.corrupt.set_aside(&path),
                 Ok(Content::Missing) => {}
                 Err(error) => log::error!("{error}"),
             }
@@ -237,13 +234,13 @@ impl Spool {
                 Ok(Content::Is(job)) => {
                     for damaged in folder.damaged() {
                         let file = damaged.file_stem().unwrap_or_default().to_string_lossy();
-                        self.keep_copy(&damaged, &format!("{name}.{file}"));
+                        self.corrupt.keep_copy(&damaged, &format!("{name}.{file}"));
                     }
                     jobs.push((job, folder));
                 }
-                Ok(Content::Damaged) => self.set_aside(&path),
+                Ok(Content::Damaged) => self.corrupt.set_aside(&path),
                 Ok(Content::Missing) if folder.was_taken_up() && !self.is_known(&name)? => {
-                    self.set_aside(&path);
+                    self.corrupt.set_aside(&path);
                 }
                 Ok(Content::Missing) => {
                     if let Err(cause) = fs::remove_dir_all(&path) {
@@ -262,25 +259,12 @@ impl Spool {
     /// # Errors
     /// A folder can't be read.
     pub fn lost(&self) -> Result<Vec<Lost>, FileError> {
-        let mut lost = Vec::new();
-        for file in durable::list(&self.corrupt)? {
-            let (stem, rest) = file.split_once('.').unwrap_or((&file, ""));
-            let is_folder = rest.bytes().all(|b| b.is_ascii_digit());
-            let name = match rest.starts_with("json") {
-                true => stem.get(17..).unwrap_or_default(),
-                false if is_folder => stem,
-                false => continue,
-            };
-            let outcome = match content::read(&self.corrupt.join(&file).join("outcome.json")) {
-                Ok(Content::Is(outcome)) if is_folder => outcome,
-                _ => Outcome::begun(),
-            };
-            if lost.iter().any(|known: &Lost| known.id == name) {
-                continue;
-            }
-            let known = name.is_empty() || name.len() == DIGEST || self.is_known(name)?;
-            if !known && !self.current.join(name).join(JOB).exists() {
-                lost.push(Lost { id: name.to_owned(), outcome });
+        let mut lost: Vec<Lost> = Vec::new();
+        for (name, outcome) in self.corrupt.jobs()? {
+            let told = lost.iter().any(|known| known.id == name) || self.is_known(&name)?;
+            // A digest of an id doesn't tell it.
+            if !told && name.len() != DIGEST && !self.current.join(&name).join(JOB).exists() {
+                lost.push(Lost { id: name, outcome });
             }
         }
         Ok(lost)
@@ -349,61 +333,16 @@ impl Spool {
         Ok(found.map(|file| self.pending.join(file)))
     }
 
-    /// Moves what can't be read out of the way.
-    fn set_aside(&self, path: &Path) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let to = self.place_for(&name.unwrap_or_default());
-        log::error!("{} can't be read; it is kept in {}", path.display(), to.display());
-        if let Err(error) = durable::rename(path, &to) {
-            log::error!("{error}");
-        }
-        // Output and downloads tell nothing of the damage. They take flash and may hold secrets.
-        for name in durable::list(&to).unwrap_or_default() {
-            let _ = fs::remove_dir_all(to.join(name));
-        }
-    }
-
     /// Forgets the oldest of what was set aside; to be called when nothing of it is
     /// [`Spool::lost`].
     pub fn prune_corrupt(&self) {
-        for path in oldest(&self.corrupt, MAX_CORRUPT) {
-            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
-        }
+        self.corrupt.prune();
     }
 
     /// Keeps a copy, under that name, of what is damaged and still has to stay where it is.
     pub fn keep_copy(&self, path: &Path, name: &str) {
-        let to = self.place_for(name);
-        log::error!("{} is damaged; it is kept in {}", path.display(), to.display());
-        if let Err(cause) = fs::copy(path, &to) {
-            log::error!("{}", FileError::new("copy", path)(cause));
-        }
+        self.corrupt.keep_copy(path, name);
     }
-
-    /// A name in `corrupt/` that nothing has.
-    fn place_for(&self, name: &str) -> PathBuf {
-        let plain = self.corrupt.join(name);
-        let numbered = (1u32..).map(|number| self.corrupt.join(format!("{name}.{number}")));
-        std::iter::once(plain.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(plain)
-    }
-}
-
-/// What is in a folder but for the `most` youngest.
-fn oldest(folder: &Path, most: usize) -> Vec<PathBuf> {
-    let names = durable::list(folder).unwrap_or_default();
-    let surplus = names.len().saturating_sub(most);
-    if surplus == 0 {
-        return Vec::new();
-    }
-    let mut aged: Vec<_> = names
-        .into_iter()
-        .filter_map(|name| {
-            let path = folder.join(name);
-            Some((fs::metadata(&path).ok()?.modified().ok()?, path))
-        })
-        .collect();
-    aged.sort_unstable();
-    aged.into_iter().take(surplus).map(|(_, path)| path).collect()
 }
 
 fn no_room(error: FileError) -> SpoolError {
@@ -411,7 +350,7 @@ fn no_room(error: FileError) -> SpoolError {
 }
 
 /// The job's name in the name of a file in `pending/`: 16 digits, a hyphen, the name, `.json`.
-fn pending_name(file: &str) -> Option<&str> {
+pub(super) fn pending_name(file: &str) -> Option<&str> {
     file.strip_suffix(".json")?.get(17..)
 }
 
@@ -515,7 +454,10 @@ mod tests {
         assert_eq!(spool.pending().unwrap(), [job("a")]);
         let current: Vec<_> = spool.current().unwrap().into_iter().map(|(job, _)| job).collect();
         assert_eq!(current, [job("b")]);
-        assert_eq!(durable::list(&spool.corrupt).unwrap(), ["0000000000000000-worse.json", "bad"]);
+        assert_eq!(
+            durable::list(spool.corrupt.path()).unwrap(),
+            ["0000000000000000-worse.json", "bad"]
+        );
         assert_eq!(durable::list(&spool.current).unwrap(), ["b"]);
     }
 
@@ -549,37 +491,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_aside_twice_is_kept_twice_and_not_for_ever() {
-        let folder = Folder::new();
-        let spool = Spool::open(folder.path()).unwrap();
-        for turn in 0..MAX_CORRUPT + 4 {
-            let bad = spool.current.join("bad");
-            fs::create_dir(&bad).unwrap();
-            fs::write(bad.join(JOB), "").unwrap();
-            assert!(spool.current().unwrap().is_empty());
-            assert!(!bad.exists());
-            let kept = durable::list(&spool.corrupt).unwrap().len();
-            assert_eq!(kept, turn + 1);
-        }
-        assert_eq!(spool.lost().unwrap().len(), 1);
-        spool.complete("bad", "Failed", Utc(0)).unwrap();
-        spool.prune_corrupt();
-        assert_eq!(durable::list(&spool.corrupt).unwrap().len(), MAX_CORRUPT);
-    }
-
-    #[test]
-    fn of_a_damaged_job_no_output_and_no_download_is_kept() {
-        let folder = Folder::new();
-        let spool = Spool::open(folder.path()).unwrap();
-        let bad = spool.current.join("bad");
-        fs::create_dir_all(bad.join("downloads")).unwrap();
-        fs::write(bad.join(JOB), "{").unwrap();
-        fs::write(bad.join("downloads/large"), "secret").unwrap();
-        assert!(spool.current().unwrap().is_empty());
-        assert_eq!(durable::list(&spool.corrupt.join("bad")).unwrap(), [JOB]);
-    }
-
-    #[test]
     fn a_damaged_journal_is_kept_and_its_job_goes_on() {
         let folder = Folder::new();
         let spool = Spool::open(folder.path()).unwrap();
@@ -588,7 +499,7 @@ mod tests {
         fs::write(started.path().join("journal"), [0; 8]).unwrap();
         fs::write(started.path().join("outcome.json"), "{").unwrap();
         assert_eq!(spool.current().unwrap().len(), 1);
-        assert_eq!(durable::list(&spool.corrupt).unwrap(), ["a.journal", "a.outcome"]);
+        assert_eq!(durable::list(spool.corrupt.path()).unwrap(), ["a.journal", "a.outcome"]);
         assert_eq!(spool.lost().unwrap(), []);
     }
 
