@@ -1,7 +1,8 @@
 //! The task that acknowledges jobs and gives them workers; and their cancellation.
 
 use super::backoff::Backoff;
-use super::{Shared, Turn, watch};
+use super::turn::Turn;
+use super::{Shared, spawn, watch};
 use crate::document;
 use crate::spool::{Job, Lost, Outcome, Report};
 use crate::sys::{FileError, clock, faults, process};
@@ -40,16 +41,13 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
 fn note_running(shared: &Shared, job: &Job) {
     let alone = document::runs_alone(&job.document);
     let turn = if alone { Turn::Alone } else { Turn::Beside };
-    shared.running.borrow_mut().insert(job.id.clone(), turn);
+    shared.running.borrow_mut().set(&job.id, turn);
 }
 
 /// Whether the next job in line has its turn.
 fn may_start(shared: &Shared, job: &Job) -> bool {
-    let running = shared.running.borrow();
-    running.is_empty()
-        || running.len() < shared.settings.workers
-            && running.values().all(|turn| *turn == Turn::Beside)
-            && !document::runs_alone(&job.document)
+    let alone = document::runs_alone(&job.document);
+    shared.running.borrow().let_in(alone, shared.settings.workers)
 }
 
 /// Takes over the jobs under way that nobody watches.
@@ -58,10 +56,10 @@ fn adopt(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<(), S
     let current =
         current.map_err(|error| format!("jobs under way can't be looked for: {error}"))?;
     for (job, folder) in current {
-        if !shared.running.borrow().contains_key(&job.id) {
+        if shared.running.borrow().of(&job.id).is_none() {
             log::info!("job {} was under way and is taken over", job.id);
             note_running(shared, &job);
-            executor.spawn(watch::adopt(shared.clone(), job, folder)).detach();
+            spawn(executor, watch::adopt(shared.clone(), job, folder));
         }
     }
     Ok(())
@@ -92,9 +90,9 @@ async fn turn(shared: &Rc<Shared>, executor: &LocalExecutor<'static>) -> Result<
             started.map_err(|error| format!("job {} can't be started: {error}", job.id))?;
         // None: cancelled, or refused by the server, since the list was made.
         if let Some(folder) = started {
-            shared.acknowledged.borrow_mut().remove(&job.id);
+            shared.acknowledged.borrow_mut().retain(|id| *id != job.id);
             note_running(shared, &job);
-            executor.spawn(watch::start(shared.clone(), job, folder)).detach();
+            spawn(executor, watch::start(shared.clone(), job, folder));
         }
     }
     problem
@@ -122,7 +120,7 @@ async fn acknowledge(shared: &Shared, job: &Job) -> Result<(), UplinkError> {
     match shared.talk(move |uplink| uplink.acknowledge(&receipt)).await {
         Ok(()) => {
             faults::point("acknowledged");
-            shared.acknowledged.borrow_mut().insert(job.id.clone());
+            shared.acknowledged.borrow_mut().push(job.id.clone());
             Ok(())
         }
         Err(error @ UplinkError::Refused { .. }) if !error.is_rejection_of_the_node() => {
@@ -150,6 +148,7 @@ pub fn cancel(shared: &Shared, id: &str) -> Result<(), FileError> {
         let reason = "The command was cancelled before it was started.".to_owned();
         shared.report(&Report::on(job, Outcome::ended(Status::Cancelled, reason)))?;
         shared.spool.complete(id, Status::Cancelled.as_str(), clock::system())?;
+        shared.acknowledged.borrow_mut().retain(|known| known != id);
     } else if let Some(folder) = shared.spool.find_current(id) {
         // The marker first: a worker that hasn't noted itself yet will look for it.
         let marked = folder.cancel();

@@ -13,6 +13,7 @@ mod poll;
 #[cfg(feature = "documents")]
 mod reboot;
 pub mod status;
+mod turn;
 #[cfg(feature = "documents")]
 mod watch;
 
@@ -24,13 +25,15 @@ use bell::Bell;
 use smol::{Async, LocalExecutor};
 use status::Board;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use turn::Turns;
 
 /// What the daemon is told.
 pub struct Settings {
@@ -104,9 +107,9 @@ struct Shared {
     board: Board,
     /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
     /// twice does no harm.
-    acknowledged: RefCell<BTreeSet<String>>,
+    acknowledged: RefCell<Vec<String>>,
     /// Jobs that have been started and are not over.
-    running: RefCell<BTreeMap<String, Turn>>,
+    running: RefCell<Turns>,
     /// There is a job to acknowledge or to start.
     jobs: Bell,
     /// There is a report to deliver.
@@ -115,26 +118,6 @@ struct Shared {
     reboot: Bell,
     /// The state folder.
     state: PathBuf,
-}
-
-/// How a job that has been started stands to the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Turn {
-    /// It runs beside others.
-    Beside,
-    /// It runs, and wants to be the only one.
-    Alone,
-    /// It goes on after a reboot, before which nothing else is started.
-    AwaitsReboot,
-    /// It would have gone on after a reboot, which failed for this reason.
-    GivenUp(String),
-}
-
-impl Turn {
-    /// Whether a worker is at it.
-    fn is_running(&self) -> bool {
-        matches!(self, Turn::Beside | Turn::Alone)
-    }
 }
 
 impl Shared {
@@ -158,6 +141,13 @@ impl Shared {
 /// A call that wasn't made is one that failed on this side.
 fn in_words<R>(result: Result<Result<R, UplinkError>, LaneError>) -> Result<R, UplinkError> {
     result.unwrap_or_else(|error| Err(UplinkError::Local(error.to_string())))
+}
+
+/// Starts a task of the loop. Boxed, so that the executor's machinery is in the binary once and
+/// not for each task.
+fn spawn(executor: &LocalExecutor<'static>, task: impl Future<Output = ()> + 'static) {
+    let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
+    executor.spawn(task).detach();
 }
 
 /// Runs the daemon until SIGTERM or SIGINT. Workers go on; what they bring about is reported
@@ -188,13 +178,13 @@ pub fn run(
         state: state.to_owned(),
     });
     let executor = Rc::new(LocalExecutor::new());
-    executor.spawn(poll::run(shared.clone())).detach();
-    executor.spawn(health::run(shared.clone())).detach();
-    executor.spawn(deliver::run(shared.clone())).detach();
+    spawn(&executor, poll::run(shared.clone()));
+    spawn(&executor, health::run(shared.clone()));
+    spawn(&executor, deliver::run(shared.clone()));
     #[cfg(feature = "documents")]
     {
-        executor.spawn(jobs::run(shared.clone(), executor.clone())).detach();
-        executor.spawn(reboot::run(shared.clone())).detach();
+        spawn(&executor, jobs::run(shared.clone(), executor.clone()));
+        spawn(&executor, reboot::run(shared.clone()));
     }
     smol::block_on(executor.run(async {
         loop {

@@ -3,7 +3,8 @@
 //! Other jobs get time to end, and the server gets to hear what has happened so far. A device
 //! that doesn't go down is reported: the job fails with the reason instead of waiting for ever.
 
-use super::{Shared, Turn};
+use super::Shared;
+use super::turn::Turn;
 use crate::document::DEFAULT_PATH;
 use crate::spool::Outbox;
 use crate::sys::process::{self, Group};
@@ -33,9 +34,9 @@ pub async fn run(shared: Rc<Shared>) {
     loop {
         shared.reboot.wait().await;
         log::warn!("a document asks for a reboot; no other is started until then");
-        while_true(FOR_JOBS, || shared.running.borrow().values().any(Turn::is_running)).await;
+        while_true(FOR_JOBS, || shared.running.borrow().all().any(Turn::is_running)).await;
         while_true(FOR_REPORTS, || Outbox::count(&shared.state) > 0).await;
-        if !shared.running.borrow().values().any(|turn| *turn == Turn::AwaitsReboot) {
+        if !shared.running.borrow().all().any(|turn| *turn == Turn::AwaitsReboot) {
             log::info!("no reboot: the document that asked for it was cancelled");
             shared.jobs.ring();
             continue;
@@ -48,11 +49,7 @@ pub async fn run(shared: Rc<Shared>) {
             Err(reason) => reason,
         };
         log::error!("the device can't be rebooted: {reason}");
-        for turn in shared.running.borrow_mut().values_mut() {
-            if matches!(turn, Turn::AwaitsReboot) {
-                *turn = Turn::GivenUp(reason.clone());
-            }
-        }
+        shared.running.borrow_mut().give_up_reboot(&reason);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The tasks that watch over one running job each: its worker, its progress, its end.
 
 use super::backoff::Backoff;
-use super::{Settings, Shared, Turn, deliver};
+use super::turn::Turn;
+use super::{Settings, Shared, deliver};
 use crate::spool::{Job, JobFolder, Outcome, Report};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
@@ -102,11 +103,11 @@ fn awaits_reboot(outcome: &Outcome, folder: &JobFolder) -> bool {
 /// Waits for the end of this boot. Comes back with the reason if there won't be one, or without
 /// if the job has been cancelled.
 async fn no_reboot(shared: &Shared, job: &Job, folder: &JobFolder) -> Option<String> {
-    let set = |turn| shared.running.borrow_mut().insert(job.id.clone(), turn);
+    let set = |turn| shared.running.borrow_mut().set(&job.id, turn);
     set(Turn::AwaitsReboot);
     shared.reboot.ring();
     while !folder.is_cancelled() {
-        if let Some(Turn::GivenUp(reason)) = shared.running.borrow().get(&job.id) {
+        if let Some(Turn::GivenUp(reason)) = shared.running.borrow().of(&job.id) {
             return Some(reason.clone());
         }
         Timer::after(LOOK).await;

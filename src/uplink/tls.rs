@@ -1,15 +1,16 @@
 //! TLS: whom to trust, with which cryptography, and what a failed handshake means.
 
-use rustls::CertificateError;
-use rustls::crypto::{CryptoProvider, KeyProvider, ring};
+use rustls::crypto::{CryptoProvider, KeyProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
+use rustls::{CertificateError, SignatureScheme};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stint_wire::time::Utc;
 use ureq::tls::{Certificate, PemItem};
+use webpki::ring as algs;
 
 /// Where distributions keep their certificate authorities: Debian and OpenWrt, Alpine, Fedora,
 /// openSUSE.
@@ -72,11 +73,51 @@ pub fn system_authorities() -> Vec<Certificate<'static>> {
     found.unwrap_or_default()
 }
 
-/// ring, without what would sign as a TLS client: nodes prove who they are inside the requests.
-/// The code for keys that are never loaded would be 25 kB.
+/// ring, without what would sign as a TLS client, as nodes prove who they are inside the requests
+/// (25 kB), and without Ed25519 certificates, which no public authority issues (10 kB).
 pub fn cryptography() -> CryptoProvider {
-    CryptoProvider { key_provider: &NoClientKeys, ..ring::default_provider() }
+    CryptoProvider {
+        key_provider: &NoClientKeys,
+        signature_verification_algorithms: ALGORITHMS,
+        ..ring::default_provider()
+    }
 }
+
+/// rustls's own list for ring but for Ed25519.
+static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[
+        algs::ECDSA_P256_SHA256,
+        algs::ECDSA_P256_SHA384,
+        algs::ECDSA_P384_SHA256,
+        algs::ECDSA_P384_SHA384,
+        algs::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+        algs::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+        algs::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+        algs::RSA_PKCS1_2048_8192_SHA256,
+        algs::RSA_PKCS1_2048_8192_SHA384,
+        algs::RSA_PKCS1_2048_8192_SHA512,
+        algs::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
+        algs::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
+        algs::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
+    ],
+    mapping: &[
+        // TLS 1.2 doesn't say the curve with the hash, so each has both.
+        (
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            &[algs::ECDSA_P384_SHA384, algs::ECDSA_P256_SHA384],
+        ),
+        (
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            &[algs::ECDSA_P256_SHA256, algs::ECDSA_P384_SHA256],
+        ),
+        (SignatureScheme::RSA_PSS_SHA512, &[algs::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA384, &[algs::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA256, &[algs::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
+        (SignatureScheme::RSA_PKCS1_SHA512, &[algs::RSA_PKCS1_2048_8192_SHA512]),
+        (SignatureScheme::RSA_PKCS1_SHA384, &[algs::RSA_PKCS1_2048_8192_SHA384]),
+        (SignatureScheme::RSA_PKCS1_SHA256, &[algs::RSA_PKCS1_2048_8192_SHA256]),
+    ],
+};
 
 /// Loads no key.
 #[derive(Debug)]

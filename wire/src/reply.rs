@@ -1,6 +1,8 @@
 //! What a node reports of a command: the payload of SendReply, and the limits on output.
 
+use crate::json::ObjectWriter;
 use crate::text::{head, tail};
+use crate::time::Utc;
 use miniserde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -90,8 +92,53 @@ impl Status {
     }
 }
 
+/// Who sends a reply, and when.
+pub struct From<'a> {
+    /// The agent's name.
+    pub agent: &'a str,
+    /// The agent's version.
+    pub version: &'a str,
+    /// The time.
+    pub now: Utc,
+}
+
+/// The text of a reply: by whom, the document's status and trace, and the steps by name. Written
+/// by hand, because derived maps and structures would cost a device 5 kB.
+pub fn text(from: &From<'_>, status: &str, trace: &str, steps: &[(&str, StepReply)]) -> String {
+    let agent = ObjectWriter::new()
+        .string("lang", "en-US")
+        .string("name", from.agent)
+        .string("os", "linux")
+        .string("osver", "1")
+        .string("ver", from.version)
+        .finish();
+    let (mut counts, mut by_name) = (ObjectWriter::new(), ObjectWriter::new());
+    for status in Status::BY_WEIGHT.map(Status::as_str) {
+        let count = steps.iter().filter(|(_, step)| step.status == status).count();
+        if count > 0 {
+            counts = counts.raw(status, &count.to_string());
+        }
+    }
+    for (name, step) in steps {
+        by_name = by_name.raw(name, &step.text());
+    }
+    let unless_empty = |text: String| if steps.is_empty() { "null".to_owned() } else { text };
+    let additional = ObjectWriter::new()
+        .raw("agent", &agent)
+        .string("dateTime", &from.now.iso())
+        .string("runId", "")
+        .raw("runtimeStatusCounts", &unless_empty(counts.finish()))
+        .finish();
+    ObjectWriter::new()
+        .raw("additionalInfo", &additional)
+        .string("documentStatus", status)
+        .string("documentTraceOutput", trace)
+        .raw("runtimeStatus", &unless_empty(by_name.finish()))
+        .finish()
+}
+
 /// The payload of SendReply.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Reply {
     /// Who says it and when.
     #[serde(rename = "additionalInfo")]
@@ -108,7 +155,7 @@ pub struct Reply {
 }
 
 /// The envelope's part of a reply.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct AdditionalInfo {
     /// The agent.
     pub agent: AgentInfo,
@@ -124,7 +171,7 @@ pub struct AdditionalInfo {
 }
 
 /// The agent as replies name it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct AgentInfo {
     /// `en-US`
     pub lang: String,
@@ -139,7 +186,7 @@ pub struct AgentInfo {
 }
 
 /// What became of one step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct StepReply {
     /// A [`Status`] word.
     pub status: String,
@@ -199,6 +246,24 @@ pub fn limit(text: &str, limit: usize, mark: &str) -> String {
     let room = limit.saturating_sub(mark.len());
     let first = head(text, room / 2);
     format!("{first}{mark}{}", tail(text, room - first.len()))
+}
+
+impl StepReply {
+    fn text(&self) -> String {
+        ObjectWriter::new()
+            .string("status", &self.status)
+            .raw("code", &self.code.to_string())
+            .string("name", &self.name)
+            .string("output", &self.output)
+            .string("startDateTime", &self.start_date_time)
+            .string("endDateTime", &self.end_date_time)
+            .string("outputS3BucketName", &self.output_s3_bucket_name)
+            .string("outputS3KeyPrefix", &self.output_s3_key_prefix)
+            .string("stepName", &self.step_name)
+            .string("standardOutput", &self.standard_output)
+            .string("standardError", &self.standard_error)
+            .finish()
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Messages into deliveries, reports into replies. Pure.
 
 use super::super::Delivery;
-use crate::spool::{Job, OutputTo, Report, Uploaded};
+use crate::spool::{Job, OutputTo, Report, StepOutcome, Uploaded};
 use miniserde::json as miniserde_json;
-use std::collections::BTreeMap;
 use stint_wire::ec2messages::{CANCEL_COMMAND, CancelPayload, Message, SEND_COMMAND};
 use stint_wire::json::{self, Node};
-use stint_wire::reply::{AdditionalInfo, AgentInfo, Reply, StepReply, combined_output};
+use stint_wire::reply::{self, StepReply, combined_output};
 use stint_wire::time::Utc;
 use stint_wire::{ids, text};
 
@@ -86,52 +85,32 @@ fn log_group(text: &dyn Fn(&str) -> String) -> String {
 /// The payload of SendReply. The last reply of a document carries all its steps, where the
 /// original's carries none if there are several: a server that merges, as it must, loses nothing.
 pub fn reply(report: &Report, agent_name: &str, now: Utc) -> String {
-    let steps: BTreeMap<String, StepReply> = report
-        .outcome
-        .steps
-        .iter()
-        .map(|step| {
-            let uploaded = step.uploaded.as_ref();
-            let of =
-                |part: fn(&Uploaded) -> &str| uploaded.map(part).unwrap_or_default().to_owned();
-            let reply = StepReply {
-                status: step.status.clone(),
-                code: step.code,
-                name: step.plugin.clone(),
-                output: combined_output(&step.stdout, &step.stderr),
-                start_date_time: step.started.clone(),
-                end_date_time: step.ended.clone(),
-                output_s3_bucket_name: of(|uploaded| &uploaded.bucket),
-                output_s3_key_prefix: of(|uploaded| &uploaded.prefix),
-                step_name: of(|uploaded| &uploaded.step),
-                standard_output: step.stdout.clone(),
-                standard_error: step.stderr.clone(),
-            };
-            (step.name.clone(), reply)
-        })
-        .collect();
-    let mut counts = BTreeMap::new();
-    for step in steps.values() {
-        *counts.entry(step.status.clone()).or_default() += 1;
-    }
-    let some = !steps.is_empty();
-    miniserde_json::to_string(&Reply {
-        additional_info: AdditionalInfo {
-            agent: AgentInfo {
-                lang: "en-US".into(),
-                name: agent_name.into(),
-                os: "linux".into(),
-                osver: "1".into(),
-                ver: env!("CARGO_PKG_VERSION").into(),
-            },
-            date_time: now.iso(),
-            run_id: String::new(),
-            runtime_status_counts: some.then_some(counts),
-        },
-        document_status: report.outcome.status.clone(),
-        document_trace_output: report.outcome.trace.clone(),
-        runtime_status: some.then_some(steps),
-    })
+    let steps: Vec<_> = report.outcome.steps.iter().map(step_reply).collect();
+    reply::text(
+        &reply::From { agent: agent_name, version: env!("CARGO_PKG_VERSION"), now },
+        &report.outcome.status,
+        &report.outcome.trace,
+        &steps,
+    )
+}
+
+fn step_reply(step: &StepOutcome) -> (&str, StepReply) {
+    let uploaded = step.uploaded.as_ref();
+    let of = |part: fn(&Uploaded) -> &str| uploaded.map(part).unwrap_or_default().to_owned();
+    let reply = StepReply {
+        status: step.status.clone(),
+        code: step.code,
+        name: step.plugin.clone(),
+        output: combined_output(&step.stdout, &step.stderr),
+        start_date_time: step.started.clone(),
+        end_date_time: step.ended.clone(),
+        output_s3_bucket_name: of(|uploaded| &uploaded.bucket),
+        output_s3_key_prefix: of(|uploaded| &uploaded.prefix),
+        step_name: of(|uploaded| &uploaded.step),
+        standard_output: step.stdout.clone(),
+        standard_error: step.stderr.clone(),
+    };
+    (&step.name, reply)
 }
 
 /// The bytes of a reply's id. The same report always has the same one, so that a server
@@ -242,7 +221,7 @@ mod tests {
         };
         let report = Report { job: "c-1".into(), receipt: "aws.ssm.c-1.mi-1".into(), outcome };
         let text = reply(&report, "stint", Utc(0));
-        let back: Reply = miniserde_json::from_str(&text).unwrap();
+        let back: reply::Reply = miniserde_json::from_str(&text).unwrap();
         let step = &back.runtime_status.unwrap()["s"];
         let place = [&step.output_s3_bucket_name, &step.output_s3_key_prefix, &step.step_name];
         assert_eq!(place, ["b", "p/c-1/mi-1", "s"]);
