@@ -430,7 +430,9 @@ def test_a_github_answer_that_leads_out_of_the_folder_is_refused(web, download, 
 @pytest.fixture
 def repository(home):
     """A repository behind `git daemon`: its URL and the ids of its two commits."""
-    if not shutil.which("git") or run(["git", "daemon", "--help"], home).returncode:
+    # The program itself: `git daemon` would be its parent, and leave it behind when it is killed.
+    program = Path(run(["git", "--exec-path"], home).stdout.strip()) / "git-daemon"
+    if not program.exists():
         pytest.skip("this machine has no git daemon")
     work = home / "repositories" / "tools"
     work.mkdir(parents=True)
@@ -452,7 +454,7 @@ def repository(home):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", "--export-all"]
+    command = [program, "--listen=127.0.0.1", f"--port={port}", "--export-all"]
     command += [f"--base-path={work.parent}", "--reuseaddr", str(work.parent)]
     daemon = Program(command, home / "git.log", environment(home))
     until("git daemon listens", lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
