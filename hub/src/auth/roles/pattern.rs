@@ -91,9 +91,10 @@ impl Scope {
         if self.open { name.starts_with(&self.start) } else { name == self.start }
     }
 
-    /// Whether it has every parameter under a path, which ends with a slash.
+    /// Whether it has every parameter under a path, which ends with a slash. Names without a
+    /// slash are under the root too, and only a star alone has them all.
     pub fn has_all_under(&self, path: &str) -> bool {
-        self.open && path.starts_with(&self.start)
+        self.open && path.starts_with(&self.start) && (path != "/" || self.start.is_empty())
     }
 }
 
@@ -174,6 +175,8 @@ mod tests {
             ("/fleet/a*", "/fleet/", false),
             ("/fleet/*", "/", false),
             ("*", "/", true),
+            ("/*", "/", false),
+            ("/*", "/fleet/", true),
             ("/fleet/port", "/fleet/port/", false),
         ] {
             assert_eq!(scope(pattern, "x").unwrap().has_all_under(path), expected, "{pattern}");
@@ -227,6 +230,8 @@ mod tests {
             if let Ok(Some(scope)) = Pattern::parse(&pattern).map(|p| p.scope(NODE, &[])) {
                 let name = format!("{path}{rest}");
                 prop_assert!(!scope.has_all_under(&path) || scope.has(&name));
+                // Under the root are names without a slash too.
+                prop_assert!(!scope.has_all_under("/") || scope.has(&rest));
             }
         }
     }

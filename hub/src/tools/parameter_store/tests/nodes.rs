@@ -114,3 +114,21 @@ async fn a_node_may_ask_for_a_path_when_all_under_it_is_its_to_read() {
         assert_eq!(error.code, "AccessDeniedException", "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_node_learns_no_more_by_the_root_s_path_than_by_name() {
+    let bed = Testbed::new().await;
+    let node = bed.node(1, &[]).await;
+    put(&bed, "port", "s3cret", secure()).await;
+    put(&bed, "/fleet/b", "x", json!({})).await;
+    let root = json!({"Path": "/", "Recursive": true, "WithDecryption": true});
+    allow(&bed, "EdgeRole", "default", &["/*"], &[]).await;
+    assert_eq!(node_reads(&bed, &node, "/fleet/b").await.unwrap(), "x");
+    assert!(node_reads(&bed, &node, "port").await.is_err());
+    let refused = by_node(&bed, &node, "GetParametersByPath", root.clone()).await.unwrap_err();
+    assert_eq!(refused.code, "AccessDeniedException");
+    allow(&bed, "EdgeRole", "default", &["*"], &[]).await;
+    assert_eq!(node_reads(&bed, &node, "port").await.unwrap(), "s3cret");
+    let got = by_node(&bed, &node, "GetParametersByPath", root).await.unwrap();
+    assert_eq!(got["Parameters"].as_array().unwrap().len(), 2);
+}
