@@ -57,6 +57,12 @@ impl Pattern {
         if open && !matches!(parts.last(), None | Some(Part::Text(_))) {
             return wrong("has a star right after a placeholder; put a slash between them");
         }
+        // Nor may `a` open what belongs to `a-b`: a tag's value has to end its level.
+        let tagged = parts.iter().any(|part| matches!(part, Part::Tag(_)));
+        let ends = matches!(parts.last(), Some(Part::Text(text)) if text.starts_with('/'));
+        if open && tagged && !ends {
+            return wrong("has a star and a tag; put a slash right after the last placeholder");
+        }
         Ok(Pattern { text: text.to_owned(), parts, open })
     }
 
@@ -190,6 +196,29 @@ mod tests {
             assert!(scope.is_none() || value == "..", "{value}");
         }
         assert!(Pattern::parse("/s/{tag:role}/*").unwrap().scope(NODE, &[]).is_none());
+    }
+
+    #[test]
+    fn a_tag_s_value_does_not_open_what_belongs_to_a_longer_one() {
+        for bad in [
+            "/site/{tag:site}-*",
+            "/site/{tag:site}.psk*",
+            "/site/{tag:site}-{node}-*",
+            "/site/{node}/{tag:site}-a/*",
+            "{tag:site}-*",
+        ] {
+            let said = Pattern::parse(bad).unwrap_err();
+            assert!(said.contains("put a slash right after the last placeholder"), "{said}");
+        }
+        for (pattern, own, other) in [
+            ("/site/{tag:site}/*", "/site/berlin/psk", "/site/berlin-north/psk"),
+            ("/site/{tag:site}/app-*", "/site/berlin/app-1", "/site/berlin-north/app-1"),
+            ("/site/{tag:site}-psk", "/site/berlin-psk", "/site/berlin-north-psk"),
+        ] {
+            let scope = scope(pattern, "berlin").unwrap();
+            assert!(scope.has(own) && !scope.has(other), "{pattern}");
+        }
+        assert!(Pattern::parse("/node/{node}-*").is_ok());
     }
 
     #[test]
