@@ -17,6 +17,10 @@ const MOST_DEPTH: usize = 64;
 /// The most values, those that aliases repeat counted each time.
 const MOST_VALUES: usize = 50_000;
 
+/// The most bytes of texts and keys, those that anchors keep and aliases repeat counted each time;
+/// and the most of all pointers in [`Read::plain`].
+const MOST_BYTES: usize = 1024 * 1024;
+
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -52,7 +56,11 @@ pub fn read(text: &str) -> Result<Read, Fault> {
         return Err(Fault { line: 1, column: 1, what: "there is no content".to_owned() });
     };
     let mut plain = HashMap::new();
-    node.texts(&mut String::new(), &mut plain);
+    node.texts(&mut String::new(), &mut plain, &mut 0).map_err(|what| Fault {
+        line: 1,
+        column: 1,
+        what,
+    })?;
     Ok(Read { value: node.value(), plain })
 }
 
@@ -93,6 +101,7 @@ struct Builder {
     anchors: HashMap<usize, Node>,
     root: Option<Node>,
     values: usize,
+    bytes: usize,
 }
 
 impl Builder {
@@ -102,17 +111,24 @@ impl Builder {
                 Err("a second document begins here; a document of Systems Manager is one".into())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.add(scalar(&text, style, tag)?, anchor, 1)
+                let node = scalar(&text, style, tag)?;
+                self.spend(1, node.bytes())?;
+                self.add(node, anchor)
             }
             Event::Alias(anchor) => {
-                let node = self.anchors.get(&anchor).cloned();
+                let node = self.anchors.get(&anchor);
                 let node = node.ok_or("the alias stands inside of what it names")?;
                 // Each alias adds the depth of what it names, and recursion follows.
                 if self.open.len() + node.depth() > MOST_DEPTH {
                     return Err(format!("the nesting is deeper than {MOST_DEPTH}"));
                 }
-                let size = node.size();
-                self.add(node, 0, size)
+                // Before there is a copy: it may be what there is no room for.
+                let (values, bytes) = (node.size(), node.bytes());
+                self.spend(values, bytes)?;
+                match self.anchors.get(&anchor).cloned() {
+                    Some(node) => self.add(node, 0),
+                    None => Ok(()),
+                }
             }
             Event::SequenceStart(anchor, tag) => {
                 known(tag, &["seq"])?;
@@ -123,8 +139,13 @@ impl Builder {
                 self.begin(Open::Map(OpenMap::default(), anchor))
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open::List(items, anchor)) => self.add(Node::List(items), anchor, 1),
-                Some(Open::Map(map, anchor)) => self.add(map.node(), anchor, 1),
+                Some(open) => {
+                    self.spend(1, 0)?;
+                    match open {
+                        Open::List(items, anchor) => self.add(Node::List(items), anchor),
+                        Open::Map(map, anchor) => self.add(map.node(), anchor),
+                    }
+                }
                 None => Ok(()),
             },
             _ => Ok(()),
@@ -139,13 +160,25 @@ impl Builder {
         Ok(())
     }
 
-    /// Puts a node in its place. `count` is how many values have come with it.
-    fn add(&mut self, node: Node, anchor: usize, count: usize) -> Result<(), String> {
-        self.values = self.values.saturating_add(count);
+    /// Counts what comes, or is about to be copied.
+    fn spend(&mut self, values: usize, bytes: usize) -> Result<(), String> {
+        self.values = self.values.saturating_add(values);
         if self.values > MOST_VALUES {
             return Err(format!("there are more than {MOST_VALUES} values, aliases counted"));
         }
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MOST_BYTES {
+            return Err(format!(
+                "there are more than {MOST_BYTES} bytes of texts and keys, aliases counted"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Puts a node in its place.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), String> {
         if anchor > 0 {
+            self.spend(node.size(), node.bytes())?;
             self.anchors.insert(anchor, node.clone());
         }
         match self.open.last_mut() {
@@ -218,6 +251,15 @@ impl Node {
         }
     }
 
+    /// How many bytes its texts and keys have.
+    fn bytes(&self) -> usize {
+        match self {
+            Node::Plain(text) | Node::Text(text) => text.len(),
+            Node::List(items) => items.iter().map(Node::bytes).sum(),
+            Node::Map(members) => members.iter().map(|(name, n)| name.len() + n.bytes()).sum(),
+        }
+    }
+
     /// How many lists and maps stand inside each other.
     fn depth(&self) -> usize {
         match self {
@@ -240,17 +282,30 @@ impl Node {
         }
     }
 
-    fn texts(&self, pointer: &mut String, out: &mut HashMap<String, String>) {
+    /// Collects texts by pointer; `spent` is the bytes of all pointers, as a long key comes again
+    /// in each pointer below it.
+    fn texts(
+        &self,
+        pointer: &mut String,
+        out: &mut HashMap<String, String>,
+        spent: &mut usize,
+    ) -> Result<(), String> {
         let length = pointer.len();
         match self {
             Node::Plain(text) if !resolve::plain(text).is_string() => {
+                *spent = spent.saturating_add(length);
+                if *spent > MOST_BYTES {
+                    return Err("too many numbers, truth values and nulls stand below long keys; \
+                                put them in quotes or shorten the keys"
+                        .to_owned());
+                }
                 out.insert(pointer.clone(), text.clone());
             }
             Node::Plain(_) | Node::Text(_) => {}
             Node::List(items) => {
                 for (at, item) in items.iter().enumerate() {
                     pointer.push_str(&format!("/{at}"));
-                    item.texts(pointer, out);
+                    item.texts(pointer, out, spent)?;
                     pointer.truncate(length);
                 }
             }
@@ -258,11 +313,12 @@ impl Node {
                 for (name, node) in members {
                     pointer.push('/');
                     pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                    node.texts(pointer, out);
+                    node.texts(pointer, out, spent)?;
                     pointer.truncate(length);
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -347,6 +403,30 @@ mod tests {
         assert!(read(&chain).unwrap_err().what.contains("deeper"), "{:?}", read(&chain));
         let blocks = (0..5000).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>();
         assert!(read(&blocks).is_err());
+    }
+
+    #[test]
+    fn a_long_text_or_key_is_not_repeated_beyond_the_limit() {
+        let long = "x".repeat(32 * 1024);
+        for text in [
+            format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 5000].join(", ")),
+            format!("a: &a {{? {long}\n : 'y'}}\nb: [{}]\n", vec!["*a"; 5000].join(", ")),
+        ] {
+            let fault = read(&text).unwrap_err();
+            assert!(fault.what.contains("bytes of texts and keys"), "{fault:?}");
+            assert_eq!(fault.line, text.lines().count(), "{fault:?}");
+        }
+        // Anchors inside each other each keep what is in them.
+        let ten = ["*a"; 10].join(", ");
+        let anchors = (0..40).map(|n| format!("&b{n} [")).collect::<String>();
+        let text = format!("a: &a {long}\nb: {anchors}{ten}{}\n", "]".repeat(40));
+        assert!(read(&text).unwrap_err().what.contains("bytes of texts and keys"));
+        let numbers = vec!["1"; 10_000].join(", ");
+        let fault = read(&format!("? {long}\n: [{numbers}]\n")).unwrap_err();
+        assert!(fault.what.contains("below long keys"), "{fault:?}");
+        // What people write is far from it.
+        let text = format!("a: &a {long}\nb: [*a, *a, *a]\n");
+        assert_eq!(read(&text).unwrap().value["b"][2], json!(long));
     }
 
     proptest! {
