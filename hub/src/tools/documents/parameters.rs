@@ -73,15 +73,27 @@ pub fn check(declared: &Vec<(&String, Declared)>, values: &Values) -> Result<(),
     Ok(())
 }
 
-/// Whether a value holds a reference to Parameter Store: `{{ssm:NAME}}`.
-fn holds_reference(value: &str) -> bool {
-    value.split("{{").skip(1).any(|rest| {
-        let inside = rest.split("}}").next().filter(|inside| inside.len() + 2 <= rest.len());
-        let name = inside.map(str::trim).and_then(|inside| {
-            inside.strip_prefix("ssm:").or_else(|| inside.strip_prefix("ssm-secure:"))
-        });
-        name.is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
-    })
+/// How references to values of Parameter Store and to its secrets begin, after the braces.
+const PLAIN: &str = "ssm:";
+const SECURE: &str = "ssm-secure:";
+
+/// Whether a value can only be judged on the node: a part of it is filled in before it is used
+/// there, or the whole of it is one secret. What is beside a secret is never looked at again, so
+/// it is judged here.
+fn is_left_to_the_node(value: &str) -> bool {
+    let holds = |prefix| {
+        (0..value.len()).filter_map(|at| value.get(at..)).any(|t| reference(t, prefix).is_some())
+    };
+    reference(value.trim(), SECURE) == Some("") || (holds(PLAIN) && !holds(SECURE))
+}
+
+/// What follows the reference that a text begins with. The agent reads references in the same
+/// way: whatever it would leave as it stands must not be taken for one here.
+fn reference<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
+    let named = text.strip_prefix("{{")?.trim_start_matches(' ').strip_prefix(prefix)?;
+    let rest = named.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_/.:-".contains(c));
+    let after = rest.trim_start_matches(' ').strip_prefix("}}")?;
+    (rest.len() < named.len()).then_some(after)
 }
 
 /// Checks one parameter's values.
@@ -105,7 +117,7 @@ fn one(declared: &Declared, given: &[String]) -> Result<(), String> {
         other => other.flatten(),
     };
     // What a reference stands for is known on the node, which checks it there.
-    for value in given.iter().filter(|value| !holds_reference(value)) {
+    for value in given.iter().filter(|value| !is_left_to_the_node(value)) {
         within(declared.chars, value.chars().count(), "characters")?;
         if let Some(words) = declared.allowed_values.as_ref().filter(|w| !w.contains(value)) {
             return Err(format!("has to be one of {}, not '{value}'", words.join(", ")));
@@ -175,8 +187,41 @@ mod tests {
         for good in ["{{ssm:/edge/size}}", "x{{ ssm:size:2 }}", "{{ ssm-secure:key }}"] {
             assert_eq!(verdict(declared.clone(), &[good]), Ok(()), "{good}");
         }
-        for bad in ["{{ssm:}}", "{{ssm:a b}}", "{{ssm:a", "ssm:a}}", "{{ size }}"] {
+        assert_eq!(verdict(declared.clone(), &["{{{ssm:x}}"]), Ok(()));
+        for bad in [
+            "{{ssm:}}",
+            "{{ssm:a b}}",
+            "{{ssm:a",
+            "ssm:a}}",
+            "{{ size }}",
+            "{{ssm:%}}",
+            "{{\tssm:a}}",
+            "{{ssm: a}}",
+            "{{ssm:ä}}",
+            "{{ssm-secure:}}",
+        ] {
             assert!(verdict(declared.clone(), &[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_only_looks_like_a_reference_gets_around_a_limit() {
+        for declared in [
+            json!({"type": "String", "allowedPattern": "^[a-z]+$"}),
+            json!({"type": "String", "allowedValues": ["a"]}),
+        ] {
+            for bad in [
+                "x; reboot # {{ssm:%}}",
+                "x; reboot # {{ssm-secure:y}}",
+                "{{ssm-secure:y}}; reboot",
+                "{{ssm-secure:y}}{{ssm-secure:z}}",
+                "x; {{ssm-secure:y}} {{ssm:z}}",
+            ] {
+                assert!(verdict(declared.clone(), &[bad]).is_err(), "{declared} {bad}");
+            }
+            for good in ["{{ ssm-secure:y }}", " {{ssm-secure:/a/y}} ", "x {{ssm:z}}"] {
+                assert_eq!(verdict(declared.clone(), &[good]), Ok(()), "{declared} {good}");
+            }
         }
     }
 
