@@ -153,7 +153,7 @@ pub fn cancel(shared: &Shared, id: &str) -> Result<(), FileError> {
         // The marker first: a worker that hasn't noted itself yet will look for it.
         let marked = folder.cancel();
         let worker = folder.journal().worker.filter(|worker| worker.is_alive());
-        let stopped = worker.is_some_and(|it| process::signal(it.pid, libc::SIGTERM).is_ok());
+        let stopped = worker.is_some_and(|it| process::signal(it.pid, libc::SIGINT).is_ok());
         // A worker that got the signal needs no marker, for which a full disk may have no room.
         if !stopped {
             return marked;

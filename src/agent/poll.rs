@@ -93,7 +93,12 @@ async fn take_job(shared: &Shared, job: Job) {
         Err(error) => {
             log::error!("job {} can't be taken: {error}", job.id);
             let reason = format!("The device can't take the command: {error}.");
-            refuse(shared, Report::on(&job, Outcome::ended(Status::Failed, reason))).await;
+            let report = Report::on(&job, Outcome::ended(Status::Failed, reason));
+            // Else a server that doesn't take the report for it would offer the job again, which
+            // by then might be run.
+            if refuse(shared, report).await {
+                acknowledge(shared, job.receipt).await;
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ pub async fn run(shared: Rc<Shared>) {
             shared.jobs.ring();
             continue;
         }
+        shared.running.borrow_mut().go_down();
         let reason = match reboot(&shared.settings.reboot_command).await {
             Ok(()) => {
                 Timer::after(FOR_SHUTDOWN).await;
@@ -50,6 +51,7 @@ pub async fn run(shared: Rc<Shared>) {
         };
         log::error!("the device can't be rebooted: {reason}");
         shared.running.borrow_mut().give_up_reboot(&reason);
+        shared.jobs.ring();
     }
 }
 

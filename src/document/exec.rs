@@ -55,14 +55,15 @@ pub enum ExecError {
     File(FileError),
 }
 
-/// The signals of a worker process: SIGTERM, or SIGINT from a terminal, means that the operator
-/// cancels, SIGCHLD that a program may have ended. Clones are the same signals, for other threads.
+/// The signals of a worker process: SIGINT means that the operator cancels, SIGTERM that the
+/// device goes down, SIGCHLD that a program may have ended. Clones are the same signals, for other threads.
 #[derive(Clone)]
 pub struct Signals(Arc<Caught>);
 
 struct Caught {
     pipe: File,
     cancelled: AtomicBool,
+    going_down: AtomicBool,
 }
 
 impl Signals {
@@ -72,16 +73,25 @@ impl Signals {
     /// What the system says.
     pub fn catch() -> io::Result<Signals> {
         let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD])?;
-        Ok(Signals(Arc::new(Caught { pipe, cancelled: AtomicBool::new(false) })))
+        let (cancelled, going_down) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Signals(Arc::new(Caught { pipe, cancelled, going_down })))
     }
 
-    /// Takes in what has come; true if a wish to stop was among it, now or before.
+    /// Takes in what has come; true if whatever runs is to stop, whoever wants it.
     pub fn is_cancelled(&self) -> bool {
-        let stop = |signal: &i32| *signal == libc::SIGTERM || *signal == libc::SIGINT;
-        if signals::take(&self.0.pipe).iter().any(stop) {
-            self.0.cancelled.store(true, Ordering::Relaxed);
+        for signal in signals::take(&self.0.pipe) {
+            match signal {
+                libc::SIGINT => self.0.cancelled.store(true, Ordering::Relaxed),
+                libc::SIGTERM => self.0.going_down.store(true, Ordering::Relaxed),
+                _ => {}
+            }
         }
-        self.0.cancelled.load(Ordering::Relaxed)
+        self.0.cancelled.load(Ordering::Relaxed) || self.is_going_down()
+    }
+
+    /// Whether it is to stop because the device goes down, and not because the operator wants it.
+    pub fn is_going_down(&self) -> bool {
+        self.0.going_down.load(Ordering::Relaxed) && !self.0.cancelled.load(Ordering::Relaxed)
     }
 }
 
@@ -140,6 +150,9 @@ impl Watched {
         let mut ended: Option<(ExitStatus, Instant)> = None;
         loop {
             let now = Instant::now();
+            // Before the look at the program: a signal that comes in between is still in the pipe
+            // when it is waited for, and wakes the next turn.
+            let cancelled = signals.is_cancelled();
             if ended.is_none() {
                 // Asked each turn: the signal of its end may be merged with another.
                 ended = child.try_wait().ok().flatten().map(|status| (status, now + DRAIN));
@@ -151,7 +164,7 @@ impl Watched {
                 }
                 Some((_, until)) => until,
                 None => {
-                    let why = if signals.is_cancelled() { Exit::Cancelled } else { Exit::TimedOut };
+                    let why = if cancelled { Exit::Cancelled } else { Exit::TimedOut };
                     if killed.is_none() && (why == Exit::Cancelled || now >= deadline) {
                         killed = Some((why, now + DYING));
                         // As the original does: at once, and the whole group.
@@ -177,15 +190,13 @@ impl Watched {
         // Tests run several "workers" in one process, of which only the last hears of SIGCHLD.
         let patience = if cfg!(test) { patience.min(IN_TESTS) } else { patience };
         match descriptors::wait(descriptors, Some(patience)) {
-            Ok([out, err, signal]) => {
+            // What the third brings is looked at in the next turn.
+            Ok([out, err, _]) => {
                 if out.readable {
                     self.stdout.turn();
                 }
                 if err.readable {
                     self.stderr.turn();
-                }
-                if signal.readable {
-                    signals.is_cancelled();
                 }
             }
             // Without poll(2) there is still the clock.

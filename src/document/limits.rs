@@ -3,20 +3,23 @@
 //! The original leaves most of it to the service and checks `allowedPattern` alone. Here a
 //! document means what it says wherever it comes from.
 
-use super::parse::Problem;
+use super::parameter_store;
+use super::parse::{DocumentError, Problem};
 use regex_lite::Regex;
-use stint_wire::json::{Node, Value};
+use stint_wire::json::{self, Node, Value};
 
 /// The types that a parameter may have.
 pub const TYPES: [&str; 6] = ["String", "StringList", "StringMap", "Integer", "Boolean", "MapList"];
 
-/// How `{{ssm:…}}` and `{{ssm-secure:…}}` begin, spaces aside.
-const REFERENCES: [&str; 2] = ["{{ssm:", "{{ssm-secure:"];
-
-/// Whether Parameter Store has a part of the value, so that it can't be judged as it stands.
+/// Whether Parameter Store has a part of the value, so that it can't be judged as it stands, but
+/// when the reference has been filled in.
 pub fn is_reference(value: &Node) -> bool {
-    let text: String = value.to_string().chars().filter(|c| *c != ' ').collect();
-    REFERENCES.iter().any(|start| text.contains(start))
+    match &value.value {
+        Value::String(text) => parameter_store::has_reference(text),
+        Value::Array(elements) => elements.iter().any(is_reference),
+        Value::Object(members) => members.iter().any(|(_, member)| is_reference(member)),
+        _ => false,
+    }
 }
 
 /// What is wrong with a parameter's definition itself.
@@ -93,6 +96,22 @@ pub fn of_value(name: &str, definition: &Node, value: &Node) -> Vec<Problem> {
     problems
 }
 
+/// Judges the values that a document has been given, references filled in: now nothing that looks
+/// like one is left out.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn of_given(document: &str, given: &Node) -> Result<(), DocumentError> {
+    let root = json::parse(document).map_err(DocumentError::Syntax)?;
+    let declared = root.get_any_case("parameters").map(Node::members).unwrap_or_default();
+    let problems: Vec<_> = declared
+        .iter()
+        .filter_map(|(name, definition)| Some(of_value(name, definition, given.get(name)?)))
+        .flatten()
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(DocumentError::Malformed(problems)) }
+}
+
 /// What a value of that type would be, if this is none. Numbers and truths may stand as text,
 /// because that is how command lines give them.
 fn wrong_type(kind: &str, value: &Node) -> Option<&'static str> {
@@ -119,12 +138,14 @@ fn wrong_type(kind: &str, value: &Node) -> Option<&'static str> {
     (!fits).then_some(wanted)
 }
 
-/// The texts that patterns and lengths speak of: the elements of a list, else the value.
+/// The texts that patterns and lengths speak of: the elements of a list, else the value. What is
+/// a secret as a whole is known only in the script.
 fn texts(value: &Node) -> Vec<String> {
-    match &value.value {
+    let texts: Vec<_> = match &value.value {
         Value::Array(elements) => elements.iter().map(plain).collect(),
         _ => vec![plain(value)],
-    }
+    };
+    texts.into_iter().filter(|text| !parameter_store::is_secret(text)).collect()
 }
 
 fn count(value: &Node) -> Option<usize> {
@@ -212,9 +233,21 @@ mod tests {
 
     #[test]
     fn references_to_parameter_store_are_recognised_at_any_depth() {
-        for text in [r#""{{ssm:x}}""#, r#"["a","b {{ ssm-secure:/x }}"]"#] {
+        for text in [r#""{{ssm:x}}""#, r#"["a","b {{ ssm:/x }}"]"#] {
             assert!(is_reference(&parse(text).unwrap()), "{text}");
         }
-        assert!(!is_reference(&parse(r#""{{ x }} ssm:""#).unwrap()));
+        for text in [r#""{{ x }} ssm:""#, r#""{{ssm:%}}""#, r#""{{ssm:""#, r#""{{ssm-secure:x}}""#]
+        {
+            assert!(!is_reference(&parse(text).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_only_looks_like_a_reference_gets_around_a_limit() {
+        let definition = r#"{"type":"String","allowedPattern":"^[a-z]+$"}"#;
+        for value in ["x; reboot # {{ssm:%}}", "x {{ssm:", "x; {{ssm-secure:y}}"] {
+            assert_ne!(said(definition, &stint_wire::json::quote(value)), "", "{value}");
+        }
+        assert_eq!(said(definition, r#""{{ ssm-secure:y }}""#), "");
     }
 }

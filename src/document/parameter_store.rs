@@ -5,8 +5,8 @@
 //! plugin says so, and its values never touch a disk. What has been filled in isn't looked at
 //! again.
 
-use super::parse::Document;
-use super::remote::{PARAMETERS_PER_CALL, Parameter, Patience, Remote, RemoteError};
+use super::limits;
+use super::remote::{PARAMETERS_PER_CALL, Parameter, Patience, Remote, RemoteError, Stop};
 use std::borrow::Cow;
 use std::fmt;
 use stint_wire::json::{self, Node, Value};
@@ -127,13 +127,19 @@ pub fn check_given(
 ) -> Result<(), String> {
     let Ok(given) = json::parse(given) else { return Ok(()) };
     match resolve(std::slice::from_ref(&given), remote, patience) {
-        Ok(Cow::Borrowed(_)) | Err(ReferenceError::Remote(RemoteError::Stopped(_))) => Ok(()),
-        Ok(Cow::Owned(nodes)) => {
-            let given = nodes.first().map(Node::to_string).unwrap_or_default();
-            Document::parse(document, &given).map(drop).map_err(|error| error.to_string())
-        }
+        Ok(Cow::Borrowed(_)) => Ok(()),
+        Err(ReferenceError::Remote(RemoteError::Stopped(Stop::Cancelled))) => Ok(()),
+        Ok(Cow::Owned(nodes)) => match nodes.first() {
+            Some(given) => limits::of_given(document, given).map_err(|error| error.to_string()),
+            None => Ok(()),
+        },
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether a part of the text is a reference that is filled in before the step.
+pub fn has_reference(text: &str) -> bool {
+    References::of(text, PLAIN).next().is_some()
 }
 
 /// Whether the text is one reference to a secret and nothing else.

@@ -13,7 +13,7 @@ use super::content::{self, Content};
 use super::job::{Job, Outcome};
 use super::journal::{self, Journal};
 use crate::sys::process::Identity;
-use crate::sys::reserve::Reserve;
+use crate::sys::reserve::{self, Reserve};
 use crate::sys::{FileError, durable};
 use miniserde::json;
 use std::fs;
@@ -140,8 +140,16 @@ impl JobFolder {
     /// # Errors
     /// The file can't be written.
     pub fn save_outcome(&self, outcome: &Outcome) -> Result<(), FileError> {
-        let text = json::to_string(outcome);
-        self.reserve().spend(|| durable::write(&self.0.join(OUTCOME), text.as_bytes()))
+        let path = self.0.join(OUTCOME);
+        let write = |outcome: &Outcome| {
+            let text = json::to_string(outcome);
+            self.reserve().spend(|| durable::write(&path, text.as_bytes()))
+        };
+        match write(outcome) {
+            // How it ended is worth more than all that it said.
+            Err(error) if reserve::is_full(&error) => write(&outcome.shortened()),
+            other => other,
+        }
     }
 
     /// Notes that a worker takes the job. It must listen to signals by then.
@@ -151,7 +159,7 @@ impl JobFolder {
     pub fn note_run(&self, worker: Option<Identity>) -> Result<(), FileError> {
         let line =
             worker.map_or("\nrun\n".to_owned(), |w| format!("\nrun {} {}\n", w.pid, w.started));
-        durable::append(&self.0.join(JOURNAL), line.as_bytes())
+        self.reserve().spend(|| durable::append(&self.0.join(JOURNAL), line.as_bytes()))
     }
 
     /// Notes that step `number`, counted from 0, is about to be started, after so many reboots
@@ -209,8 +217,9 @@ impl JobFolder {
 
     /// The spool's reserve, two folders up.
     fn reserve(&self) -> Reserve {
-        let spool = self.0.parent().and_then(Path::parent);
-        Reserve::of(spool.unwrap_or(&self.0))
+        // A folder of `stint run-document` is in no spool, and has none.
+        let current = self.0.parent().filter(|parent| parent.ends_with("current"));
+        Reserve::of(current.and_then(Path::parent).unwrap_or(&self.0))
     }
 
     /// Whether the operator wants it stopped.

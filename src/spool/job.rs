@@ -1,7 +1,10 @@
 //! What is to be done, what became of it, and what the server is told.
 
 use miniserde::{Deserialize, Serialize};
-use stint_wire::reply::Status;
+use stint_wire::reply::{Status, limit, limit_stream};
+
+/// What is kept of a stream where the disk has no room for more, bytes.
+const SHORT: usize = 1024;
 
 /// A document to run, as any server may have sent it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +133,19 @@ impl Outcome {
     /// The same, given up for this reason; the steps that are over stay.
     pub fn given_up(self, reason: String) -> Outcome {
         let status = Status::Failed.as_str().to_owned();
-        Outcome { complete: true, status, trace: reason, ..self }
+        let mut steps = self.steps;
+        // A step that waited for a reboot has not ended well.
+        let waiting = steps.last_mut().filter(|step| step.status() == Status::SuccessAndReboot);
+        if let Some(step) = waiting {
+            step.status.clone_from(&status);
+        }
+        Outcome { complete: true, status, trace: reason, steps, reboot: self.reboot }
+    }
+
+    /// The same with not more of the streams than a full disk may have room for.
+    pub fn shortened(&self) -> Outcome {
+        let steps = self.steps.iter().map(StepOutcome::shortened).collect();
+        Outcome { steps, ..self.clone() }
     }
 
     /// Whether the last step that was run wants the device to reboot first.
@@ -151,6 +166,19 @@ impl Outcome {
 }
 
 impl StepOutcome {
+    /// The step asked for a reboot, and the operator cancelled the job before there was one.
+    pub fn cancel_before_reboot(&mut self) {
+        self.status = Status::Cancelled.as_str().to_owned();
+        let remark = "stint: the step was cancelled before the reboot that it asked for";
+        self.stderr = limit_stream(&format!("{}{remark}", self.stderr));
+    }
+
+    /// The same with not more of the streams than a full disk may have room for.
+    fn shortened(&self) -> StepOutcome {
+        let cut = |text: &str| limit(text, SHORT, "\n--cut: the disk is full--\n");
+        StepOutcome { stdout: cut(&self.stdout), stderr: cut(&self.stderr), ..self.clone() }
+    }
+
     /// The status; a word that isn't one counts as a failure.
     pub fn status(&self) -> Status {
         Status::parse(&self.status).unwrap_or(Status::Failed)

@@ -54,34 +54,44 @@ pub fn keep_output(folder: &Path, to: &Path) {
     }
 }
 
-/// Removes the oldest records and outputs in `completed` until the rest may be kept. What can't
-/// be removed now will be another time.
-pub fn prune(completed: &Path, keep: Retention) {
+/// Removes the oldest records and outputs in `completed` until the rest may be kept; the record
+/// `latest` is the youngest whatever its date says, because clocks start in 1970. Records come
+/// first: by them a second delivery is recognised. What can't be removed now will be another time.
+pub fn prune(completed: &Path, latest: &str, keep: Retention) {
     let Ok(names) = durable::list(completed) else { return };
-    let mut jobs: Vec<_> = names
+    let (records, outputs): (Vec<_>, Vec<_>) =
+        names.iter().partition(|name| name.ends_with(".json"));
+    let mut jobs: Vec<_> = records
         .iter()
         .filter_map(|name| {
-            let record = completed.join(name);
-            let output = completed.join(name.strip_suffix(".json")?);
-            let meta = fs::symlink_metadata(&record).ok()?;
-            Some((meta.modified().ok()?, meta.blocks() * BLOCK, record, output))
+            let meta = fs::symlink_metadata(completed.join(name)).ok()?;
+            let id = name.strip_suffix(".json")?;
+            Some((id == latest, meta.modified().ok()?, meta.blocks() * BLOCK, id))
         })
         .collect();
     jobs.sort_unstable_by(|a, b| b.cmp(a));
     let mut taken = 0;
-    for (number, (_, bytes, record, output)) in jobs.iter().enumerate() {
+    let mut kept = Vec::new();
+    for (number, (_, _, bytes, id)) in jobs.iter().enumerate() {
         taken += bytes;
         if number >= keep.jobs || taken > keep.bytes {
-            remove(record);
-            remove(output);
-            continue;
+            remove(&completed.join(format!("{id}.json")));
+        } else {
+            kept.push(*id);
         }
-        let more = size(output);
+    }
+    for id in &kept {
+        let output = completed.join(id);
+        let more = size(&output);
         if taken + more > keep.bytes {
-            remove(output);
+            remove(&output);
         } else {
             taken += more;
         }
+    }
+    // What a power cut has left without its record.
+    for name in outputs.iter().filter(|name| !kept.contains(&name.as_str())) {
+        remove(&completed.join(name));
     }
 }
 
@@ -151,13 +161,14 @@ mod tests {
             finished(completed, name, output, age);
         }
         let all = Retention::default();
-        prune(completed, all);
+        prune(completed, "c", all);
         assert_eq!(durable::list(completed).unwrap().len(), 6);
-        prune(completed, Retention { bytes: 180_000, ..all });
+        prune(completed, "c", Retention { bytes: 180_000, ..all });
         assert_eq!(durable::list(completed).unwrap(), ["a.json", "b", "b.json", "c", "c.json"]);
-        prune(completed, Retention { jobs: 1, ..all });
-        assert_eq!(durable::list(completed).unwrap(), ["c", "c.json"]);
-        prune(completed, Retention { bytes: 0, ..all });
+        prune(completed, "b", Retention { jobs: 1, ..all });
+        assert_eq!(durable::list(completed).unwrap(), ["b", "b.json"]);
+        fs::create_dir(completed.join("orphan")).unwrap();
+        prune(completed, "b", Retention { bytes: 0, ..all });
         assert_eq!(durable::list(completed).unwrap(), [""; 0]);
     }
 }

@@ -304,7 +304,7 @@ impl Spool {
             durable::remove(&folder.join(JOB))?;
             retention::keep_output(&folder, &self.completed.join(&name));
         }
-        retention::prune(&self.completed, self.retention);
+        retention::prune(&self.completed, &name, self.retention);
         if let Err(error) = self.reserve.fill() {
             log::warn!("no new job is taken until the disk has room: {error}");
         }

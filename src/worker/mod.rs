@@ -142,7 +142,10 @@ impl Worker<'_> {
             if !self.folder.is_cancelled() && !self.outcome.has_rebooted(&host::boot_id()) {
                 return Ok(());
             }
-            self.outcome.steps.pop();
+            match self.outcome.steps.last_mut() {
+                Some(step) if self.folder.is_cancelled() => step.cancel_before_reboot(),
+                _ => drop(self.outcome.steps.pop()),
+            }
             self.outcome.status = Status::InProgress.as_str().to_owned();
         }
         let count = document.steps.len();
@@ -150,8 +153,14 @@ impl Worker<'_> {
             let outcome = match self.outcome.steps.get(number) {
                 Some(known) => {
                     self.flow.ended(step, known.status(), known.code);
+                    if number + 1 == count {
+                        self.complete();
+                        self.folder.save_outcome(&self.outcome)?;
+                    }
                     continue;
                 }
+                // Whoever comes after the reboot goes on here.
+                None if self.is_going_down() => return Ok(()),
                 None => self.step(number, step, number + 1 == count)?,
             };
             let reboot = outcome.status() == Status::SuccessAndReboot;
@@ -161,9 +170,7 @@ impl Worker<'_> {
                 let count = self.outcome.reboots() + 1;
                 self.outcome.reboot = Some(Reboot { count, boot: host::boot_id() });
             } else if number + 1 == count {
-                self.outcome.complete = true;
-                let statuses = self.outcome.steps.iter().map(StepOutcome::status);
-                self.outcome.status = Status::of_document(statuses).as_str().to_owned();
+                self.complete();
             }
             self.save_and_deliver(number, step)?;
             let _ = bell.write_all(b".").and_then(|()| bell.flush());
@@ -174,11 +181,22 @@ impl Worker<'_> {
         Ok(())
     }
 
+    fn complete(&mut self) {
+        self.outcome.complete = true;
+        let statuses = self.outcome.steps.iter().map(StepOutcome::status);
+        self.outcome.status = Status::of_document(statuses).as_str().to_owned();
+    }
+
+    fn is_going_down(&self) -> bool {
+        self.signals.is_cancelled() && self.signals.is_going_down() && !self.folder.is_cancelled()
+    }
+
     fn document(&self) -> Result<Document, String> {
         let (text, given) = (&self.job.document, &self.job.parameters);
         let document = Document::parse(text, given).map_err(|error| error.to_string())?;
-        // Once a step has been started the values have been found good.
-        if self.started == 0 {
+        // Once a step has been started the values have been found good. One that asked for a reboot
+        // was.
+        if self.started == 0 && self.outcome.reboots() == 0 {
             let patience = Patience::new(&self.signals, RESOLVE_LIMIT);
             check_given(text, given, self.means.remote, &patience)?;
         }
@@ -216,10 +234,12 @@ impl Worker<'_> {
             Ended { status: Status::Cancelled, code: NOT_STARTED, stdout: String::new(), stderr }
         } else {
             match self.flow.next(step, last) {
-                Next::Run => {
-                    let ended = self.execute(number, step)?;
-                    self.no_endless_reboots(ended)
-                }
+                Next::Run => match self.execute(number, step)? {
+                    ended if ended.status == Status::Cancelled && self.is_going_down() => {
+                        self.interrupted(number)
+                    }
+                    ended => self.no_endless_reboots(ended),
+                },
                 Next::Skip(why) => {
                     Ended { status: Status::Skipped, code: 0, stdout: why, stderr: String::new() }
                 }
@@ -295,6 +315,10 @@ impl Worker<'_> {
             let bytes = fs::read(path.join(name)).unwrap_or_default();
             limit_stream(&String::from_utf8_lossy(&bytes))
         };
+        // Its worker couldn't remove it.
+        for extension in ["sh", "ps1"] {
+            let _ = fs::remove_file(self.script(&path).with_extension(extension));
+        }
         let cancelled = self.folder.is_cancelled();
         let status = if cancelled { Status::Cancelled } else { Status::Failed };
         let remark = "stint: the step was interrupted (its process was killed or the device lost \
