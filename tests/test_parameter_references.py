@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -110,7 +111,8 @@ class Watch:
         """One round."""
         files = [path for path in Path("/proc").glob("[0-9]*/cmdline")]
         for folder in self._folders:
-            files += [path for path in folder.rglob("*") if path.is_file()]
+            # Unlike rglob, it goes on where a folder has just been removed.
+            files += [Path(root) / name for root, _, names in os.walk(folder) for name in names]
         for path in files:
             try:
                 content = path.read_bytes()

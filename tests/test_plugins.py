@@ -287,7 +287,7 @@ def test_cancelling_reaches_the_inner_document(home):
     file.write_text(json.dumps(document(run_local(inner), shell("echo never", name="after"))))
     program = Program([AGENT, "run-document", file, "--json"], home / "run-document.log", environment(home))
     until("the inner script runs", marker.exists)
-    program.process.send_signal(signal.SIGTERM)
+    program.process.send_signal(signal.SIGINT)
     until("the document has ended", lambda: not program.alive(), 15)
     until("its outcome is printed", lambda: program.lines)
     steps = json.loads(program.lines[0])["steps"]
