@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -224,6 +225,34 @@ def test_a_cancelled_download_ends_at_once_and_leaves_nothing(web, home, goal):
     program.process.wait(10)
     assert time.monotonic() - begun < 3
     assert names(goal) == []
+
+
+def test_a_second_download_to_the_same_place_is_refused_and_the_first_is_whole(web, home, goal):
+    go = threading.Event()
+
+    def slow(request: Request) -> None:
+        request.answer(200, BODY[:1000], Content_Length=str(len(BODY)))
+        go.wait(30)
+        request.send(BODY[1000:])
+
+    web.pages["/f"] = slow
+    web.serve("/other", b"other")
+    commands = []
+    for page in ("/f", "/other"):
+        info = {"url": web.url + page, "allowInsecureDownload": True}
+        file = home / f"document{len(commands)}.json"
+        file.write_text(document("HTTP", info, goal / "file"))
+        commands.append([AGENT, "run-document", file])
+    first = Program(commands[0], home / "run.log", environment(home))
+    until("the first download has begun", lambda: web.seen and names(goal))
+    second = run(commands[1], home)
+    assert second.returncode == 1, second
+    assert "another job is downloading to this place" in second.stderr
+    go.set()
+    assert first.process.wait(10) == 0
+    assert (goal / "file").read_bytes() == BODY and names(goal) == ["file"]
+    assert run(commands[1], home).returncode == 0
+    assert (goal / "file").read_bytes() == b"other"
 
 
 def test_a_download_that_trickles_ends_with_its_time(web, fetch, download, goal):

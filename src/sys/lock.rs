@@ -19,12 +19,21 @@ pub fn acquire(path: &Path) -> Result<Option<File>, FileError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(path).map_err(FileError::new("open", path))?;
+    Ok(take(&file).map_err(FileError::new("lock", path))?.then_some(file))
+}
+
+/// Locks a file that is open for writing, for as long as it is open. `false` if another holds it;
+/// the same process counts as another if it has opened the file twice.
+///
+/// # Errors
+/// It can't be locked.
+pub fn take(file: &File) -> io::Result<bool> {
     let lock = whole_file();
     // SAFETY: the descriptor is open, and the lock lives through the call.
     match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }) {
-        Ok(_) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(FileError::new("lock", path)(error)),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

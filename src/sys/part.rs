@@ -1,15 +1,20 @@
 //! A large file in the making: written beside its place, and there only when it is whole.
+//!
+//! Who writes it holds a lock on it, so that two jobs never write, move or remove each other's.
 
 use super::faults::{attempt, write_all};
-use super::{FileError, durable};
+use super::{FileError, durable, lock};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::Seek;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Seek};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Names of such files end so. One that a crash has left is replaced by the next try.
 const SUFFIX: &str = ".stint-part";
+
+/// Others may take a leftover away or put one there while we look; so often in a row they don't.
+const TRIES: usize = 16;
 
 /// A file that isn't whole yet. Dropped before [`Part::keep`], it is removed.
 pub struct Part {
@@ -24,17 +29,32 @@ impl Part {
     /// Begins a file that will be at `place`; the folder must be there.
     ///
     /// # Errors
-    /// It can't be made.
+    /// It can't be made, or another job is making one for the same place.
     pub fn begin(place: &Path) -> Result<Part, FileError> {
         let mut name = OsString::from(place.as_os_str());
         name.push(SUFFIX);
         let path = PathBuf::from(name);
-        let _ = fs::remove_file(&path);
-        let mut options = OpenOptions::new();
-        // A new file, so that a link which somebody has put there is not followed.
-        options.write(true).create_new(true).mode(0o600);
-        let file = attempt("create", &path, || options.open(&path))?;
-        Ok(Part { file, path, place: place.to_owned(), length: 0, kept: false })
+        for _ in 0..TRIES {
+            let mut options = OpenOptions::new();
+            // A new file, so that a link which somebody has put there is not followed.
+            options.write(true).create_new(true).mode(0o600);
+            let file = match attempt("create", &path, || options.open(&path)) {
+                Ok(file) => file,
+                Err(error) if error.cause.kind() == io::ErrorKind::AlreadyExists => {
+                    clear(&path, place)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if !lock::take(&file).map_err(FileError::new("lock", &path))? {
+                return Err(busy(place));
+            }
+            // Before it was locked, another may have taken it for a leftover.
+            if is_at(&file, &path) {
+                return Ok(Part { file, path, place: place.to_owned(), length: 0, kept: false });
+            }
+        }
+        Err(busy(place))
     }
 
     /// Bytes so far.
@@ -70,6 +90,10 @@ impl Part {
         let mode = Permissions::from_mode(mode);
         attempt("chmod", &self.path, || self.file.set_permissions(mode))?;
         attempt("fsync", &self.path, || self.file.sync_all())?;
+        if !is_at(&self.file, &self.path) {
+            let cause = io::Error::other("somebody has removed or replaced it meanwhile");
+            return Err(FileError::new("rename", &self.path)(cause));
+        }
         durable::rename(&self.path, &self.place)?;
         self.kept = true;
         Ok(())
@@ -78,10 +102,54 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.kept && is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Removes what a crash has left at `path`, if nobody writes it.
+fn clear(path: &Path, place: &Path) -> Result<(), FileError> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let leftover = match fs::symlink_metadata(path) {
+        // Nothing of ours, and opening it may block or lead elsewhere.
+        Ok(found) if !found.is_file() => None,
+        Ok(_) => {
+            let mut options = OpenOptions::new();
+            options.write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+            match options.open(path) {
+                Ok(file) => Some(file),
+                Err(error) if gone(&error) => return Ok(()),
+                Err(error) => return Err(FileError::new("open", path)(error)),
+            }
+        }
+        Err(error) if gone(&error) => return Ok(()),
+        Err(error) => return Err(FileError::new("look at", path)(error)),
+    };
+    if let Some(file) = &leftover {
+        if !lock::take(file).map_err(FileError::new("lock", path))? {
+            return Err(busy(place));
+        }
+        // Its writer may have moved it into its place, and this is the next one's.
+        if !is_at(file, path) {
+            return Ok(());
+        }
+    }
+    match fs::remove_file(path) {
+        Err(error) if !gone(&error) => Err(FileError::new("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the open file is the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
+}
+
+fn busy(place: &Path) -> FileError {
+    let cause = io::Error::other("another job is downloading to this place");
+    FileError::new("download to", place)(cause)
 }
 
 #[cfg(test)]
@@ -115,5 +183,51 @@ mod tests {
         drop(part);
         assert_eq!(durable::list(folder.path()).unwrap(), ["f"]);
         assert_eq!(fs::read(&place).unwrap(), b"old");
+    }
+
+    #[test]
+    fn two_never_make_the_same_file_at_once() {
+        let folder = Folder::new();
+        let place = folder.path().join("f");
+        let mut first = Part::begin(&place).unwrap();
+        first.add(b"first").unwrap();
+        let refused = Part::begin(&place).err().unwrap().to_string();
+        assert!(refused.contains("another job is downloading to this place"), "{refused}");
+        first.add(b" whole").unwrap();
+        first.keep(0o700).unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"first whole");
+        drop(Part::begin(&place).unwrap());
+        assert_eq!(durable::list(folder.path()).unwrap(), ["f"]);
+    }
+
+    #[test]
+    fn what_a_crash_has_left_is_replaced_and_a_link_is_not_followed() {
+        let folder = Folder::new();
+        let (place, part) = (folder.path().join("f"), folder.path().join("f.stint-part"));
+        let other = folder.path().join("other");
+        fs::write(&other, "other's").unwrap();
+        fs::write(&part, "left, and longer than the new one").unwrap();
+        for _ in 0..2 {
+            let mut new = Part::begin(&place).unwrap();
+            new.add(b"new").unwrap();
+            new.keep(0o700).unwrap();
+            assert_eq!(fs::read(&place).unwrap(), b"new");
+            std::os::unix::fs::symlink(&other, &part).unwrap();
+        }
+        assert_eq!(fs::read(&other).unwrap(), b"other's");
+    }
+
+    #[test]
+    fn only_the_file_that_was_written_is_moved_or_removed() {
+        let folder = Folder::new();
+        let (place, path) = (folder.path().join("f"), folder.path().join("f.stint-part"));
+        let mut part = Part::begin(&place).unwrap();
+        part.add(b"ours").unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another's").unwrap();
+        let error = part.keep(0o700).unwrap_err().to_string();
+        assert!(error.contains("replaced"), "{error}");
+        assert!(!place.exists());
+        assert_eq!(fs::read(&path).unwrap(), b"another's");
     }
 }
