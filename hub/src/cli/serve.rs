@@ -111,7 +111,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let tls = tls(arguments, dir.clone(), address, &app)?;
     let stop = stop_signal()?;
     announce(&listener, tls.is_some())?;
-    let schedule = tokio::spawn(schedule::run(app.clone()));
+    let schedule = tokio::spawn(schedule::run(app.clone(), dir.clone()));
     let site = Site { app: app.clone(), public_metrics: arguments.public_metrics, data: dir };
     listener::serve(site, listener, tls, stop).await;
     schedule.abort();

@@ -10,8 +10,10 @@ mod timeouts;
 use crate::app::App;
 use crate::commands::progressed;
 use crate::error::ApiResult;
+use crate::store::data_dir::DataDir;
+use crate::tools::documents::attachments;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often deadlines are looked at. Delivery timeouts and the expiration of
@@ -27,7 +29,7 @@ const REVIEW_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs until cancelled by dropping. A failure of the store is logged and tried again.
-pub async fn run(app: Arc<App>) {
+pub async fn run(app: Arc<App>, dir: DataDir) {
     let [mut deadlines, mut policies, mut review, mut prune] =
         [DEADLINES_EVERY, DEADLINES_EVERY, REVIEW_EVERY, PRUNE_EVERY].map(|every| {
             let mut timer = interval(every);
@@ -39,12 +41,22 @@ pub async fn run(app: Arc<App>) {
             _ = deadlines.tick() => ("deadlines", timeouts::run(&app, app.now()).await),
             _ = policies.tick() => ("policies", parameters::run(&app, app.now()).await),
             _ = review.tick() => ("review", review_all(&app).await),
-            _ = prune.tick() => ("prune", prune::run(&app, app.now()).await),
+            _ = prune.tick() => ("prune", old(&app, &dir).await),
         };
         if let Err(error) = done {
             tracing::warn!(what, %error, "the schedule could not do its work, and will try again");
         }
     }
+}
+
+/// Deletes old rows, and the contents of attachments that no row names any more.
+async fn old(app: &App, dir: &DataDir) -> ApiResult<()> {
+    prune::run(app, app.now()).await?;
+    let gone = attachments::sweep(&app.store, dir, SystemTime::now()).await?;
+    if gone > 0 {
+        tracing::info!(gone, "removed contents of attachments that nothing names any more");
+    }
+    Ok(())
 }
 
 /// Looks at every command that has not ended.

@@ -9,7 +9,7 @@ mod store;
 
 pub use link::{checked, link};
 pub use sources::{SCHEME, Source, resolve};
-pub use store::{Stored, blob, delete, list, put};
+pub use store::{Stored, blob, delete, list, put, sweep};
 
 use crate::app::App;
 use crate::error::ApiResult;

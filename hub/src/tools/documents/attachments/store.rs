@@ -1,15 +1,18 @@
 //! The attachment store: an index in the database, and one file for each content in the data
 //! directory.
 
-use crate::error::StartError;
+use super::Attachment;
+use crate::error::{ApiError, ApiResult, StartError};
 use crate::store::Store;
 use crate::store::data_dir::DataDir;
 use sha2::{Digest, Sha256};
 use sqlx::FromRow;
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 use stint_wire::text::hex;
 use stint_wire::time::Utc;
 
@@ -18,6 +21,9 @@ const FOLDER: &str = "attachments";
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 * 1024;
+
+/// How long a content that nothing names is left in place: it may be about to be named.
+const SPARED: Duration = Duration::from_secs(3600);
 
 /// A file of the store.
 #[derive(Clone, Debug, FromRow, PartialEq, Eq)]
@@ -57,13 +63,15 @@ pub async fn put(
             ));
         }
     }
-    let copied = copy(dir, source).map_err(|e| {
+    let failed = |e: io::Error| {
         StartError::new(
             format!("can't copy {} to the attachment store: {e}", source.display()),
             "check that the file can be read and that the data directory has room",
         )
-    });
-    let (hash, size) = copied?;
+    };
+    let (temporary, hash, size) = copy(dir, source).map_err(failed)?;
+    // Index and file change while the database is locked, so that a sweep sees both or neither.
+    let mut tx = store.begin().await.map_err(database)?;
     let stored = Stored { path: format!("{folder}/{name}"), hash, size };
     sqlx::query(
         "INSERT INTO attachment (path, hash, size, created_at) VALUES ($1, $2, $3, $4)
@@ -74,9 +82,11 @@ pub async fn put(
     .bind(&stored.hash)
     .bind(stored.size)
     .bind(now.0 as i64)
-    .execute(&store.write)
+    .execute(&mut *tx)
     .await
     .map_err(database)?;
+    keep(dir, &temporary, &stored.hash).map_err(failed)?;
+    tx.commit().await.map_err(database)?;
     Ok(stored)
 }
 
@@ -131,27 +141,77 @@ pub async fn delete(store: &Store, dir: &DataDir, path: &str) -> Result<(), Star
     Ok(())
 }
 
+/// Removes contents that neither a path nor a document names any more, and copies that were never
+/// finished, when they are older than [`SPARED`]. Answers how many went.
+///
+/// # Errors
+/// Those of the file system and the database.
+pub async fn sweep(store: &Store, dir: &DataDir, now: SystemTime) -> ApiResult<usize> {
+    let folder = dir.file(FOLDER);
+    if !folder.exists() {
+        return Ok(0);
+    }
+    let mut tx = store.begin().await?;
+    let paths: Vec<String> =
+        sqlx::query_scalar("SELECT hash FROM attachment").fetch_all(&mut *tx).await?;
+    let mut named: HashSet<String> = paths.into_iter().collect();
+    let versions: Vec<String> =
+        sqlx::query_scalar("SELECT attachments FROM document_version WHERE attachments <> '[]'")
+            .fetch_all(&mut *tx)
+            .await?;
+    for version in versions {
+        let taken: Vec<Attachment> = serde_json::from_str(&version).map_err(ApiError::internal)?;
+        named.extend(taken.into_iter().map(|attachment| attachment.hash));
+    }
+    let mut gone = 0_usize;
+    for entry in fs::read_dir(&folder).map_err(ApiError::internal)? {
+        let entry = entry.map_err(ApiError::internal)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if named.contains(&name) || !is_ours(&name) {
+            continue;
+        }
+        // A copy may have been finished or given up in between: then there is nothing to do.
+        let Ok(changed) = entry.metadata().and_then(|m| m.modified()) else { continue };
+        if now.duration_since(changed).is_ok_and(|age| age > SPARED) {
+            fs::remove_file(entry.path()).map_err(ApiError::internal)?;
+            gone += 1;
+        }
+    }
+    tx.rollback().await?;
+    Ok(gone)
+}
+
+/// Whether the store itself gives files such a name; another's are left alone.
+fn is_ours(name: &str) -> bool {
+    let hash = name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    hash || (name.starts_with('.') && name.ends_with(".tmp"))
+}
+
 /// What the model allows as the name of an attachment.
 fn is_name(part: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     (3..=128).contains(&part.len()) && part.bytes().all(good)
 }
 
-/// Copies a file of any size under the name of its hash; durable when this returns.
-fn copy(dir: &DataDir, source: &Path) -> io::Result<(String, i64)> {
+/// Copies a file of any size into the store's folder, under a name for the time being.
+fn copy(dir: &DataDir, source: &Path) -> io::Result<(PathBuf, String, i64)> {
     let folder = dir.file(FOLDER);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     let temporary = folder.join(format!(".{}.tmp", std::process::id()));
     let _ = fs::remove_file(&temporary);
-    let copied = write(source, &temporary).and_then(|(hash, size)| {
-        fs::rename(&temporary, folder.join(&hash))?;
-        File::open(&folder)?.sync_all()?;
-        Ok((hash, size))
-    });
-    if copied.is_err() {
-        let _ = fs::remove_file(&temporary);
+    match write(source, &temporary) {
+        Ok((hash, size)) => Ok((temporary, hash, size)),
+        Err(error) => {
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
     }
-    copied
+}
+
+/// Gives a copy the name of its hash; durable when this returns.
+fn keep(dir: &DataDir, temporary: &Path, hash: &str) -> io::Result<()> {
+    fs::rename(temporary, blob(dir, hash))?;
+    File::open(dir.file(FOLDER))?.sync_all()
 }
 
 fn write(source: &Path, target: &Path) -> io::Result<(String, i64)> {
@@ -200,6 +260,51 @@ mod tests {
         assert!(!blob(&dir, &stored.hash).exists());
         let again = delete(&store, &dir, "tools/v1.1/tool.zip").await.unwrap_err();
         assert!(again.to_string().contains("there is no attachment"), "{again}");
+    }
+
+    #[tokio::test]
+    async fn contents_that_nothing_names_any_more_go_after_an_hour() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(&outer.path().join("data")).unwrap();
+        let store = sqlite::open(&dir.file("hub.db")).await.unwrap();
+        let now = SystemTime::now();
+        assert_eq!(sweep(&store, &dir, now).await.unwrap(), 0);
+        let source = outer.path().join("tool.zip");
+        let mut contents = Vec::new();
+        for text in ["taken", "replaced", "current"] {
+            fs::write(&source, text).unwrap();
+            contents.push(put(&store, &dir, "tools", &source, Utc(1)).await.unwrap());
+        }
+        let taken = Attachment { name: "tool.zip".into(), hash: contents[0].hash.clone(), size: 5 };
+        for statement in [
+            "INSERT INTO document (name, document_type, default_version, last_version, created_at)
+             VALUES ('doc', 'Command', 1, 1, 0)",
+            "INSERT INTO document_version (name, version, document_format, content, hash,
+               platforms, requires, attachments, created_at)
+             VALUES ('doc', 1, 'JSON', '{}', 'x', '[]', '[]', $1, 0)",
+        ] {
+            let query = sqlx::query(statement);
+            let query = match statement.contains("$1") {
+                true => query.bind(serde_json::to_string(&[&taken]).unwrap()),
+                false => query,
+            };
+            query.execute(&store.write).await.unwrap();
+        }
+        let folder = dir.file(FOLDER);
+        for name in [".1.tmp", "README"] {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        let there = || contents.iter().map(|c| blob(&dir, &c.hash).exists()).collect::<Vec<_>>();
+        let minutes = |n: u64| now + Duration::from_secs(60 * n);
+        assert_eq!(sweep(&store, &dir, minutes(59)).await.unwrap(), 0);
+        assert_eq!(there(), [true, true, true]);
+        assert_eq!(sweep(&store, &dir, minutes(62)).await.unwrap(), 2);
+        assert_eq!(there(), [true, false, true]);
+        assert!(!folder.join(".1.tmp").exists() && folder.join("README").exists());
+        let gone = "DELETE FROM document_version";
+        sqlx::query(gone).execute(&store.write).await.unwrap();
+        assert_eq!(sweep(&store, &dir, minutes(62)).await.unwrap(), 1);
+        assert_eq!(there(), [false, false, true]);
     }
 
     #[tokio::test]
