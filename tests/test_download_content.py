@@ -515,6 +515,56 @@ def test_git_is_not_let_near_what_starts_programs(download, home):
     assert not (home / "ran").exists()
 
 
+def test_git_takes_a_password_to_its_host_and_not_to_where_that_redirects(web, download, home, goal):
+    if not shutil.which("git"):
+        pytest.skip("this machine has no git")
+    secure = Web(home / "web.pem")
+    (home / ".gitconfig").write_text(f"[http]\n\tsslCAInfo = {home}/web.pem\n")
+    away = web.url + "/elsewhere/info/refs?service=git-upload-pack"
+    secure.pages["/tools/info/refs"] = lambda request: request.answer(302, Location=away)
+    info = {"repository": secure.url + "/tools", "username": "me", "password": "pass"}
+    step = download("Git", info, f"{goal}/")
+    secure.close()
+    assert step["status"] == "Failed", step
+    assert {request.user() for request in secure.seen} == {"me:pass"}
+    assert web.seen == [] and names(goal) == []
+
+
+def test_a_git_too_old_for_passwords_is_not_asked_to_clone(download, home, goal):
+    tools = home / "tools"
+    tools.mkdir()
+    stub = f'#!/bin/sh\necho "$@" >>{home}/argv\necho git version 2.30.2\n'
+    (tools / "git").write_text(stub)
+    (tools / "git").chmod(0o755)
+    info = {"repository": "https://127.0.0.1:1/tools", "username": "me", "password": "pass"}
+    step = download("Git", info, f"{goal}/", path=f"{tools}:{os.environ['PATH']}")
+    assert step["status"] == "Failed" and "need git 2.31" in step["stderr"], step
+    assert (home / "argv").read_text() == "--version\n"
+
+
+def test_a_token_in_a_repositorys_url_is_refused_and_not_shown(web, download, goal):
+    for url in ["https://TOKEN@127.0.0.1:1/a", web.url.replace("://", "://me:TOKEN@") + "/a"]:
+        step = download("Git", {"repository": url}, f"{goal}/")
+        assert step["status"] == "Failed" and "can't stand in the URL" in step["stderr"], step
+        assert "TOKEN" not in json.dumps(step)
+    assert web.seen == [] and names(goal) == []
+
+
+def test_a_clone_into_a_folder_that_has_one_of_its_names_moves_nothing(repository, download, goal):
+    url, (first, _) = repository
+    assert download("Git", {"repository": url}, f"{goal}/")["status"] == "Success"
+    before = names(goal)
+    again = {"repository": url, "getOptions": f"commitID:{first}"}
+    step = download("Git", again, f"{goal}/")
+    assert step["status"] == "Failed" and "destinationPath" in step["stderr"], step
+    assert names(goal) == before and (goal / "file").read_text() == "two"
+    # Without .git it is only seen when the clone is there.
+    shutil.rmtree(goal / ".git")
+    step = download("Git", again, f"{goal}/")
+    assert step["status"] == "Failed" and f"{goal}/file is there already" in step["stderr"], step
+    assert names(goal) == ["file"] and (goal / "file").read_text() == "two"
+
+
 def test_an_ssh_key_reaches_ssh_by_a_file_that_is_on_no_disk(download, home):
     if not shutil.which("git"):
         pytest.skip("this machine has no git")
