@@ -114,6 +114,13 @@ pub fn domains() -> impl Iterator<Item = &'static str> {
     std::iter::once(MAIN_DOMAIN).chain(DOMAINS.iter().map(|(_, domain)| *domain))
 }
 
+/// Whether a URL's host is one of AWS's.
+pub fn is_at_aws(url: &str) -> bool {
+    let host = host(url).trim_end_matches('.').to_ascii_lowercase();
+    let below = |domain| host.strip_suffix(domain).is_some_and(|rest: &str| rest.ends_with('.'));
+    domains().any(|domain| host == domain || below(domain))
+}
+
 /// The host and port of a URL, as the `Host` header has them.
 pub fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -179,6 +186,20 @@ mod tests {
         }
         config.allow_plain_http = true;
         assert!(ask(&config, "http://10.0.0.1").is_ok());
+    }
+
+    #[test]
+    fn every_domain_of_aws_is_known_and_no_other() {
+        for region in
+            ["eu-west-1", "cn-north-1", "us-isob-east-1", "us-iso-east-1", "eusc-de-east-1"]
+        {
+            assert!(is_at_aws(&aws(Service::Ssm, region)), "{region}");
+        }
+        assert!(domains().all(|domain| is_at_aws(&format!("https://S3.{domain}.:443/x"))));
+        for other in ["https://hub", "https://ssm.amazonaws.com.example", "https://xamazonaws.com"]
+        {
+            assert!(!is_at_aws(other), "{other}");
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Network {
             }
             // AWS has no use for what a hub has made up, and it is no business of AWS's.
             (None, Ok(ssm)) if s3.endpoint.is_some() || ssm.is_aws() => {
-                Some(ssm.access().map_err(trouble)?)
+                Some(access_for(ssm, s3.endpoint.as_deref().unwrap_or_default())?)
             }
             _ => None,
         };
@@ -125,20 +125,34 @@ impl Network {
                 return Err(RemoteError::Unusable(what.to_owned()));
             }
         };
-        let endpoint = endpoint::allowed(endpoint, config);
+        let endpoint = endpoint::allowed(endpoint, config)
+            .map_err(|error| RemoteError::Unusable(error.to_string()))?;
         Ok(Logs {
-            endpoint: endpoint.map_err(|error| RemoteError::Unusable(error.to_string()))?,
             region,
             access: match &config.s3_credentials_file {
                 Some(path) => {
                     Access::read(path).map_err(|error| RemoteError::Unusable(error.to_string()))?
                 }
-                None => ssm?.access().map_err(trouble).map_err(Trouble::into_error)?,
+                None => access_for(ssm?, &endpoint).map_err(Trouble::into_error)?,
             },
+            endpoint,
             clock: Clock::default(),
             client: self.client()?,
         })
     }
+}
+
+/// The node's temporary credentials, if they may be used at `endpoint`: what a hub has made up is
+/// no business of AWS's.
+fn access_for(ssm: &Ssm, endpoint: &str) -> Result<Access, Trouble> {
+    if !ssm.is_aws() && endpoint::is_at_aws(endpoint) {
+        let what = format!(
+            "{endpoint} is AWS's, and this node's server is not: its credentials are no good \
+             there; name a file with an access key of AWS's in s3CredentialsFile"
+        );
+        return Err(RemoteError::Unusable(what).into());
+    }
+    ssm.access().map_err(trouble)
 }
 
 fn borrow<T>(result: &Result<T, String>) -> Result<&T, RemoteError> {
@@ -231,5 +245,36 @@ impl Remote for Network {
         let config = self.config()?;
         let base = config.endpoints.github.clone().unwrap_or_else(|| GITHUB.to_owned());
         endpoint::allowed(base, config).map_err(|error| RemoteError::Unusable(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::KeyPair;
+    use stint_wire::keys::KeyType;
+    use stint_wire::time::Utc;
+
+    #[test]
+    fn a_hubs_credentials_are_used_for_nothing_at_aws() {
+        let registration = Registration {
+            instance_id: "mi-0123456789abcdef0".into(),
+            region: "eu-west-1".into(),
+            // Nobody listens there: whoever asks for credentials gets no answer.
+            endpoint: Some("http://127.0.0.1:1".into()),
+            ca_file: None,
+            fingerprint: "f".into(),
+            registered_at: Utc(0),
+            key: KeyPair::generate(KeyType::Ed25519).unwrap(),
+        };
+        let ssm = Ssm::new(&Config::default(), registration).unwrap();
+        let error = |url| access_for(&ssm, url).err().unwrap().into_error();
+        for url in ["https://s3.amazonaws.com", "https://logs.cn-north-1.amazonaws.com.cn"] {
+            let error = error(url);
+            assert!(
+                matches!(&error, RemoteError::Unusable(what) if what.contains("s3CredentialsFile"))
+            );
+        }
+        assert!(matches!(error("https://minio.example"), RemoteError::Unreachable { .. }));
     }
 }

@@ -83,7 +83,7 @@ impl Ssm {
                 .map_err(SetupError::PlainHttp)
         };
         let (ssm, ec2messages) = (resolve(Service::Ssm)?, resolve(Service::Ec2Messages)?);
-        let is_aws = endpoint::host(&ssm).contains(".amazonaws.");
+        let is_aws = endpoint::is_at_aws(&ssm);
         Ok(Ssm {
             http: Http::new(ca_file, &[&ssm, &ec2messages]).map_err(SetupError::Ca)?,
             agent_name: if is_aws { NAME_FOR_AWS } else { "stint" },
