@@ -453,6 +453,16 @@ def test_a_github_answer_that_leads_out_of_the_folder_is_refused(web, download, 
     assert not list(home.rglob("escaped"))
 
 
+def test_a_github_folder_whose_listing_may_be_cut_is_refused(web, download, goal):
+    GitHub(web)
+    entries = [{"type": "file", "path": f"bin/{number}"} for number in range(1000)]
+    web.serve("/api/repos/acme/tools/contents/bin", json.dumps(entries).encode())
+    info = {"owner": "acme", "repository": "tools", "path": "bin"}
+    step = download("GitHub", info, f"{goal}/", github(web))
+    assert step["status"] == "Failed" and "too many files in one folder" in step["stderr"], step
+    assert len(web.seen) == 1 and names(goal) == []
+
+
 # --- Git: the device's command, and a git daemon on loopback ------------------------------------
 
 

@@ -17,6 +17,9 @@ const BYTES: &str = "application/vnd.github.raw+json";
 /// A repository with more files and folders is for Git. GitHub answers 5000 requests an hour.
 const MAX_FILES: usize = 2_000;
 
+/// GitHub's interface lists so many entries of a folder and leaves the rest out without a word.
+const MAX_LISTED: usize = 1_000;
+
 /// Folders in folders.
 const MAX_DEPTH: usize = 32;
 
@@ -104,6 +107,9 @@ impl<'a> Repository<'a> {
         place: &Destination,
         (left, depth): (&mut usize, usize),
     ) -> Result<(), Failure> {
+        if entries.len() >= MAX_LISTED {
+            return Err(self.too_much("has too many files in one folder"));
+        }
         for node in entries {
             let entry = entry(node).ok_or_else(|| self.nonsense("it describes no file"))?;
             *left = left.checked_sub(1).ok_or_else(|| self.too_much("has too many files"))?;
