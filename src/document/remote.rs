@@ -83,7 +83,6 @@ pub trait Remote {
     ///
     /// # Errors
     /// See [`RemoteError`].
-    #[allow(dead_code)] // The upload of output is to come.
     fn s3_put(
         &self,
         object: &S3Object,
