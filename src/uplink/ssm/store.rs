@@ -112,7 +112,8 @@ impl Ssm {
         patience: &Patience,
     ) -> Result<String, RemoteError> {
         again(patience, &mut || {
-            let answer = self.call(Service::Ssm, operation, body, CALL_TIMEOUT);
+            let limit = CALL_TIMEOUT.min(patience.left());
+            let answer = self.call(Service::Ssm, operation, body, limit);
             (answer.map_err(trouble), false)
         })
     }
