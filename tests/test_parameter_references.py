@@ -147,9 +147,11 @@ def test_a_secret_is_used_in_a_script_and_is_found_nowhere_else(client, agent, f
 
 
 def test_the_watch_finds_a_secret_that_is_careless(client, agent, fleet, home):
-    """What shows that the test above can fail."""
-    with Watch(SECRET, agent.state) as watch:
-        command = shell(client, [agent.node], f"sh -c 'sleep 1 # {SECRET}'")
+    """What shows that the test above can fail. Its text is its own: other tests watch at the same time."""
+    careless = "careless-of-the-well-4e7a"
+    with Watch(careless, agent.state) as watch:
+        # Two commands, or the shell would give its process to the first.
+        command = shell(client, [agent.node], f"sh -c 'sleep 1; : {careless}'")
         finished(client, command, agent.node)
     assert any("cmdline" in path for path in watch.found)
     assert any(str(agent.state) in path for path in watch.found)
