@@ -113,6 +113,8 @@ class Watch:
         for folder in self._folders:
             # Unlike rglob, it goes on where a folder has just been removed.
             files += [Path(root) / name for root, _, names in os.walk(folder) for name in names]
+        # A doorbell is a FIFO, and reading it would wait for ever.
+        files = [path for path in files if path.is_file()]
         for path in files:
             try:
                 content = path.read_bytes()
