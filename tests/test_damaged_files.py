@@ -48,7 +48,8 @@ def interrupted(client, agent, home):
     """A command whose only script was running when the power went; and the file where it left its mark."""
     ran = home / "ran"
     command = shell(client, [agent.node], f"echo once >> {ran}", f"sleep 600 # {home}")
-    until("the script runs", ran.exists)
+    # The shell makes the file before it writes into it.
+    until("the script has left its mark", lambda: ran.exists() and ran.read_text() == "once\n")
     agent.clean_up()
     for process in processes.mentioning(str(home)):
         if process.argv[0].endswith("sleep") or "worker" in process.argv[1:2]:

@@ -181,6 +181,8 @@ def test_an_archive_has_every_folder_before_what_is_in_it():
 def test_the_manual_page_names_every_option_of_the_command_line():
     page = (PACKAGING / "stint.8").read_text().replace("\\-", "-")
     source = (ROOT / "src/cli/mod.rs").read_text()
+    # The worker is the daemon's to call, nobody else's.
+    source = re.sub(r"struct Worker \{.*?\n\}", "", source, flags=re.S)
     fields = re.findall(r"#\[argh\((?:option|switch)[^]]*\)\]\s+(\w+):", source)
     assert len(fields) > 5
     for field in fields:
