@@ -5,7 +5,9 @@
 //! says nothing, and is ignored by whoever doesn't know it.
 
 pub mod job;
+pub mod limits;
 pub mod report;
 
 pub use job::{Action, Job, Limits};
+pub use limits::BadLimit;
 pub use report::{Child, ChildStatus, Enforcement, Event, JobResult};
