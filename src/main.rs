@@ -5,11 +5,12 @@
 // A build without some modules leaves parts of the core without a caller; the linker drops them.
 // The default build has them all, and is held to every lint.
 #![cfg_attr(
-    not(all(feature = "ssm", feature = "documents", feature = "serial")),
+    not(all(feature = "ssm", feature = "documents", feature = "serial", feature = "supervise")),
     allow(dead_code, unused_imports)
 )]
 
 mod agent;
+mod bell;
 mod board;
 mod cli;
 mod config;
@@ -22,6 +23,8 @@ mod lane;
 #[cfg(feature = "serial")]
 mod serial;
 mod spool;
+#[cfg(feature = "supervise")]
+mod supervise;
 mod sys;
 #[cfg(test)]
 mod testing;

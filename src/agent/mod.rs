@@ -4,7 +4,6 @@
 //! ring each other's bells; whatever blocks on the network goes through a lane.
 
 mod backoff;
-mod bell;
 mod deliver;
 mod health;
 #[cfg(feature = "documents")]
@@ -17,11 +16,11 @@ mod turn;
 #[cfg(feature = "documents")]
 mod watch;
 
+use crate::bell::Bell;
 use crate::lane::{Lane, LaneError};
 use crate::spool::{Outbox, Report, Retention, Spool};
 use crate::sys::{FileError, signals};
 use crate::uplink::{Uplink, UplinkError};
-use bell::Bell;
 use smol::{Async, LocalExecutor};
 use status::Board;
 use std::cell::RefCell;

@@ -25,6 +25,9 @@ pub const DEFAULT_PATH: &str = BOARD.config;
 /// Where the agent keeps its state when nobody says otherwise.
 pub const DEFAULT_STATE: &str = BOARD.state;
 
+/// Where definitions of child agents are when nobody says otherwise.
+pub const DEFAULT_CHILDREN: &str = "/etc/stint/children.d";
+
 /// A file larger than this is no configuration, bytes.
 const MAX_FILE: u64 = 256 * 1024;
 
@@ -57,6 +60,52 @@ pub struct Config {
     pub reboot_command: Vec<String>,
     /// The serial consoles for the start-up report, tried in this order.
     pub serial_devices: Vec<PathBuf>,
+    /// How child agents are looked after.
+    pub supervise: Supervise,
+}
+
+/// How child agents are looked after: the file's `supervise`, and its `childrenDir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervise {
+    /// Restart soon and never give up, instead of the founding page's rule.
+    pub fast: bool,
+    /// A child that waits for its next start is looked at so often. The fast profile doesn't wait
+    /// for the look.
+    pub check: Duration,
+    /// The pause between an abnormal end and the next start; the longest one of the fast profile.
+    pub cooldown: Duration,
+    /// A child that has run for so long is well again.
+    pub window: Duration,
+    /// After more abnormal ends than this in a row, each within the window, a child is given up.
+    pub retries: u32,
+    /// The name of the control group that holds the children's groups.
+    pub cgroup: String,
+    /// A child's log is turned over when it has become this large, bytes; one older is kept.
+    pub log_bytes: u64,
+    /// A package larger than this isn't fetched, bytes.
+    pub max_package: u64,
+    /// Whether packages may come by FTP, which nothing protects but their checksum.
+    pub allow_ftp: bool,
+    /// Where the operator and packages put definitions of children.
+    pub definitions: PathBuf,
+}
+
+impl Default for Supervise {
+    fn default() -> Supervise {
+        Supervise {
+            fast: false,
+            // These four are the founding page's.
+            check: Duration::from_secs(60),
+            cooldown: Duration::from_secs(180),
+            window: Duration::from_secs(900),
+            retries: 3,
+            cgroup: "stint".to_owned(),
+            log_bytes: 64 * 1024,
+            max_package: 64 * 1024 * 1024,
+            allow_ftp: false,
+            definitions: PathBuf::from(DEFAULT_CHILDREN),
+        }
+    }
 }
 
 /// URLs of servers, without a trailing slash. A service without one of its own uses `all`.
@@ -103,6 +152,7 @@ impl Default for Config {
             // Every init system has one of that name.
             reboot_command: vec!["reboot".to_owned()],
             serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),
+            supervise: Supervise::default(),
         }
     }
 }

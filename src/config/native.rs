@@ -1,6 +1,8 @@
 //! The agent's own spelling of its configuration. Strict: a mistyped key would otherwise be a
 //! setting that silently has no effect on a device that nobody can reach.
 
+mod supervise;
+
 use super::{Config, ConfigError, Endpoints, clean_base, clean_url};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +24,8 @@ const KEYS: &[&str] = &[
     "rebootCommand",
     "keepFinishedJobs",
     "keepFinishedKiB",
+    "supervise",
+    "childrenDir",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "logs", "github"];
@@ -88,6 +92,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
                 let wanted = "a whole number of KiB from 64 to 1048576";
                 config.retention.bytes = reader.number(key, node, FINISHED_KIB, wanted)? * 1024;
             }
+            "supervise" => supervise::read(&reader, node, &mut config.supervise)?,
+            "childrenDir" => config.supervise.definitions = reader.path(key, node)?,
             _ => {}
         }
     }
@@ -201,6 +207,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Supervise;
     use crate::spool::Retention;
     use stint_wire::json;
 
@@ -245,6 +252,8 @@ mod tests {
             serial_devices: vec!["/dev/ttyS0".into()],
             reboot_command: vec!["reboot".into(), "-f".into()],
             retention: Retention { jobs: 10, bytes: 65_536 },
+            // Has tests of its own.
+            supervise: Supervise::default(),
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());
