@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "fuzz"
-TARGETS = ("document", "payload", "reply", "spool", "config", "answers")
+TARGETS = ("document", "payload", "reply", "spool", "config", "answers", "bootagent")
 
 # Coverage for libFuzzer; all of these are options of the stable compiler.
 COVERAGE = [
@@ -65,6 +65,11 @@ def seeds(target: str) -> list[bytes]:
             "https://s3.eu-central-1.amazonaws.com/bucket/a/b\n<Contents><Key>a&amp;b</Key></Contents>",
             "https://bucket.s3.amazonaws.com/k\n../other?x=1",
             "[default]\naws_access_key_id = A\naws_secret_access_key = B\n",
+        ],
+        "bootagent": [
+            *(path.read_text() for path in (ROOT / "wire/src/bootagent/samples").iterdir()),
+            '{"status":0,"agentsn":"a","tags":"b=c,d","serverkeys":["ed25519:' + 43 * "A" + '="]}',
+            "https://a:1,b,[::1]:2",
         ],
     }
     return [text.encode() for text in found[target]]

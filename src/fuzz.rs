@@ -16,8 +16,11 @@ fn target() -> fn(&str) {
         Ok("spool") => crate::spool::fuzz::spool,
         Ok("config") => crate::config::fuzz::config,
         Ok("answers") => crate::uplink::fuzz::answers,
+        Ok("bootagent") => crate::uplink::fuzz::bootagent,
         _ => {
-            eprintln!("STINT_FUZZ must be document, payload, reply, spool, config or answers");
+            eprintln!(
+                "STINT_FUZZ must be document, payload, reply, spool, config, answers or bootagent"
+            );
             std::process::exit(2);
         }
     }

@@ -209,7 +209,20 @@ impl ObjectWriter {
 /// Parses one JSON text (RFC 8259). Doubled member names are an error, because nobody who
 /// writes one means it.
 pub fn parse(text: &str) -> Result<Node, SyntaxError> {
-    let mut parser = Parser { bytes: text.as_bytes(), text, at: 0, line: 1 };
+    parse_as(text, false)
+}
+
+/// Parses JSON as people write it by hand: a `#` outside a string begins a comment that ends with
+/// its line, a comma may follow the last element, and of doubled member names the last one holds.
+///
+/// # Errors
+/// It isn't even that.
+pub fn parse_lenient(text: &str) -> Result<Node, SyntaxError> {
+    parse_as(text, true)
+}
+
+fn parse_as(text: &str, lenient: bool) -> Result<Node, SyntaxError> {
+    let mut parser = Parser { bytes: text.as_bytes(), text, at: 0, line: 1, lenient };
     let node = parser.value(0)?;
     parser.blanks();
     match parser.peek() {
@@ -223,6 +236,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     line: u32,
+    lenient: bool,
 }
 
 impl Parser<'_> {
@@ -235,10 +249,26 @@ impl Parser<'_> {
     }
 
     fn blanks(&mut self) {
-        while let Some(b @ (b' ' | b'\t' | b'\r' | b'\n')) = self.peek() {
-            self.line += u32::from(b == b'\n');
-            self.at += 1;
+        while let Some(b) = self.peek() {
+            match b {
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    self.line += u32::from(b == b'\n');
+                    self.at += 1;
+                }
+                b'#' if self.lenient => {
+                    while self.peek().is_some_and(|b| b != b'\n') {
+                        self.at += 1;
+                    }
+                }
+                _ => return,
+            }
         }
+    }
+
+    /// Takes the closing bracket after a comma, where that is let pass.
+    fn take_after_comma(&mut self, closing: u8) -> bool {
+        self.blanks();
+        self.lenient && self.take(closing)
     }
 
     fn take(&mut self, wanted: u8) -> bool {
@@ -385,6 +415,9 @@ impl Parser<'_> {
             if !self.take(b',') {
                 return Err(self.error("a comma or a closing bracket was expected"));
             }
+            if self.take_after_comma(b']') {
+                return Ok(Value::Array(elements));
+            }
         }
     }
 
@@ -401,8 +434,11 @@ impl Parser<'_> {
                 return Err(self.error("a member name in quotes was expected"));
             }
             let name = self.string()?;
-            if members.iter().any(|(member, _)| *member == name) {
-                return Err(self.error("a member stands twice in one object"));
+            if let Some(at) = members.iter().position(|(member, _)| *member == name) {
+                if !self.lenient {
+                    return Err(self.error("a member stands twice in one object"));
+                }
+                members.remove(at);
             }
             self.blanks();
             if !self.take(b':') {
@@ -415,6 +451,9 @@ impl Parser<'_> {
             }
             if !self.take(b',') {
                 return Err(self.error("a comma or a closing brace was expected"));
+            }
+            if self.take_after_comma(b'}') {
+                return Ok(Value::Object(members));
             }
         }
     }
@@ -463,6 +502,18 @@ mod tests {
     }
 
     #[test]
+    fn comments_and_a_last_comma_pass_where_leniency_is_asked_for() {
+        let text = "# head\n{\"a\": [1, 2,], # \"b\": 1\n \"c\": \"#\", \"a\": 3,\n}#end";
+        let node = parse_lenient(text).unwrap();
+        assert_eq!(node.to_string(), r##"{"c":"#","a":3}"##);
+        assert_eq!(node.get("c").unwrap().line, 3);
+        assert!(parse(text).is_err());
+        for text in ["[1,,]", "[,]", "{,}", "{\"a\":1,,}", "[1] 2", "[1 #]", "#"] {
+            assert!(parse_lenient(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn absent_members_are_left_out() {
         let text =
             ObjectWriter::new().optional("a", None).string("b", "x\n").raw("c", "1").finish();
@@ -491,12 +542,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_comes_back(node in value()) {
+            prop_assert_eq!(parse_lenient(&node.to_string()), Ok(node.clone()));
             prop_assert_eq!(parse(&node.to_string()), Ok(node));
         }
 
         #[test]
         fn no_text_makes_the_parser_panic(text: String) {
             let _ = parse(&text);
+            let _ = parse_lenient(&text);
         }
     }
 }

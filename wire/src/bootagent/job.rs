@@ -19,6 +19,30 @@ pub enum Action {
     Config,
 }
 
+impl Action {
+    /// Every action and its word.
+    pub(super) const ALL: [(Action, &str); 7] = [
+        (Action::Install, "install"),
+        (Action::Upgrade, "upgrade"),
+        (Action::Uninstall, "uninstall"),
+        (Action::Start, "start"),
+        (Action::Stop, "stop"),
+        (Action::Restart, "restart"),
+        (Action::Config, "config"),
+    ];
+
+    /// The protocol's word.
+    pub fn as_str(self) -> &'static str {
+        Action::ALL.into_iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)
+    }
+
+    /// Reads the protocol's word, in any case of letters.
+    pub fn parse(word: &str) -> Option<Action> {
+        let mut all = Action::ALL.into_iter();
+        all.find(|(_, known)| known.eq_ignore_ascii_case(word)).map(|(action, _)| action)
+    }
+}
+
 /// Limits of one child, over all its processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {

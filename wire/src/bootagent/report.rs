@@ -13,6 +13,29 @@ pub enum ChildStatus {
     Killed,
 }
 
+impl ChildStatus {
+    /// The protocol's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChildStatus::Stopped => "stoped",
+            ChildStatus::Running => "running",
+            ChildStatus::Fatal => "fatal",
+            ChildStatus::Killed => "killed",
+        }
+    }
+
+    /// Reads the protocol's spelling, and the dictionary's.
+    pub fn parse(word: &str) -> Option<ChildStatus> {
+        Some(match word {
+            "stoped" | "stopped" => ChildStatus::Stopped,
+            "running" => ChildStatus::Running,
+            "fatal" => ChildStatus::Fatal,
+            "killed" => ChildStatus::Killed,
+            _ => return None,
+        })
+    }
+}
+
 /// How far a limit really holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Enforcement {
@@ -24,6 +47,24 @@ pub enum Enforcement {
     Relative,
     /// The kernel keeps it.
     Hard,
+}
+
+impl Enforcement {
+    /// The word in a report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Enforcement::None => "none",
+            Enforcement::Polled => "polled",
+            Enforcement::Relative => "relative",
+            Enforcement::Hard => "hard",
+        }
+    }
+
+    /// Reads the word of a report.
+    pub fn parse(word: &str) -> Option<Enforcement> {
+        use Enforcement::{Hard, None as Nothing, Polled, Relative};
+        [Nothing, Polled, Relative, Hard].into_iter().find(|known| known.as_str() == word)
+    }
 }
 
 /// One child as the status report shows it.
@@ -69,6 +110,9 @@ pub struct Event {
     /// The sentence for people.
     pub message: String,
 }
+
+/// The `errcode` of a job that the node couldn't read.
+pub const UNREADABLE: i32 = 2;
 
 /// What became of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
