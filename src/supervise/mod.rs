@@ -6,7 +6,9 @@
 // Its callers, the uplink and the installer, are being written.
 #![allow(dead_code)]
 
+pub mod definition;
 mod entries;
+pub mod policy;
 mod queue;
 
 pub use crate::config::Supervise as Settings;

@@ -22,10 +22,10 @@ const DROPPED_PART: usize = 8;
 /// What can be queued.
 pub trait Entry: Sized {
     /// The entry as a JSON object.
-    fn write(&self) -> String;
+    fn to_text(&self) -> String;
 
     /// Reads it back; `number` is its place in the queue. `None`: damaged.
-    fn read(number: u64, node: &Node) -> Option<Self>;
+    fn from_node(number: u64, node: &Node) -> Option<Self>;
 }
 
 /// A queue in a folder of its own.
@@ -78,7 +78,7 @@ impl<T: Entry> Queue<T> {
             self.remove(&oldest)?;
         }
         let number = self.numbers.borrow().next;
-        durable::write(&self.file(number), entry.write().as_bytes())?;
+        durable::write(&self.file(number), entry.to_text().as_bytes())?;
         let mut numbers = self.numbers.borrow_mut();
         numbers.there.push_back(number);
         numbers.next = number + 1;
@@ -104,7 +104,7 @@ impl<T: Entry> Queue<T> {
                 }
                 Err(error) => return Err(FileError::new("read", &path)(error)),
             };
-            match json::parse(&text).ok().and_then(|node| T::read(number, &node)) {
+            match json::parse(&text).ok().and_then(|node| T::from_node(number, &node)) {
                 Some(entry) => found.push((number, entry)),
                 None => {
                     log::error!("{} is damaged and dropped", path.display());
@@ -120,7 +120,7 @@ impl<T: Entry> Queue<T> {
     /// # Errors
     /// It couldn't be written; the old one is still there.
     pub fn replace(&self, number: u64, entry: &T) -> Result<(), FileError> {
-        durable::write(&self.file(number), entry.write().as_bytes())
+        durable::write(&self.file(number), entry.to_text().as_bytes())
     }
 
     /// Removes entries: the server has them.
@@ -168,11 +168,11 @@ mod tests {
     struct Word(u64, String);
 
     impl Entry for Word {
-        fn write(&self) -> String {
+        fn to_text(&self) -> String {
             json::ObjectWriter::new().string("word", &self.1).finish()
         }
 
-        fn read(number: u64, node: &Node) -> Option<Word> {
+        fn from_node(number: u64, node: &Node) -> Option<Word> {
             Some(Word(number, node.get("word")?.as_str()?.to_owned()))
         }
     }
