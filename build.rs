@@ -88,9 +88,15 @@ const BAUDS: [u32; 7] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(uplink)");
+    println!("cargo::rustc-check-cfg=cfg(fetching)");
     println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     if env::var_os("CARGO_FEATURE_SSM").is_some() {
         println!("cargo::rustc-cfg=uplink");
+        // Both download files, each for reasons of its own.
+        let downloads = ["CARGO_FEATURE_DOCUMENTS", "CARGO_FEATURE_SUPERVISE"];
+        if downloads.iter().any(|feature| env::var_os(feature).is_some()) {
+            println!("cargo::rustc-cfg=fetching");
+        }
     }
     println!("cargo::rerun-if-env-changed=STINT_BOARD");
     let name = env::var("STINT_BOARD").unwrap_or_default();

@@ -20,6 +20,8 @@ mod document;
 mod fuzz;
 mod identity;
 mod lane;
+mod patience;
+mod remote;
 #[cfg(feature = "serial")]
 mod serial;
 mod spool;

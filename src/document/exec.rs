@@ -1,15 +1,13 @@
 //! Runs one program to its end: streams, time limit, cancellation.
 
 use super::stream::Stream;
+pub use crate::patience::Signals;
 use crate::sys::process::{self, Group, Identity};
-use crate::sys::{FileError, descriptors, signals};
-use std::fs::File;
+use crate::sys::{FileError, descriptors};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// After a program has ended, its streams are read to their end for this long at most. A child
@@ -53,46 +51,6 @@ pub enum ExecError {
     Spawn(io::Error),
     /// Its output has no place to go.
     File(FileError),
-}
-
-/// The signals of a worker process: SIGINT means that the operator cancels, SIGTERM that the
-/// device goes down, SIGCHLD that a program may have ended. Clones are the same signals, for other threads.
-#[derive(Clone)]
-pub struct Signals(Arc<Caught>);
-
-struct Caught {
-    pipe: File,
-    cancelled: AtomicBool,
-    going_down: AtomicBool,
-}
-
-impl Signals {
-    /// Starts catching them.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn catch() -> io::Result<Signals> {
-        let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD])?;
-        let (cancelled, going_down) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Signals(Arc::new(Caught { pipe, cancelled, going_down })))
-    }
-
-    /// Takes in what has come; true if whatever runs is to stop, whoever wants it.
-    pub fn is_cancelled(&self) -> bool {
-        for signal in signals::take(&self.0.pipe) {
-            match signal {
-                libc::SIGINT => self.0.cancelled.store(true, Ordering::Relaxed),
-                libc::SIGTERM => self.0.going_down.store(true, Ordering::Relaxed),
-                _ => {}
-            }
-        }
-        self.0.cancelled.load(Ordering::Relaxed) || self.is_going_down()
-    }
-
-    /// Whether it is to stop because the device goes down, and not because the operator wants it.
-    pub fn is_going_down(&self) -> bool {
-        self.0.going_down.load(Ordering::Relaxed) && !self.0.cancelled.load(Ordering::Relaxed)
-    }
 }
 
 /// Runs `command` in a process group of its own; `folder` takes its output, `begun` hears of its
@@ -185,7 +143,7 @@ impl Watched {
         let descriptors = [
             self.stdout.source().map(AsFd::as_fd),
             self.stderr.source().map(AsFd::as_fd),
-            Some(signals.0.pipe.as_fd()),
+            Some(signals.pipe().as_fd()),
         ];
         // Tests run several "workers" in one process, of which only the last hears of SIGCHLD.
         let patience = if cfg!(test) { patience.min(IN_TESTS) } else { patience };

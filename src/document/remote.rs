@@ -1,11 +1,9 @@
 //! What a step may want from the network, as an interface: the plugins know neither a server nor
 //! HTTP, and a document that needs no network sets nothing up.
 
-use super::exec::Signals;
-use crate::sys::FileError;
-use std::fmt;
+pub use crate::patience::{Patience, Stop};
+pub use crate::remote::{Page, Place, RemoteError};
 use std::path::Path;
-use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Names of parameters that one call may ask for: the limit of GetParameters.
@@ -118,26 +116,6 @@ pub struct Parameter {
     pub value: Zeroizing<String>,
 }
 
-/// Something to be had by HTTP.
-pub struct Page<'a> {
-    /// `https://…` or `http://…`, without user and password.
-    pub url: &'a str,
-    /// The `Authorization` header. Sent to the host of `url` only, never to where that redirects.
-    pub authorization: Option<&'a str>,
-    /// The `Accept` header.
-    pub accept: Option<&'a str>,
-    /// Whether plain HTTP is fine.
-    pub plain: bool,
-}
-
-/// Where a file goes.
-pub struct Place<'a> {
-    /// Its path. Folders on the way there must exist.
-    pub path: &'a Path,
-    /// The SHA-256 that it must have, lower-case hexadecimal.
-    pub sha256: Option<&'a str>,
-}
-
 /// An object in S3, or the beginning of some objects' keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Object {
@@ -156,123 +134,6 @@ pub struct LogStream {
     pub group: String,
     /// Its name there.
     pub name: String,
-}
-
-/// How long somebody will wait: until a time, or until the operator cancels.
-#[derive(Clone)]
-pub struct Patience {
-    signals: Option<Signals>,
-    deadline: Instant,
-}
-
-/// Why the wait is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The operator wants it so.
-    Cancelled,
-    /// The step's time is over.
-    TimedOut,
-}
-
-impl Patience {
-    /// From now on, at most `limit`.
-    pub fn new(signals: &Signals, limit: Duration) -> Patience {
-        Patience { signals: Some(signals.clone()), deadline: Instant::now() + limit }
-    }
-
-    /// The same, whatever the operator wants meanwhile: for what is owed of a cancelled step, too.
-    pub fn of_time(limit: Duration) -> Patience {
-        Patience { signals: None, deadline: Instant::now() + limit }
-    }
-
-    /// Whether it is over, and why.
-    pub fn over(&self) -> Option<Stop> {
-        if self.signals.as_ref().is_some_and(Signals::is_cancelled) {
-            Some(Stop::Cancelled)
-        } else if self.left().is_zero() {
-            Some(Stop::TimedOut)
-        } else {
-            None
-        }
-    }
-
-    /// What is left of the time.
-    pub fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-}
-
-/// Why something can't be had. The texts hold no query strings and no passwords.
-#[derive(Debug)]
-pub enum RemoteError {
-    /// There is nobody to ask: no registration, a broken configuration, a build without uplink.
-    NoServer(String),
-    /// What is asked for makes no sense here; the text says what would.
-    Unusable(String),
-    /// No answer, or one that broke off too often.
-    Unreachable {
-        /// Whom we asked, and for what.
-        place: String,
-        /// What happened.
-        cause: String,
-    },
-    /// The other side said no.
-    Refused {
-        /// Whom we asked, and for what.
-        place: String,
-        /// Its words, or the HTTP status.
-        answer: String,
-    },
-    /// The file's SHA-256 isn't the one it must have.
-    Checksum {
-        /// What was fetched.
-        place: String,
-        /// What it has.
-        found: String,
-    },
-    /// More than the agent takes.
-    TooLarge {
-        /// What was fetched.
-        place: String,
-        /// The most it takes, bytes.
-        limit: u64,
-    },
-    /// The file can't be written here.
-    File(FileError),
-    /// The wait is over.
-    Stopped(Stop),
-}
-
-impl fmt::Display for RemoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RemoteError::NoServer(cause) => write!(f, "there is no server to ask: {cause}"),
-            RemoteError::Unusable(what) => f.write_str(what),
-            RemoteError::Unreachable { place, cause } => write!(f, "can't get {place}: {cause}"),
-            RemoteError::Refused { place, answer } => write!(f, "{place} was refused: {answer}"),
-            RemoteError::Checksum { place, found } => write!(
-                f,
-                "{place} has not the checksum it should have: its SHA-256 is {found}; nothing was \
-                 kept"
-            ),
-            RemoteError::TooLarge { place, limit } => write!(
-                f,
-                "{place} is larger than the {} MiB that this agent downloads",
-                limit / (1024 * 1024)
-            ),
-            RemoteError::File(cause) => write!(f, "{cause}"),
-            RemoteError::Stopped(Stop::Cancelled) => f.write_str("the step was cancelled"),
-            RemoteError::Stopped(Stop::TimedOut) => f.write_str("the step's time is over"),
-        }
-    }
-}
-
-impl std::error::Error for RemoteError {}
-
-impl From<FileError> for RemoteError {
-    fn from(cause: FileError) -> RemoteError {
-        RemoteError::File(cause)
-    }
 }
 
 /// For a build without an uplink: nothing can be had, and each method says so.

@@ -1,9 +1,12 @@
 //! What the machine says of itself.
 
-use std::ffi::CStr;
+use super::check;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Where the distribution names itself (os-release(5)).
@@ -32,6 +35,20 @@ pub fn address_towards(peer: IpAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind(any)?;
     socket.connect((peer, 9))?;
     Ok(socket.local_addr()?.ip())
+}
+
+/// Bytes that may still be written beside the file `path`; `None` if the system doesn't say.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let folder = CString::new(path.parent()?.as_os_str().as_bytes()).ok()?;
+    let mut found = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the name ends in zero; the structure is read only after the call has filled it.
+    let found = unsafe {
+        check(libc::statvfs(folder.as_ptr(), found.as_mut_ptr())).ok()?;
+        found.assume_init()
+    };
+    // Their types differ from processor to processor.
+    #[allow(clippy::unnecessary_cast)]
+    (found.f_bavail as u64).checked_mul(found.f_frsize as u64)
 }
 
 /// The machine's addresses by interface, loopback and link-local ones left out.

@@ -6,23 +6,28 @@ use super::faults::{attempt, write_all};
 use super::{FileError, durable, lock};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Names of such files end so. One that a crash has left is replaced by the next try.
 const SUFFIX: &str = ".stint-part";
 
+/// One read, bytes.
+const CHUNK: usize = 16 * 1024;
+
 /// Others may take a leftover away or put one there while we look; so often in a row they don't.
 const TRIES: usize = 16;
 
-/// A file that isn't whole yet. Dropped before [`Part::keep`], it is removed.
+/// A file that isn't whole yet. Dropped before [`Part::keep`], it is removed, unless it was made
+/// by [`Part::resume`].
 pub struct Part {
     file: File,
     path: PathBuf,
     place: PathBuf,
     length: u64,
     kept: bool,
+    lasting: bool,
 }
 
 impl Part {
@@ -31,9 +36,7 @@ impl Part {
     /// # Errors
     /// It can't be made, or another job is making one for the same place.
     pub fn begin(place: &Path) -> Result<Part, FileError> {
-        let mut name = OsString::from(place.as_os_str());
-        name.push(SUFFIX);
-        let path = PathBuf::from(name);
+        let path = beside(place);
         for _ in 0..TRIES {
             let mut options = OpenOptions::new();
             // A new file, so that a link which somebody has put there is not followed.
@@ -51,10 +54,61 @@ impl Part {
             }
             // Before it was locked, another may have taken it for a leftover.
             if is_at(&file, &path) {
-                return Ok(Part { file, path, place: place.to_owned(), length: 0, kept: false });
+                return Ok(Part {
+                    file,
+                    path,
+                    place: place.to_owned(),
+                    length: 0,
+                    kept: false,
+                    lasting: false,
+                });
             }
         }
         Err(busy(place))
+    }
+
+    /// Goes on with the file that an earlier process has left for `place`, or begins one. It stays
+    /// when it is dropped. For folders in which nobody else puts anything.
+    ///
+    /// # Errors
+    /// See [`Part::begin`].
+    pub fn resume(place: &Path) -> Result<Part, FileError> {
+        let path = beside(place);
+        if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+            let mut part = Part::begin(place)?;
+            part.lasting = true;
+            return Ok(part);
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = attempt("open", &path, || options.open(&path))?;
+        if !lock::take(&file).map_err(FileError::new("lock", &path))? {
+            return Err(busy(place));
+        }
+        let length = file.metadata().map_err(FileError::new("look at", &path))?.len();
+        let place = place.to_owned();
+        Ok(Part { file, path, place, length, kept: false, lasting: true })
+    }
+
+    /// Shows what there is so far, from the beginning, piece by piece.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn read(&mut self, show: &mut dyn FnMut(&[u8])) -> Result<(), FileError> {
+        let failed = |cause| FileError::new("read", &self.path)(cause);
+        self.file.rewind().map_err(failed)?;
+        let mut chunk = [0; CHUNK];
+        loop {
+            match self.file.read(&mut chunk).map_err(failed)? {
+                0 => return Ok(()),
+                count => show(chunk.get(..count).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Removes it, also if it would stay.
+    pub fn remove(mut self) {
+        self.lasting = false;
     }
 
     /// Bytes so far.
@@ -102,10 +156,16 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.kept && is_at(&self.file, &self.path) {
+        if !self.kept && !self.lasting && is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn beside(place: &Path) -> PathBuf {
+    let mut name = OsString::from(place.as_os_str());
+    name.push(SUFFIX);
+    PathBuf::from(name)
 }
 
 /// Removes what a crash has left at `path`, if nobody writes it.

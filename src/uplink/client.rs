@@ -2,7 +2,8 @@
 
 use super::http::Http;
 use super::tls;
-use crate::document::remote::{Patience, RemoteError};
+use crate::patience::Patience;
+use crate::remote::RemoteError;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;

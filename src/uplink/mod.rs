@@ -4,13 +4,15 @@
 //! Never here: running anything, and files. Uplinks are plain blocking code without an
 //! executor's knowledge; the loop calls them through [`crate::lane::Lane`].
 
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(fetching)]
 mod client;
 #[cfg(uplink)]
 pub mod clock;
+#[cfg(fetching)]
+mod download;
 #[cfg(uplink)]
 pub mod endpoint;
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(fetching)]
 mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -18,7 +20,7 @@ pub mod fuzz;
 pub mod http;
 #[cfg(all(uplink, feature = "documents"))]
 mod logs;
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(fetching)]
 mod page;
 #[cfg(all(uplink, feature = "documents"))]
 pub mod remote;

@@ -3,7 +3,7 @@
 use super::endpoint;
 use super::fetch::{Rest, Trouble, passing_or_final, unreachable};
 use super::http::Http;
-use crate::document::remote::{Page, RemoteError};
+use crate::remote::{Page, RemoteError};
 use ureq::Body;
 use ureq::http::Response;
 

@@ -138,7 +138,7 @@ impl<'a> Repository<'a> {
             return Err(Failure::Inputs(what));
         }
         let url = self.url(&entry.path);
-        let place = Place { path: &path, sha256: None };
+        let place = Place::new(&path, None);
         Ok(self.remote.fetch(&self.page(&url, BYTES), &place, self.patience)?)
     }
 

@@ -25,7 +25,7 @@ pub fn download(
         accept: None,
         plain: source.truth("allowInsecureDownload"),
     };
-    context.remote.fetch(&page, &Place { path: &path, sha256: sha256.as_deref() }, patience)?;
+    context.remote.fetch(&page, &Place::new(&path, sha256.as_deref()), patience)?;
     Ok(path)
 }
 

@@ -26,7 +26,7 @@ pub fn download(
     if keys.is_empty() && !is_prefix {
         let name = object.key.rsplit('/').next().unwrap_or_default();
         let path = place.of_file(name)?;
-        let place = Place { path: &path, sha256: sha256.as_deref() };
+        let place = Place::new(&path, sha256.as_deref());
         context.remote.s3_get(&object, &place, patience)?;
         return Ok(path);
     }
@@ -44,7 +44,7 @@ pub fn download(
         }
         let path = place.of_part(part)?;
         let object = S3Object { key: key.clone(), ..object.clone() };
-        context.remote.s3_get(&object, &Place { path: &path, sha256: None }, patience)?;
+        context.remote.s3_get(&object, &Place::new(&path, None), patience)?;
         count += 1;
     }
     if count == 0 {
