@@ -1,12 +1,14 @@
 """Everything over TLS, with a certificate of the hub's own making or of yours."""
 
 import shutil
+import ssl
 
 import pytest
 from botocore.exceptions import SSLError
 
 from harness.clients import Aws, boto3_client, finished, shell, wait_until_online
 from harness.programs import HUB, run
+from harness.tap import Tap
 
 
 @pytest.fixture
@@ -70,6 +72,22 @@ def test_a_certificate_of_your_own_is_served(hub, new_hub, home):
         shutil.copy(path, own)
     other = new_hub("--tls-cert", own / certificate.name, "--tls-key", own / key.name)
     assert boto3_client(other, verify=str(own / "ca.pem")).describe_activations()["ActivationList"] == []
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_server_of_either_version_of_tls_is_reached(hub, client, activate, new_agent, version):
+    """Not every proxy and old distribution speaks 1.3."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+    made = {path.name: path for path in hub.data.glob("*.pem")}
+    key = next(p for name, p in made.items() if "server" in name and "key" in name)
+    certificate = next(p for name, p in made.items() if "server" in name and "key" not in name)
+    context.load_cert_chain(certificate, key)
+    way = Tap(hub)
+    way.server.socket = context.wrap_socket(way.server.socket, server_side=True)
+    way.endpoint = way.endpoint.replace("http:", "https:")
+    new_agent().register(way, activate(), "--ca-file", hub.ca())
+    assert [operation for operation, _ in way.seen] == ["RegisterManagedInstance"]
 
 
 def test_half_a_key_pair_is_refused(home):

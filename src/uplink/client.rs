@@ -58,7 +58,7 @@ impl Client {
             let own = tls::authorities(path);
             roots.extend(own.map_err(|cause| RemoteError::NoServer(cause.to_string()))?);
         }
-        let http = Rc::new(Http::trusting(&roots));
+        let http = Rc::new(Http::trusting(roots));
         *slot = Some(http.clone());
         Ok(http)
     }

@@ -2,15 +2,14 @@
 
 use super::endpoint;
 use super::resolver::OnThisThread;
-use super::tls::{self, CaError};
+use super::tls::{self, CaError, Tls};
+use rustls::pki_types::CertificateDer;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use stint_wire::time::Utc;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 
 /// An answer larger than this isn't one of ours, bytes. Ten commands of 64 KiB fit in it.
 const MAX_ANSWER: u64 = 1024 * 1024;
@@ -66,18 +65,14 @@ impl Http {
             None if https => tls::system_authorities(),
             None => Vec::new(),
         };
-        Ok(Http::trusting(&roots))
+        Ok(Http::trusting(roots))
     }
 
     /// A client that trusts these certificate authorities.
-    pub fn trusting(roots: &[Certificate<'static>]) -> Http {
-        let trust = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(roots))
-            .unversioned_rustls_crypto_provider(Arc::new(tls::cryptography()))
-            .build();
+    pub fn trusting(roots: Vec<CertificateDer<'static>>) -> Http {
+        let tls = Tls::trusting(roots);
         let config = || {
             Agent::config_builder()
-                .tls_config(trust.clone())
                 .http_status_as_error(false)
                 .user_agent(USER_AGENT)
                 .max_redirects(0)
@@ -91,7 +86,10 @@ impl Http {
                 .timeout_per_read(Some(SILENCE))
                 .timeout_per_write(Some(SILENCE))
         };
-        Http { direct: agent(config().proxy(None).build()), proxied: agent(config().build()) }
+        Http {
+            direct: agent(config().proxy(None).build(), tls.clone()),
+            proxied: agent(config().build(), tls),
+        }
     }
 
     /// The client for this URL.
@@ -135,6 +133,7 @@ impl Http {
     }
 }
 
-fn agent(config: Config) -> Agent {
-    Agent::with_parts(config, DefaultConnector::default(), OnThisThread)
+fn agent(config: Config, tls: Tls) -> Agent {
+    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+    Agent::with_parts(config, connector.chain(tls), OnThisThread)
 }

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ class Tap:
         self.region = hub.region
         self.seen: list[tuple[str, dict]] = []
         self.change: Callable[[dict], None] | None = None
-        upstream = hub.endpoint.partition("//")[2]
+        scheme, _, upstream = hub.endpoint.partition("://")
         tap = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,7 +36,13 @@ class Tap:
 
             def forward(self, operation: str, body: bytes) -> None:
                 """Asks the hub and passes its answer on."""
-                connection = http.client.HTTPConnection(upstream, timeout=_TIMEOUT_SECONDS)
+                if scheme == "https":
+                    trust = ssl.create_default_context(cafile=hub.ca())
+                    connection = http.client.HTTPSConnection(
+                        upstream, timeout=_TIMEOUT_SECONDS, context=trust
+                    )
+                else:
+                    connection = http.client.HTTPConnection(upstream, timeout=_TIMEOUT_SECONDS)
                 connection.putrequest("POST", self.path, skip_host=True, skip_accept_encoding=True)
                 for name, value in self.headers.items():
                     connection.putheader(name, value)

@@ -1,0 +1,125 @@
+//! What a failed request means, in words for people.
+
+use rustls::{AlertDescription, CertificateError};
+use stint_wire::time::Utc;
+
+#[cfg(feature = "tls12")]
+const NOTHING_IN_COMMON: &str = "the server has no TLS version or cipher in common with this agent";
+
+#[cfg(not(feature = "tls12"))]
+const NOTHING_IN_COMMON: &str = "the server doesn't speak TLS 1.3, and this agent was built without \
+                                 TLS 1.2 (feature tls12)";
+
+/// Why there is no answer, in words for people.
+///
+/// rustls would name most of its reasons by their `Debug` text, which release builds don't have
+/// (docs/BUILDING.md); and a name like `UnknownIssuer` says nothing about the remedy.
+pub fn in_words(error: &ureq::Error) -> String {
+    let cause = match error {
+        ureq::Error::Io(cause) => cause.get_ref().and_then(|cause| cause.downcast_ref()),
+        _ => None,
+    };
+    cause.map_or_else(|| error.to_string(), handshake_in_words)
+}
+
+fn handshake_in_words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(reason) => certificate_in_words(reason),
+        rustls::Error::InvalidMessage(_) => {
+            "what answers there doesn't speak TLS; is it an http port or a captive portal?"
+                .to_owned()
+        }
+        rustls::Error::PeerIncompatible(_) => NOTHING_IN_COMMON.to_owned(),
+        rustls::Error::PeerMisbehaved(_) => "the server breaks the rules of TLS".to_owned(),
+        // What servers of TLS 1.2 answer to one who wants 1.3.
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            NOTHING_IN_COMMON.to_owned()
+        }
+        rustls::Error::AlertReceived(alert) => {
+            format!("the server ended the handshake with TLS alert {}", u8::from(*alert))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn certificate_in_words(reason: &CertificateError) -> String {
+    use CertificateError::*;
+    let day = |time: &rustls::pki_types::UnixTime| Utc::from_secs(time.as_secs()).iso();
+    let what = match reason {
+        UnknownIssuer => {
+            return "the server's certificate is signed by an authority that isn't trusted here; \
+                    give the authority with `stint register --ca-file` or as caFile in the \
+                    configuration"
+                .to_owned();
+        }
+        ExpiredContext { time, not_after } => {
+            format!("expired at {}; this device's clock says {}", day(not_after), day(time))
+        }
+        NotValidYetContext { time, not_before } => {
+            format!("is valid from {}; this device's clock says {}", day(not_before), day(time))
+        }
+        NotValidForNameContext { expected, .. } => {
+            format!("is not for the name {}", expected.to_str())
+        }
+        Expired => "has expired".to_owned(),
+        NotValidYet => "is not valid yet".to_owned(),
+        NotValidForName => "is for another name".to_owned(),
+        Revoked => "has been revoked".to_owned(),
+        BadEncoding => "can't be read".to_owned(),
+        BadSignature => "has a wrong signature".to_owned(),
+        InvalidPurpose | InvalidPurposeContext { .. } => "is not one for servers".to_owned(),
+        _ => "can't be verified".to_owned(),
+    };
+    format!("the server's certificate {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::{ServerName, UnixTime};
+    use std::io;
+    use std::time::Duration;
+
+    /// As the connector hands an error of the handshake on.
+    fn wrapped(error: rustls::Error) -> ureq::Error {
+        ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_refused_certificate_names_what_is_wrong_with_it_and_the_remedy() {
+        let name = ServerName::try_from("hub.example").unwrap();
+        for (reason, wanted) in [
+            (CertificateError::UnknownIssuer, "--ca-file"),
+            (
+                CertificateError::NotValidYetContext { time: at(0), not_before: at(86_400) },
+                "is valid from 1970-01-02T00:00:00.000Z; this device's clock says 1970-01-01",
+            ),
+            (
+                CertificateError::ExpiredContext { time: at(86_400), not_after: at(0) },
+                "expired at 1970-01-01",
+            ),
+            (
+                CertificateError::NotValidForNameContext { expected: name, presented: vec![] },
+                "is not for the name hub.example",
+            ),
+            (CertificateError::UnhandledCriticalExtension, "can't be verified"),
+        ] {
+            let error = rustls::Error::InvalidCertificate(reason);
+            let words = in_words(&wrapped(error));
+            assert!(words.contains(wanted), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_port_without_tls_is_told_from_a_bad_certificate() {
+        let error = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert!(in_words(&wrapped(error)).contains("doesn't speak TLS"));
+        let error = rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure);
+        assert!(in_words(&wrapped(error)).contains("alert 40"));
+        assert_eq!(in_words(&ureq::Error::HostNotFound), ureq::Error::HostNotFound.to_string());
+    }
+}
