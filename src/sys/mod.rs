@@ -4,6 +4,8 @@
 //! to do it is decided elsewhere. This folder is the only place with `unsafe`.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "supervise")]
+pub mod cgroup;
 pub mod clock;
 pub mod descriptors;
 pub mod doorbell;
@@ -19,6 +21,8 @@ pub mod reserve;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod signals;
+#[cfg(feature = "supervise")]
+pub mod tree;
 
 use std::fmt;
 use std::io;

@@ -1,0 +1,200 @@
+//! Which groups the agent may use on this machine.
+//!
+//! The rule: a controller is switched on only in groups that are the agent's own. Those are the
+//! groups it makes, what a service manager has given away to it, the root of a namespace of its
+//! own (a container), and the root of a unified hierarchy in which nobody else has made groups.
+
+use super::group::Group;
+use crate::sys::cgroup::{self, Mount};
+use std::path::{Path, PathBuf};
+
+/// In a bitmap: the controllers of interest.
+pub(super) const CPU: u8 = 1;
+pub(super) const MEMORY: u8 = 2;
+pub(super) const PIDS: u8 = 4;
+pub(super) const FREEZER: u8 = 8;
+pub(super) const CPU_TIME: u8 = 16;
+
+/// What each is called by the kernel.
+const NAMES: [(&str, u8); 5] =
+    [("cpu", CPU), ("memory", MEMORY), ("pids", PIDS), ("freezer", FREEZER), ("cpuacct", CPU_TIME)];
+
+/// Those that are switched on for children where that is ours to do.
+const WANTED: [(&str, u8); 3] = [("cpu", CPU), ("memory", MEMORY), ("pids", PIDS)];
+
+/// The leaf to which the agent moves itself, because a group with controllers may not hold
+/// processes as well. The unit file names it, too (`DelegateSubgroup=`).
+const LEAF: &str = "agent";
+
+/// Which mechanism keeps the limits of CPU and memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The unified hierarchy.
+    V2,
+    /// An elder hierarchy for at least one of them.
+    V1,
+    /// None: what can be done is done by looking.
+    None,
+}
+
+impl Kind {
+    /// For people: `cgroup v2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::V2 => "cgroup v2",
+            Kind::V1 => "cgroup v1",
+            Kind::None => "no cgroups",
+        }
+    }
+}
+
+/// A group of the agent's own in one hierarchy, below which each child gets one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The group; it is there while a child has a group in it.
+    pub folder: PathBuf,
+    /// Of cgroup v2.
+    pub unified: bool,
+    /// The group above it is ours as well, so that controllers may be switched on there.
+    pub above_is_ours: bool,
+    /// The controllers that children's groups will have.
+    pub controllers: u8,
+}
+
+impl Place {
+    /// Makes the group and sees to its controllers; says which there are.
+    pub fn prepare(&self) -> std::io::Result<u8> {
+        if let Some(above) = self.folder.parent().filter(|_| self.unified && self.above_is_ours) {
+            switch_on(above);
+        }
+        cgroup::make(&self.folder)?;
+        if !self.unified {
+            if self.controllers & MEMORY != 0 {
+                // Groups below count towards this one, as in version 2. Kernels since 5.11 know
+                // no other way.
+                let _ = cgroup::write(&self.folder, "memory.use_hierarchy", "1");
+            }
+            return Ok(self.controllers);
+        }
+        switch_on(&self.folder);
+        Ok(controllers(&self.folder, "cgroup.subtree_control"))
+    }
+}
+
+/// Switches on what there is, one by one: one that is refused doesn't spoil the others.
+fn switch_on(folder: &Path) {
+    let there = controllers(folder, "cgroup.controllers");
+    let on = controllers(folder, "cgroup.subtree_control");
+    for (name, bit) in WANTED {
+        if there & bit != 0 && on & bit == 0 {
+            let _ = cgroup::write(folder, "cgroup.subtree_control", &format!("+{name}"));
+        }
+    }
+}
+
+/// The controllers that a file of the unified hierarchy names.
+fn controllers(folder: &Path, file: &str) -> u8 {
+    let text = cgroup::read(folder, file).unwrap_or_default();
+    let known = |name| NAMES.iter().find(|(known, _)| *known == name).map_or(0, |(_, bit)| *bit);
+    text.split_ascii_whitespace().map(known).fold(0, |all, bit| all | bit)
+}
+
+/// The groups of the agent on this machine.
+#[derive(Clone, Debug)]
+pub struct Groups {
+    places: Vec<Place>,
+}
+
+impl Groups {
+    /// Finds out what there is. Children will have their groups below one called `name`, which is
+    /// made when it is needed and goes with the last of them.
+    ///
+    /// Where the agent's own group is the root of its namespace, the agent moves into a leaf.
+    pub fn probe(name: &str) -> Groups {
+        let mounts = cgroup::mounts();
+        let mut places = Vec::new();
+        if let Some(mount) = mounts.iter().find(|mount| mount.unified) {
+            let own = cgroup::own_unified_group();
+            places.extend(unified_place(mount, own.as_deref().unwrap_or("/"), name));
+        }
+        let mut found = places.iter().fold(0, |all, place| all | place.controllers);
+        for mount in mounts.iter().filter(|mount| !mount.unified) {
+            // A controller is in one hierarchy only; the same one mounted twice counts once.
+            let has = NAMES.iter().filter(|(name, _)| mount.has(name));
+            let controllers = has.fold(0, |all, (_, bit)| all | bit) & !found;
+            let folder = mount.point.join(name);
+            let place = Place { folder, unified: false, above_is_ours: false, controllers };
+            if controllers != 0 && place.prepare().is_ok() {
+                let _ = cgroup::remove(&place.folder);
+                found |= controllers;
+                places.push(place);
+            }
+        }
+        Groups { places }
+    }
+
+    /// Which mechanism is at work. The best one where CPU and memory differ.
+    pub fn kind(&self) -> Kind {
+        let limits = |unified| {
+            let has =
+                |place: &Place| place.unified == unified && place.controllers & (CPU | MEMORY) != 0;
+            self.places.iter().any(has)
+        };
+        match (limits(true), limits(false)) {
+            (true, _) => Kind::V2,
+            (false, true) => Kind::V1,
+            (false, false) => Kind::None,
+        }
+    }
+
+    /// The group of a child. It is made when limits are applied.
+    pub fn group(&self, child: &str) -> Group {
+        Group::new(self.places.clone(), child)
+    }
+
+    /// Removes the groups of children that are no more, unless processes are left in them.
+    pub fn sweep(&self, children: &[&str]) {
+        for place in &self.places {
+            for folder in cgroup::subgroups(&place.folder) {
+                let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                if !children.contains(&name) {
+                    let _ = cgroup::remove(&folder);
+                }
+            }
+            // Only if it is empty: the kernel removes none that has groups below it.
+            let _ = std::fs::remove_dir(&place.folder);
+        }
+    }
+}
+
+/// Where in the unified hierarchy the children's groups may be; `None` if nothing may be made.
+fn unified_place(mount: &Mount, own: &str, name: &str) -> Option<Place> {
+    let own = own.strip_prefix(mount.root.trim_end_matches('/'));
+    let own = mount.point.join(own.unwrap_or_default().trim_start_matches('/'));
+    let (base, above_is_ours) = base(&mount.point, &own, name);
+    let mut place = Place { folder: base.join(name), unified: true, above_is_ours, controllers: 0 };
+    place.controllers = place.prepare().ok()?;
+    let _ = cgroup::remove(&place.folder);
+    Some(place)
+}
+
+/// The group below which ours is made, and whether it is ours itself.
+fn base(root: &Path, own: &Path, name: &str) -> (PathBuf, bool) {
+    // A unit with `DelegateSubgroup=agent`: the leaf's parent has been given to us. Without the
+    // leaf (systemd before 254) it is left alone: once it had controllers, systemd couldn't put
+    // the next daemon into it while children live, and that daemon would never start.
+    if let Some(above) = own.parent().filter(|above| cgroup::is_delegated(above)) {
+        return (above.to_owned(), true);
+    }
+    // Only groups that aren't the root of the whole hierarchy have a type.
+    let is_namespace = cgroup::read(root, "cgroup.type").is_ok();
+    if is_namespace {
+        if own == root {
+            let leaf = root.join(LEAF);
+            let _ = cgroup::make(&leaf).and_then(|()| cgroup::write(&leaf, "cgroup.procs", "0"));
+        }
+        return (root.to_owned(), true);
+    }
+    let ours = |folder: &PathBuf| folder.file_name().is_some_and(|found| found == name);
+    (root.to_owned(), cgroup::subgroups(root).iter().all(ours))
+}
