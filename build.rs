@@ -90,11 +90,11 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(uplink)");
     println!("cargo::rustc-check-cfg=cfg(fetching)");
     println!("cargo::rustc-check-cfg=cfg(fuzzing)");
-    if env::var_os("CARGO_FEATURE_SSM").is_some() {
+    let on = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    if on("SSM") || on("BOOTAGENT") {
         println!("cargo::rustc-cfg=uplink");
         // Both download files, each for reasons of its own.
-        let downloads = ["CARGO_FEATURE_DOCUMENTS", "CARGO_FEATURE_SUPERVISE"];
-        if downloads.iter().any(|feature| env::var_os(feature).is_some()) {
+        if on("DOCUMENTS") || on("SUPERVISE") {
             println!("cargo::rustc-cfg=fetching");
         }
     }

@@ -1,5 +1,6 @@
 //! Where each service is.
 
+use super::tls;
 use crate::config::{Config, Endpoints};
 use std::fmt;
 
@@ -30,22 +31,32 @@ impl Service {
     }
 }
 
-/// A server's URL is plain HTTP and leads off this machine, which nobody has allowed.
+/// Why no request goes to a URL.
 #[derive(Debug, PartialEq, Eq)]
-pub struct PlainHttpRefused(String);
+pub enum UrlRefused {
+    /// It is plain HTTP and leads off this machine, which nobody has allowed.
+    PlainHttp(String),
+    /// It is https, and this build can't speak it.
+    NoTls(String),
+}
 
-impl fmt::Display for PlainHttpRefused {
+impl fmt::Display for UrlRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is plain HTTP and not on this machine; use https, or say \"allowPlainHttp\": true \
-             in the configuration",
-            self.0
-        )
+        match self {
+            UrlRefused::PlainHttp(url) => write!(
+                f,
+                "{url} is plain HTTP and not on this machine; use https, or say \
+                 \"allowPlainHttp\": true in the configuration"
+            ),
+            UrlRefused::NoTls(url) => write!(
+                f,
+                "{url} needs TLS, which this stint was built without (its feature is \"tls\")"
+            ),
+        }
     }
 }
 
-impl std::error::Error for PlainHttpRefused {}
+impl std::error::Error for UrlRefused {}
 
 /// The domain of all other regions' hosts.
 const MAIN_DOMAIN: &str = "amazonaws.com";
@@ -64,13 +75,13 @@ const DOMAINS: [(&str, &str); 6] = [
 /// registering, else AWS's.
 ///
 /// # Errors
-/// [`PlainHttpRefused`], unless the configuration allows it.
+/// See [`UrlRefused`].
 pub fn resolve(
     service: Service,
     region: &str,
     config: &Config,
     registered: Option<&str>,
-) -> Result<String, PlainHttpRefused> {
+) -> Result<String, UrlRefused> {
     let Endpoints { all, ssm, ec2messages, .. } = &config.endpoints;
     let own = match service {
         Service::Ssm => ssm,
@@ -86,10 +97,13 @@ pub fn resolve(
 /// The URL, if the configuration lets requests go there.
 ///
 /// # Errors
-/// [`PlainHttpRefused`].
-pub fn allowed(url: String, config: &Config) -> Result<String, PlainHttpRefused> {
+/// See [`UrlRefused`].
+pub fn allowed(url: String, config: &Config) -> Result<String, UrlRefused> {
     if url.starts_with("http://") && !is_loopback(&url) && !config.allow_plain_http {
-        return Err(PlainHttpRefused(url));
+        return Err(UrlRefused::PlainHttp(url));
+    }
+    if url.starts_with("https://") && !tls::BUILT_IN {
+        return Err(UrlRefused::NoTls(url));
     }
     Ok(url)
 }
@@ -143,7 +157,20 @@ pub fn is_loopback(url: &str) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "tls")))]
+mod tests_without_tls {
+    use super::*;
+
+    #[test]
+    fn https_is_refused_with_the_reason() {
+        let refused = allowed("https://hub".to_owned(), &Config::default()).unwrap_err();
+        let wanted = "https://hub needs TLS, which this stint was built without";
+        assert!(refused.to_string().starts_with(wanted), "{refused}");
+        assert!(allowed("http://127.0.0.1:1".to_owned(), &Config::default()).is_ok());
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
 mod tests {
     use super::*;
 

@@ -2,8 +2,7 @@
 
 use super::endpoint;
 use super::resolver::OnThisThread;
-use super::tls::{self, CaError, Tls};
-use rustls::pki_types::CertificateDer;
+use super::tls::{self, Authority, CaError, Tls};
 use std::path::Path;
 use std::time::Duration;
 use stint_wire::time::Utc;
@@ -69,7 +68,7 @@ impl Http {
     }
 
     /// A client that trusts these certificate authorities.
-    pub fn trusting(roots: Vec<CertificateDer<'static>>) -> Http {
+    pub fn trusting(roots: Vec<Authority>) -> Http {
         let tls = Tls::trusting(roots);
         let config = || {
             Agent::config_builder()

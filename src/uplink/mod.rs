@@ -18,23 +18,26 @@ mod fetch;
 pub mod fuzz;
 #[cfg(uplink)]
 pub mod http;
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(all(feature = "ssm", feature = "documents"))]
 mod logs;
 #[cfg(fetching)]
 mod page;
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(all(feature = "ssm", feature = "documents"))]
 pub mod remote;
 #[cfg(uplink)]
 mod resolver;
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(all(feature = "ssm", feature = "documents"))]
 mod s3;
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(all(feature = "ssm", feature = "documents"))]
 mod s3_sign;
-#[cfg(all(uplink, feature = "documents"))]
+#[cfg(all(feature = "ssm", feature = "documents"))]
 mod s3_text;
 #[cfg(feature = "ssm")]
 pub mod ssm;
-#[cfg(uplink)]
+#[cfg(all(uplink, feature = "tls"))]
+pub mod tls;
+#[cfg(all(uplink, not(feature = "tls")))]
+#[path = "no_tls.rs"]
 pub mod tls;
 
 use crate::spool::{Job, Report};

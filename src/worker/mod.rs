@@ -70,9 +70,9 @@ pub struct Means<'a> {
 /// registration in `state`, or in the folder that the configuration names. Nothing is read before
 /// a step needs it.
 pub fn remote(config: Option<&Path>, state: Option<&Path>) -> Box<dyn Remote> {
-    #[cfg(uplink)]
+    #[cfg(feature = "ssm")]
     return Box::new(crate::uplink::remote::Network::new(config, state));
-    #[cfg(not(uplink))]
+    #[cfg(not(feature = "ssm"))]
     {
         let _ = (config, state);
         Box::new(crate::document::remote::Nowhere)

@@ -11,7 +11,7 @@ pub mod register;
 mod store;
 
 use super::clock::Clock;
-use super::endpoint::{self, PlainHttpRefused, Service};
+use super::endpoint::{self, Service, UrlRefused};
 use super::http::Http;
 use super::tls::CaError;
 use super::{Delivery, Uplink, UplinkError};
@@ -56,14 +56,14 @@ pub enum SetupError {
     /// The certificate authorities.
     Ca(CaError),
     /// The server's URL.
-    PlainHttp(PlainHttpRefused),
+    Url(UrlRefused),
 }
 
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SetupError::Ca(cause) => write!(f, "{cause}"),
-            SetupError::PlainHttp(cause) => write!(f, "{cause}"),
+            SetupError::Url(cause) => write!(f, "{cause}"),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Ssm {
         let registered = registration.endpoint.as_deref();
         let resolve = |service| {
             endpoint::resolve(service, &registration.region, config, registered)
-                .map_err(SetupError::PlainHttp)
+                .map_err(SetupError::Url)
         };
         let (ssm, ec2messages) = (resolve(Service::Ssm)?, resolve(Service::Ec2Messages)?);
         let is_aws = endpoint::is_at_aws(&ssm);

@@ -27,6 +27,12 @@ const SYSTEM_CA_FILES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
 ];
 
+/// Whether this build can speak TLS.
+pub const BUILT_IN: bool = true;
+
+/// A certificate authority.
+pub type Authority = CertificateDer<'static>;
+
 /// Why a certificate authority file is of no use.
 #[derive(Debug)]
 pub enum CaError {
@@ -60,7 +66,7 @@ impl std::error::Error for CaError {}
 ///
 /// # Errors
 /// It is unreadable or holds no certificate.
-pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError> {
+pub fn authorities(path: &Path) -> Result<Vec<Authority>, CaError> {
     let pem =
         fs::read(path).map_err(|cause| CaError::Unreadable { path: path.to_owned(), cause })?;
     // One bad entry in a bundle of a hundred is no reason to trust none.
@@ -70,7 +76,7 @@ pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError>
 }
 
 /// The system's certificate authorities; none where it has none.
-pub fn system_authorities() -> Vec<CertificateDer<'static>> {
+pub fn system_authorities() -> Vec<Authority> {
     let found = SYSTEM_CA_FILES.iter().find_map(|path| authorities(Path::new(path)).ok());
     found.unwrap_or_default()
 }
