@@ -133,6 +133,12 @@ impl Groups {
         Groups { places }
     }
 
+    /// As if the machine had none.
+    #[cfg(test)]
+    pub(super) fn none() -> Groups {
+        Groups { places: Vec::new() }
+    }
+
     /// Which mechanism is at work. The best one where CPU and memory differ.
     pub fn kind(&self) -> Kind {
         let limits = |unified| {

@@ -16,6 +16,8 @@ mod groups;
 mod kernel;
 mod members;
 mod polled;
+#[cfg(test)]
+mod tests;
 
 // Their caller, the table of children, is being written.
 #[allow(unused_imports)]
