@@ -3,13 +3,12 @@
 import hashlib
 import json
 import os
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from harness.clients import finished, shell
+from harness.lookout import Lookout
 from harness.programs import AGENT, HUB, run
 from harness.web import Web
 
@@ -83,29 +82,14 @@ def test_parameters_are_checked_as_they_will_be(agent, fleet, home):
     assert bad.returncode == 1 and "must match the pattern" in bad.stderr, bad
 
 
-class Watch:
+class Watch(Lookout):
     """Looks for a text in the command line of every process, and in every file of some folders."""
 
     def __init__(self, text: str, *folders: Path):
+        super().__init__(0.01)
         self.found: set[str] = set()
-        self.rounds = 0
         self._text = text.encode()
         self._folders = folders
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            self.look()
-            time.sleep(0.01)
 
     def look(self) -> None:
         """One round."""
@@ -122,7 +106,6 @@ class Watch:
                 continue  # It is gone by now.
             if self._text in content:
                 self.found.add(str(path))
-        self.rounds += 1
 
 
 def test_a_secret_is_used_in_a_script_and_is_found_nowhere_else(client, agent, fleet, hub, home):
@@ -135,7 +118,7 @@ def test_a_secret_is_used_in_a_script_and_is_found_nowhere_else(client, agent, f
     assert done["StandardOutputContent"].startswith(digest)
     # The script was no file of any file system.
     assert "/proc/" in done["StandardOutputContent"]
-    assert watch.rounds > 20
+    assert watch.looks > 20
     watch.look()
     assert watch.found == set()
     told = [

@@ -1,11 +1,11 @@
 """What processes cost in memory, watched while they work."""
 
 import re
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.lookout import Lookout
 
 _PAUSE = 0.05
 _LINE = re.compile(r"^(Pss|Anonymous): +(\d+) kB", re.MULTILINE)
@@ -39,29 +39,17 @@ def use(pids: list[int]) -> Use:
     return total
 
 
-class Watch:
-    """Looks again and again, as long as the `with` block lasts, and remembers the most it has seen."""
+class Watch(Lookout):
+    """Looks as long as the `with` block lasts, and remembers the most it has seen."""
 
     def __init__(self, daemons: Callable[[], list[int]], workers: Callable[[], list[int]]):
+        super().__init__(_PAUSE)
         self.daemons, self.workers = daemons, workers
         self.daemon = self.worker = self.together = Use()
-        self.looks = 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.is_set():
-            daemon, worker = use(self.daemons()), use(self.workers())
-            self.daemon = self.daemon.most(daemon)
-            self.worker = self.worker.most(worker)
-            self.together = self.together.most(daemon + worker)
-            self.looks += 1
-            time.sleep(_PAUSE)
+    def look(self) -> None:
+        """One round."""
+        daemon, worker = use(self.daemons()), use(self.workers())
+        self.daemon = self.daemon.most(daemon)
+        self.worker = self.worker.most(worker)
+        self.together = self.together.most(daemon + worker)

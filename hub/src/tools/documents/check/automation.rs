@@ -15,14 +15,7 @@ pub fn check(document: &Value, problems: &mut Problems) {
     }
     // A runbook's parameters may have the types of AWS's resources.
     parameters::check(document, &[], problems);
-    let steps = match document.get("mainSteps") {
-        None => return problems.add("mainSteps", "is missing"),
-        Some(Value::Array(steps)) if steps.is_empty() => {
-            return problems.add("mainSteps", "is empty");
-        }
-        Some(Value::Array(steps)) => steps,
-        Some(_) => return problems.add("mainSteps", "has to be a list"),
-    };
+    let steps = problems.main_steps(document);
     let mut names = HashSet::new();
     for (at, step) in steps.iter().enumerate() {
         let place = format!("mainSteps[{at}]");

@@ -57,14 +57,7 @@ fn main_steps(document: &Value, preconditions: bool, problems: &mut Problems) {
     if document.get("runtimeConfig").is_some() {
         problems.add("runtimeConfig", "belongs to schema 1.x; documents of 2.x have mainSteps");
     }
-    let steps = match document.get("mainSteps") {
-        None => return problems.add("mainSteps", "is missing"),
-        Some(Value::Array(steps)) if steps.is_empty() => {
-            return problems.add("mainSteps", "is empty");
-        }
-        Some(Value::Array(steps)) => steps,
-        Some(_) => return problems.add("mainSteps", "has to be a list"),
-    };
+    let steps = problems.main_steps(document);
     let mut names = HashSet::new();
     for (at, step) in steps.iter().enumerate() {
         let place = format!("mainSteps[{at}]");

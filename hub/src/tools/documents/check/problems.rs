@@ -37,6 +37,17 @@ impl Problems {
         None
     }
 
+    /// The steps that have to be in `mainSteps`; none where there is a problem with them as a whole.
+    pub fn main_steps<'v>(&mut self, document: &'v Value) -> &'v [Value] {
+        match document.get("mainSteps") {
+            None => self.add("mainSteps", "is missing"),
+            Some(Value::Array(steps)) if steps.is_empty() => self.add("mainSteps", "is empty"),
+            Some(Value::Array(steps)) => return steps,
+            Some(_) => self.add("mainSteps", "has to be a list"),
+        }
+        &[]
+    }
+
     /// That what is at `place`, if anything, is one of `words` or a placeholder.
     pub fn word(&mut self, place: &str, value: Option<&Value>, words: &[&str]) {
         match value {
