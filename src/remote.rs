@@ -4,7 +4,7 @@
 use crate::patience::Stop;
 use crate::sys::FileError;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest file, bytes: a gateway's firmware is smaller, and a server that sends without end
 /// must not fill a disk.
@@ -20,6 +20,19 @@ pub struct Page<'a> {
     pub accept: Option<&'a str>,
     /// Whether plain HTTP is fine.
     pub plain: bool,
+}
+
+/// From where a file of a server's choice may come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Whether `ftp://` will do.
+    pub ftp: bool,
+    /// Whether `http://` will do beyond this machine.
+    pub plain_http: bool,
+    /// PEM file of the certificate authorities to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The folder below which `file://` will do.
+    pub folder: Option<PathBuf>,
 }
 
 /// Where a file goes.

@@ -51,6 +51,8 @@ struct Arguments {
 enum Command {
     #[cfg(feature = "ssm")]
     Register(Register),
+    #[cfg(feature = "supervise")]
+    InstallPackage(InstallPackage),
     Run(Run),
     #[cfg(feature = "documents")]
     RunDocument(RunDocument),
@@ -94,6 +96,16 @@ struct Register {
     /// the folder of registration and jobs (default: /var/lib/stint)
     #[argh(option)]
     state_dir: Option<PathBuf>,
+}
+
+/// Fetch or install one package of a child agent; the agent itself calls this.
+#[cfg(feature = "supervise")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "install-package")]
+struct InstallPackage {
+    /// the folder with the order
+    #[argh(positional)]
+    folder: PathBuf,
 }
 
 /// Run the agent in the foreground until SIGTERM.
@@ -194,7 +206,7 @@ pub fn main() -> ExitCode {
 fn route(program: &Path, words: &[String]) -> Exit {
     let is_original = program.file_name().is_some_and(|name| name == original::NAME);
     // A worker that has been started under that name is still a worker.
-    let is_worker = words.first().is_some_and(|word| word == "worker");
+    let is_worker = words.first().is_some_and(|word| word == "worker" || word == "install-package");
     if is_original && !is_worker { original::main(words) } else { dispatch(words) }
 }
 
@@ -216,6 +228,10 @@ fn dispatch(words: &[String]) -> Exit {
     match arguments.command {
         #[cfg(feature = "ssm")]
         Command::Register(arguments) => finish(register::run(&arguments.into(), &[DEFAULT_PATH])),
+        #[cfg(feature = "supervise")]
+        Command::InstallPackage(arguments) => {
+            finish(crate::supervise::install::work(&arguments.folder))
+        }
         Command::Run(arguments) => {
             let wish = run::Wish { config: arguments.config, state_dir: arguments.state_dir };
             finish(run::run(&wish, &[DEFAULT_PATH]))

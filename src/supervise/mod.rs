@@ -8,6 +8,7 @@
 
 pub mod definition;
 mod entries;
+pub mod install;
 pub mod limits;
 pub mod policy;
 mod queue;

@@ -3,9 +3,10 @@
 //! Every state file of the agent goes through [`write`]: temporary file, write, fsync, rename,
 //! fsync of the folder. After a power cut there is the old content or the new one.
 
-use super::FileError;
 use super::faults::{attempt, write_all};
+use super::{FileError, check};
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -111,6 +112,18 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
     builder.recursive(true).mode(FOLDER_MODE);
     attempt("make", path, || builder.create(path))?;
     sync_parent(path)
+}
+
+/// Waits until everything on the file system of `path` is on disk. For a folder of many files
+/// that others have written; on Linux before 5.8 it may not hear of errors.
+///
+/// # Errors
+/// What syncfs(2) says.
+pub fn sync_all(path: &Path) -> Result<(), FileError> {
+    let folder = File::open(path).map_err(FileError::new("open", path))?;
+    // SAFETY: takes an integer only, which is an open descriptor.
+    let sync = || check(unsafe { libc::syncfs(folder.as_raw_fd()) });
+    attempt("syncfs", path, sync).map(drop)
 }
 
 /// Removes what a crash left half written in a folder. Nothing refers to it.

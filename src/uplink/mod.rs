@@ -14,12 +14,16 @@ mod download;
 pub mod endpoint;
 #[cfg(fetching)]
 mod fetch;
+#[cfg(all(uplink, feature = "supervise"))]
+mod ftp;
 #[cfg(fuzzing)]
 pub mod fuzz;
 #[cfg(uplink)]
 pub mod http;
 #[cfg(all(feature = "ssm", feature = "documents"))]
 mod logs;
+#[cfg(all(uplink, feature = "supervise"))]
+pub mod package;
 #[cfg(fetching)]
 mod page;
 #[cfg(all(feature = "ssm", feature = "documents"))]

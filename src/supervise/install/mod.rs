@@ -1,0 +1,24 @@
+//! Packages of child agents: fetched, verified and unpacked by `stint install-package`, a process
+//! of its own, and switched to by the daemon.
+//!
+//! Never here: a download, a decompressor, or anything that writes outside the child's folder.
+//! What comes over the network comes by `uplink::package`; what has to be unpacked or given to
+//! the system is given to the system's own programs. The daemon writes an [`Order`] and waits for
+//! an [`Outcome`]; each act may be killed at any moment and is then done again.
+
+mod file_name;
+mod kind;
+mod listing;
+mod order;
+mod prepare;
+mod system;
+mod tool;
+pub mod versions;
+mod worker;
+
+// The daemon's side is being written.
+#[allow(unused_imports)]
+pub use order::{Act, Order, Outcome};
+#[allow(unused_imports)]
+pub use versions::Versions;
+pub use worker::work;
