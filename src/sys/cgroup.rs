@@ -103,6 +103,15 @@ pub fn is_delegated(folder: &Path) -> bool {
     })
 }
 
+/// Gives a group away, as the service manager does; `false` if that isn't permitted.
+#[cfg(test)]
+pub fn delegate(folder: &Path) -> bool {
+    let path = CString::new(folder.as_os_str().as_bytes()).unwrap();
+    let (name, value) = (c"trusted.delegate", b"1");
+    // SAFETY: both strings end in zero, and the value has the length that is said.
+    unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), 1, 0) == 0 }
+}
+
 /// Reads a file of a group.
 ///
 /// # Errors

@@ -69,7 +69,9 @@ def test_systemd_understands_the_unit(tmp_path):
     done = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
     )
-    complaints = [line for line in done.stderr.splitlines() if "stint.service" in line]
+    # Younger than some systemd, which passes it over (docs/decisions/0025).
+    young = "Unknown key 'DelegateSubgroup'"
+    complaints = [line for line in done.stderr.splitlines() if "stint.service" in line and young not in line]
     assert done.returncode == 0, done.stderr
     assert complaints == []
 

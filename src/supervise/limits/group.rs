@@ -79,8 +79,8 @@ impl Group {
     /// To be called before each start, after the agent's own start for each child that it found
     /// running, and whenever the limits change.
     pub fn apply(&mut self, limits: &Limits) -> Applied {
-        self.resume();
         self.make();
+        self.resume();
         if self.limits != *limits {
             self.polled.start_over();
         }
@@ -264,6 +264,10 @@ impl Group {
     /// Lets a tree go on that [`Group::look`] has stopped. To be called before the agent ends: a
     /// child must not stay stopped without it.
     pub fn resume(&mut self) {
+        if self.ready.is_empty() && self.polled.stopped.is_none() {
+            // What an agent before this one stopped isn't known before the first look.
+            return;
+        }
         // Without groups the members are those seen at the last look.
         let members = if self.ready.is_empty() {
             let alive = |known: &Identity| Process::of(known.pid).filter(|p| p.identity == *known);

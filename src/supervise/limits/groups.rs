@@ -77,7 +77,7 @@ impl Place {
             return Ok(self.controllers);
         }
         switch_on(&self.folder);
-        Ok(controllers(&self.folder, "cgroup.subtree_control"))
+        Ok(controllers(&self.folder, "cgroup.subtree_control") & self.controllers)
     }
 }
 
@@ -137,6 +137,13 @@ impl Groups {
     #[cfg(test)]
     pub(super) fn none() -> Groups {
         Groups { places: Vec::new() }
+    }
+
+    /// As if the machine hadn't these controllers.
+    #[cfg(test)]
+    pub(super) fn without(mut self, controllers: u8) -> Groups {
+        self.places.iter_mut().for_each(|place| place.controllers &= !controllers);
+        self
     }
 
     /// Which mechanism is at work. The best one where CPU and memory differ.
@@ -203,4 +210,55 @@ fn base(root: &Path, own: &Path, name: &str) -> (PathBuf, bool) {
     }
     let ours = |folder: &PathBuf| folder.file_name().is_some_and(|found| found == name);
     (root.to_owned(), cgroup::subgroups(root).iter().all(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+    use std::fs;
+
+    /// A folder with these folders in it, for a hierarchy.
+    fn hierarchy(folders: &[&str]) -> Folder {
+        let root = Folder::new();
+        for folder in folders {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn the_root_is_ours_only_while_nobody_else_has_groups_there() {
+        let root = hierarchy(&["stint/child"]);
+        let at = root.path();
+        assert_eq!(base(at, at, "stint"), (at.to_owned(), true));
+        fs::create_dir(at.join("system.slice")).unwrap();
+        assert_eq!(base(at, at, "stint"), (at.to_owned(), false));
+    }
+
+    #[test]
+    fn the_root_of_a_namespace_is_ours_and_the_agent_leaves_it_for_a_leaf() {
+        let root = hierarchy(&["of_somebody"]);
+        let at = root.path();
+        fs::write(at.join("cgroup.type"), "domain\n").unwrap();
+        fs::create_dir(at.join(LEAF)).unwrap();
+        fs::write(at.join(LEAF).join("cgroup.procs"), "").unwrap();
+        assert_eq!(base(at, at, "stint"), (at.to_owned(), true));
+        assert_eq!(fs::read(at.join(LEAF).join("cgroup.procs")).unwrap(), b"0");
+    }
+
+    #[test]
+    fn what_the_service_manager_gave_away_is_used_when_the_agent_is_in_a_leaf_of_it() {
+        let root = hierarchy(&["system.slice/stint.service/agent"]);
+        let unit = root.path().join("system.slice/stint.service");
+        let leaf = unit.join("agent");
+        assert_eq!(base(root.path(), &leaf, "stint"), (root.path().to_owned(), false));
+        if !crate::sys::cgroup::delegate(&unit) {
+            eprintln!("skipped: no permission for attributes of files");
+            return;
+        }
+        assert_eq!(base(root.path(), &leaf, "stint"), (unit.clone(), true));
+        // Without the leaf, the next daemon couldn't be put where the controllers are.
+        assert_eq!(base(root.path(), &unit, "stint"), (root.path().to_owned(), false));
+    }
 }
