@@ -23,6 +23,8 @@ pub struct App {
     /// The S3 server of the fleet, without a slash at its end, if it isn't AWS's. Nodes upload
     /// there; the hub makes URLs of it.
     pub s3_server: Option<String>,
+    /// Agents of the BootAgent protocol that can't sign are nodes too.
+    pub accept_unsigned_bootagents: bool,
 }
 
 /// Who asks: an operator whose signature has been verified.
@@ -46,6 +48,7 @@ impl App {
             metrics: Metrics::default(),
             account_id,
             s3_server: None,
+            accept_unsigned_bootagents: false,
         }
     }
 

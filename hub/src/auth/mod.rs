@@ -12,6 +12,7 @@ pub mod operator_keys;
 pub mod request;
 pub mod roles;
 pub mod seal;
+pub mod server_keys;
 pub mod signature;
 #[cfg(test)]
 pub mod testing;

@@ -6,8 +6,10 @@ mod access_key;
 mod attachment;
 mod logging;
 mod open;
+mod package;
 mod role;
 mod serve;
+mod server_key;
 
 use crate::error::StartError;
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +37,12 @@ enum Command {
     /// Manage the files that documents take with them; works beside a hub that runs.
     #[command(subcommand)]
     Attachment(attachment::Command),
+    /// Manage the packages of child agents; works beside a hub that runs.
+    #[command(subcommand)]
+    Package(package::Command),
+    /// Manage the keys by which child-agent nodes know this hub; works beside a hub that runs.
+    #[command(subcommand)]
+    ServerKey(server_key::Command),
     /// Print the operations that the hub answers, as docs/SUPPORT.md has them.
     Operations,
 }
@@ -55,6 +63,8 @@ pub fn main() -> ExitCode {
         Command::AccessKey(command) => access_key::run(&command),
         Command::Role(command) => role::run(&command),
         Command::Attachment(command) => attachment::run(&command),
+        Command::Package(command) => package::run(&command),
+        Command::ServerKey(command) => server_key::run(&command),
         Command::Operations => {
             print!("{}", crate::tools::support::markdown());
             Ok(())

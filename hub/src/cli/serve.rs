@@ -2,7 +2,7 @@
 
 use super::{Data, logging, open};
 use crate::app::App;
-use crate::auth::first_key;
+use crate::auth::{first_key, server_keys};
 use crate::error::StartError;
 use crate::schedule;
 use crate::server::listener;
@@ -58,6 +58,10 @@ pub struct Arguments {
     /// not given.
     #[arg(long, value_name = "URL", value_parser = server_url)]
     s3_endpoint: Option<String>,
+    /// Take in agents of the BootAgent protocol that can't sign, without an activation: anybody who
+    /// reaches the hub can pretend to be one, and nothing they are told is protected.
+    #[arg(long)]
+    accept_unsigned_bootagents: bool,
     /// The form of log lines.
     #[arg(long, value_enum, default_value = "text")]
     log_format: logging::Format,
@@ -101,13 +105,18 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let (store, seal) = open::open(&dir).await?;
     let account = account(&store, arguments.account_id.as_deref()).await?;
     let s3_server = arguments.s3_endpoint.clone();
-    let app = Arc::new(App { s3_server, ..App::new(store, seal, account) });
+    let accept_unsigned_bootagents = arguments.accept_unsigned_bootagents;
+    let app = App::new(store, seal, account);
+    let app = Arc::new(App { s3_server, accept_unsigned_bootagents, ..app });
     let variable = |name: &str| std::env::var(name).ok();
     let given = first_key::from_environment(
         variable(first_key::ID_VARIABLE),
         variable(first_key::SECRET_VARIABLE),
     )?;
     first_key::ensure(&dir, &app.store, &app.seal, given, app.now()).await?;
+    server_keys::ensure(&app.store, &app.seal, app.now()).await.map_err(|e| {
+        StartError::new(format!("the keys that nodes pin can't be used: {e}"), "see the cause")
+    })?;
     let tls = tls(arguments, dir.clone(), address, &app)?;
     let stop = stop_signal()?;
     announce(&listener, tls.is_some())?;

@@ -3,13 +3,17 @@
 //!
 //! Never here: a request, a wire format, a clock. The decisions are functions of rows and `now`.
 
+pub mod agent_job;
+mod finish;
 mod options;
 mod progress;
 mod rate;
 mod rollup;
 mod status;
 mod tally;
+pub mod values;
 
+pub use finish::{Ending, finish};
 pub use options::Options;
 pub use progress::{advance, commit, progressed};
 pub use rollup::rollup;

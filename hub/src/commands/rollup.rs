@@ -93,6 +93,7 @@ mod tests {
             ),
             (Tally { success: 1, undeliverable: 1, ..t() }, "0", false, "Success", "Success"),
             (Tally { undeliverable: 1, ..t() }, "0", false, "Failed", "Incomplete"),
+            (Tally { success: 1, invalid_platform: 1, ..t() }, "0", false, "Failed", "Incomplete"),
         ] {
             let state = rollup(&tally, max_errors, cancelling);
             assert_eq!((state.status, state.details), (status, details), "{tally:?}");

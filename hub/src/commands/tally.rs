@@ -30,6 +30,8 @@ pub struct Tally {
     pub terminated: i64,
     /// The node has been deregistered.
     pub undeliverable: i64,
+    /// The node can't run such documents. Counts against no limit (AWS's documentation).
+    pub invalid_platform: i64,
 }
 
 /// One group of invocations.
@@ -115,6 +117,7 @@ impl Tally {
             ("Cancelled", "Terminated", _) => &mut self.terminated,
             ("Cancelled", _, _) => &mut self.cancelled,
             (_, "Undeliverable", _) => &mut self.undeliverable,
+            (_, "InvalidPlatform", _) => &mut self.invalid_platform,
             _ => &mut self.failed,
         };
         *count += group.n;
@@ -138,6 +141,7 @@ impl Tally {
             + self.cancelled
             + self.terminated
             + self.undeliverable
+            + self.invalid_platform
     }
 
     /// ErrorCount of the model, and what counts against MaxErrors.

@@ -5,8 +5,10 @@
 //! the input names.
 
 pub mod associations;
+pub mod bootagent;
 pub mod health;
 pub mod input;
+mod inventory;
 pub mod messages;
 pub mod parameters;
 pub mod registration;
@@ -40,6 +42,8 @@ pub async fn call(
         // A step downloads a document, or runs one inside its own.
         "GetDocument" => documents::get_for_node(app, node, endpoint, input).await,
         "ListInstanceAssociations" | "ListAssociations" => Ok(associations::none()),
+        // A node reports its child agents, or anything else of its own.
+        "PutInventory" => inventory::put(app, node, input).await,
         "GetParameter" | "GetParameters" | "GetParametersByPath" => {
             parameters::read(app, node, operation, input).await
         }

@@ -7,7 +7,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::random;
 use serde_json::{Value, json};
 use sqlx::{Any, AnyConnection, Transaction};
-use stint_wire::keys::KeyType;
+use stint_wire::keys::{KeyType, parse_ed25519_public_key};
 use stint_wire::time::Utc;
 use stint_wire::{ids, text};
 use subtle::ConstantTimeEq;
@@ -30,12 +30,18 @@ struct Activation {
     expires_at: i64,
 }
 
-struct Request<'a> {
-    activation: &'a str,
-    code: &'a str,
-    fingerprint: &'a str,
-    key_type: KeyType,
-    public_key: &'a str,
+/// A device that wants to be a node.
+pub struct Applicant<'a> {
+    /// The activation's id.
+    pub activation: &'a str,
+    /// The activation's code.
+    pub code: &'a str,
+    /// The device's own mark, kept and never looked at.
+    pub fingerprint: &'a str,
+    /// The kind of its key.
+    pub key_type: KeyType,
+    /// Its public key, as the member `PublicKey` has it.
+    pub public_key: &'a str,
 }
 
 /// Answers the operation: the id of a new node, or of the one that registered with this key
@@ -45,25 +51,55 @@ struct Request<'a> {
 /// `InvalidActivation` for one that is unknown, deleted, expired or used up, and for a wrong
 /// code; `ValidationException` for a malformed member or an unfit key.
 pub async fn register(app: &App, input: &Value, now: Utc) -> ApiResult<Value> {
-    let request = Request::read(input)?;
-    // Looked at before the single writer is asked for: strangers may try as often as they like.
-    find(&mut *app.store.read.acquire().await?, &request).await?;
+    let request = Applicant::read(input)?;
+    check(app, &request).await?;
     let mut transaction = app.store.begin().await?;
-    let activation = find(&mut transaction, &request).await?;
-    let node = match registered_before(&mut transaction, &request).await? {
-        Some(node) => node,
-        None => {
-            count(&mut transaction, request.activation, &activation, now).await?;
-            insert(&mut transaction, &request, &activation, now).await?
-        }
-    };
+    let (node, is_new) = admit(&mut transaction, &request, now).await?;
+    if !is_new {
+        // One that came by the BootAgent protocol polls for messages from now on.
+        sqlx::query("UPDATE boot_agent SET only_this = 0 WHERE node_id = $1")
+            .bind(&node)
+            .execute(&mut *transaction)
+            .await?;
+    }
     transaction.commit().await?;
     tracing::info!(%node, activation = request.activation, "registered");
     Ok(json!({"InstanceId": node}))
 }
 
-impl Request<'_> {
-    fn read(input: &Value) -> ApiResult<Request<'_>> {
+/// That the activation is there and the code is its own. Asked before the single writer is:
+/// strangers may try as often as they like.
+///
+/// # Errors
+/// `InvalidActivation`.
+pub async fn check(app: &App, applicant: &Applicant<'_>) -> ApiResult<()> {
+    find(&mut *app.store.read.acquire().await?, applicant).await.map(drop)
+}
+
+/// The node of this key, and whether it is new.
+///
+/// # Errors
+/// `InvalidActivation`.
+pub async fn admit(
+    transaction: &mut Transaction<'_, Any>,
+    applicant: &Applicant<'_>,
+    now: Utc,
+) -> ApiResult<(String, bool)> {
+    let activation = find(transaction, applicant).await?;
+    if let Some(node) = registered_before(transaction, applicant).await? {
+        return Ok((node, false));
+    }
+    count(transaction, applicant.activation, &activation, now).await?;
+    Ok((insert(transaction, applicant, &activation, now).await?, true))
+}
+
+/// The Ed25519 key in the column `public_key`; `None` for a key of another kind.
+pub fn key_of(public_key: &str) -> Option<[u8; 32]> {
+    parse_ed25519_public_key(public_key)
+}
+
+impl Applicant<'_> {
+    fn read(input: &Value) -> ApiResult<Applicant<'_>> {
         let activation = input::required(input, "ActivationId", 36, 36)?;
         let code = input::required(input, "ActivationCode", 20, 250)?;
         let fingerprint = input::required(input, "Fingerprint", 1, 256)?;
@@ -72,12 +108,12 @@ impl Request<'_> {
         NodeKey::parse(kind, public_key).map_err(ApiError::validation)?;
         let key_type = KeyType::parse(kind)
             .ok_or_else(|| ApiError::validation(format!("the key type '{kind}' is unknown")))?;
-        Ok(Request { activation, code, fingerprint, key_type, public_key })
+        Ok(Applicant { activation, code, fingerprint, key_type, public_key })
     }
 }
 
 /// The activation, if the code is its own.
-async fn find(connection: &mut AnyConnection, request: &Request<'_>) -> ApiResult<Activation> {
+async fn find(connection: &mut AnyConnection, request: &Applicant<'_>) -> ApiResult<Activation> {
     let activation: Option<Activation> = sqlx::query_as(
         "SELECT code_hash, default_name, iam_role, registration_limit, registrations_count,
                 expires_at
@@ -101,7 +137,7 @@ async fn find(connection: &mut AnyConnection, request: &Request<'_>) -> ApiResul
 
 async fn registered_before(
     transaction: &mut Transaction<'_, Any>,
-    request: &Request<'_>,
+    request: &Applicant<'_>,
 ) -> ApiResult<Option<String>> {
     Ok(sqlx::query_scalar("SELECT id FROM node WHERE activation_id = $1 AND public_key = $2")
         .bind(request.activation)
@@ -145,7 +181,7 @@ async fn count(
 
 async fn insert(
     transaction: &mut Transaction<'_, Any>,
-    request: &Request<'_>,
+    request: &Applicant<'_>,
     activation: &Activation,
     now: Utc,
 ) -> ApiResult<String> {

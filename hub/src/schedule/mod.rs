@@ -10,6 +10,7 @@ mod timeouts;
 use crate::app::App;
 use crate::commands::progressed;
 use crate::error::ApiResult;
+use crate::nodes::bootagent;
 use crate::store::data_dir::DataDir;
 use crate::tools::documents::attachments;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub async fn run(app: Arc<App>, dir: DataDir) {
         let (what, done) = tokio::select! {
             _ = deadlines.tick() => ("deadlines", timeouts::run(&app, app.now()).await),
             _ = policies.tick() => ("policies", parameters::run(&app, app.now()).await),
-            _ = review.tick() => ("review", review_all(&app).await),
+            _ = review.tick() => ("review", every_minute(&app).await),
             _ = prune.tick() => ("prune", old(&app, &dir).await),
         };
         if let Err(error) = done {
@@ -57,6 +58,11 @@ async fn old(app: &App, dir: &DataDir) -> ApiResult<()> {
         tracing::info!(gone, "removed contents of attachments that nothing names any more");
     }
     Ok(())
+}
+
+async fn every_minute(app: &App) -> ApiResult<()> {
+    bootagent::forget_old_nonces(app, app.now()).await?;
+    review_all(app).await
 }
 
 /// Looks at every command that has not ended.

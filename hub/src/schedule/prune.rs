@@ -20,6 +20,9 @@ const CREDENTIALS_MS: u64 = DAY_MS;
 /// How long a wish to cancel waits for a node after the invocation has ended.
 const CANCELLATIONS_MS: u64 = DAY_MS;
 
+/// How long what happened to child agents is kept.
+const EVENTS_MS: u64 = 30 * DAY_MS;
+
 /// Deletes what is old.
 ///
 /// # Errors
@@ -32,6 +35,7 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
              WHERE requested_at < $1 AND status NOT IN ('Pending', 'InProgress', 'Cancelling')",
             COMMANDS_MS,
         ),
+        ("DELETE FROM child_event WHERE received_at < $1", EVENTS_MS),
         ("DELETE FROM reply_seen WHERE seen_at < $1", REPLIES_MS),
         ("DELETE FROM node_credential WHERE expires_at < $1", CREDENTIALS_MS),
         (

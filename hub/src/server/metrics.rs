@@ -15,6 +15,19 @@ const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 20.
 /// Stands for operations whose caller proved nothing, or that don't exist.
 const NO_OPERATION: &str = "none";
 
+/// The categories of child agents' events that have a count of their own.
+const EVENTS: [&str; 9] = [
+    "exit",
+    "limit",
+    "fatal",
+    "recovered",
+    "install",
+    "rollback",
+    "uninstall",
+    "dropped",
+    "health",
+];
+
 /// What this process has counted since it started.
 #[derive(Default)]
 pub struct Metrics(Mutex<Counts>);
@@ -23,6 +36,8 @@ pub struct Metrics(Mutex<Counts>);
 struct Counts {
     requests: BTreeMap<(String, &'static str), u64>,
     latency: BTreeMap<String, Histogram>,
+    jobs: BTreeMap<&'static str, u64>,
+    events: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -53,17 +68,46 @@ impl Metrics {
         latency.observe(elapsed.as_secs_f64());
     }
 
+    /// Counts a job for child agents that a node was handed for the first time.
+    pub fn job_handed_out(&self) {
+        self.job("handed_out");
+    }
+
+    /// Counts a job for child agents that has ended.
+    pub fn job_ended(&self, well: bool) {
+        self.job(if well { "success" } else { "failed" });
+    }
+
+    fn job(&self, what: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.jobs.entry(what).or_default() += 1;
+    }
+
+    /// Counts what happened to child agents, by category.
+    pub fn child_events(&self, categories: Vec<String>) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for category in categories {
+            // Nodes choose the words, and must not fill the metrics with them.
+            let known = EVENTS.into_iter().find(|known| *known == category);
+            *counts.events.entry(known.unwrap_or("other")).or_default() += 1;
+        }
+    }
+
     /// Everything, with what the store and the open polls say at this moment.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn text(&self, app: &App) -> ApiResult<String> {
-        let nodes: Vec<(String, Option<i64>)> =
-            sqlx::query_as("SELECT id, last_ping_at FROM node").fetch_all(&app.store.read).await?;
+        let nodes: Vec<(String, Option<i64>, Option<i64>)> = sqlx::query_as(
+            "SELECT n.id, n.last_ping_at, b.step FROM node n
+             LEFT JOIN boot_agent b ON b.node_id = n.id AND b.only_this = 1",
+        )
+        .fetch_all(&app.store.read)
+        .await?;
         let now = app.now();
-        let online = nodes.iter().filter(|(id, ping)| {
+        let online = nodes.iter().filter(|(id, ping, step)| {
             let ping = ping.map(|at| Utc(at.unsigned_abs()));
-            ping_status(ping, app.wakeups.is_polling(id), now) == "Online"
+            ping_status(ping, *step, app.wakeups.is_polling(id), now) == "Online"
         });
         let online = online.count() as u64;
         let commands: Vec<(String, i64)> =
@@ -105,6 +149,16 @@ impl Metrics {
             sample(&mut out, name, &labels, &latency.seconds);
             let labels = format!("_count{{operation=\"{operation}\"}}");
             sample(&mut out, name, &labels, &latency.count);
+        }
+        let jobs =
+            [("stint_hub_child_jobs_total", "Jobs for child agents.", "state", &counts.jobs)];
+        let events =
+            ("stint_hub_child_events_total", "Child agents' events.", "category", &counts.events);
+        for (name, help, label, counts) in jobs.into_iter().chain([events]) {
+            describe(&mut out, name, "counter", help);
+            for (word, count) in counts {
+                sample(&mut out, name, &format!("{{{label}=\"{word}\"}}"), count);
+            }
         }
         out
     }
@@ -153,5 +207,17 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("Bogus"));
+        app.metrics.job_handed_out();
+        app.metrics.job_ended(false);
+        app.metrics.child_events(vec!["fatal".into(), "fatal".into(), "x\"} 1".into()]);
+        let text = app.metrics.text(&app).await.unwrap();
+        for line in [
+            "stint_hub_child_jobs_total{state=\"handed_out\"} 1",
+            "stint_hub_child_jobs_total{state=\"failed\"} 1",
+            "stint_hub_child_events_total{category=\"fatal\"} 2",
+            "stint_hub_child_events_total{category=\"other\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
     }
 }

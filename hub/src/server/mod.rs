@@ -3,7 +3,8 @@
 //! Never here: what an operation means. A request is read whole, handed to [`rpc`], and its
 //! outcome is written as the AWS JSON 1.1 protocol has it.
 
-pub mod answer;
+mod agent;
+mod answer;
 pub mod attachments;
 pub mod listener;
 pub mod metrics;

@@ -1,6 +1,6 @@
 //! Paths, and what happens around each call: reading, timing, logging, counting.
 
-use super::{BODY_LIMIT, answer, attachments, probes, rpc};
+use super::{BODY_LIMIT, agent, answer, attachments, probes, rpc};
 use crate::app::App;
 use crate::auth::request::Request;
 use crate::error::ApiError;
@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use stint_wire::bootagent::{REGISTER, RESULT, STATUS};
 
 /// How long a body may take to arrive: the largest honest one over a line of 64 kbit/s, nearly.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,7 +42,14 @@ pub struct Site {
 
 /// All paths.
 pub fn router(site: Site) -> Router {
-    Router::new()
+    let mut router = Router::new();
+    for path in [REGISTER, STATUS, RESULT] {
+        // Later pages of the protocol put the version before it.
+        for path in [path.to_owned(), format!("/api/v1{path}")] {
+            router = router.route(&path, post(agent::post).fallback(not_found));
+        }
+    }
+    router
         .route("/", post(call).fallback(not_found))
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
@@ -80,7 +88,11 @@ async fn call(State(site): State<Site>, request: axum::extract::Request) -> Resp
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
+/// Reads a body of an honest size in an honest time.
+///
+/// # Errors
+/// `RequestEntityTooLargeException`, `RequestTimeoutException`, `SerializationException`.
+pub async fn read(body: Body) -> Result<Bytes, ApiError> {
     // A body that says how long it is is refused before it crosses the line.
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(too_large());
@@ -114,7 +126,7 @@ fn too_large() -> ApiError {
 }
 
 /// The URL under which the client reached the hub: whatever name or forwarded port it used.
-fn endpoint(request: &Request, peer: Option<Peer>) -> String {
+pub fn endpoint(request: &Request, peer: Option<Peer>) -> String {
     let scheme = if peer.is_some_and(|peer| peer.tls) { "https" } else { "http" };
     format!("{scheme}://{}", request.header("host").unwrap_or_default())
 }

@@ -7,6 +7,8 @@
 pub mod documents;
 pub mod fleet_manager;
 mod hybrid_activations;
+pub mod inventory;
+pub mod packages;
 mod paging;
 pub mod parameter_store;
 pub mod run_command;
@@ -54,6 +56,10 @@ async fn dispatch(app: &App, caller: &Caller, operation: &str, input: Value) -> 
         "ListCommandInvocations" => run_command::list_invocations(app, parse(input)?).await,
         "GetCommandInvocation" => run_command::get_invocation(app, parse(input)?).await,
         "CancelCommand" => run_command::cancel(app, parse(input)?).await,
+        "PutInventory" => inventory::put(app, parse(input)?).await,
+        "ListInventoryEntries" => inventory::list(app, parse(input)?).await,
+        "GetInventory" => inventory::get(app, parse(input)?).await,
+        "GetInventorySchema" => inventory::schema(app, parse(input)?).await,
         "CreateDocument" => documents::create(app, parse(input)?).await,
         "UpdateDocument" => documents::update(app, parse(input)?).await,
         "UpdateDocumentDefaultVersion" => documents::set_default(app, parse(input)?).await,

@@ -5,7 +5,7 @@ use crate::model;
 use std::fmt::Write;
 
 /// The supported operations by tool, with what differs from AWS.
-const TOOLS: [(&str, &[(&str, &str)]); 6] = [
+const TOOLS: [(&str, &[(&str, &str)]); 7] = [
     (
         "Hybrid activations",
         &[
@@ -48,7 +48,9 @@ const TOOLS: [(&str, &[(&str, &str)]); 6] = [
                 "targets `tag:KEY`, `tag-key` and `InstanceIds`, resolved when sent; nodes that \
                  are offline get the command when they are back, until the delivery timeout; \
                  `NotificationConfig`, `ServiceRoleArn` and `AlarmConfiguration` are kept and \
-                 shown, and cause nothing; `DocumentHashType` is `Sha256`",
+                 shown, and cause nothing; `DocumentHashType` is `Sha256`; nodes of the BootAgent \
+                 protocol run `Stint-ConfigureAgent` and its like, other documents end there as \
+                 `InvalidPlatform`",
             ),
             ("ListCommands", ""),
             ("ListCommandInvocations", ""),
@@ -83,6 +85,23 @@ const TOOLS: [(&str, &[(&str, &str)]); 6] = [
                 "ModifyDocumentPermission",
                 "kept and shown; the hub has one account, so sharing gives nobody anything",
             ),
+        ],
+    ),
+    (
+        "Inventory",
+        &[
+            (
+                "PutInventory",
+                "nodes may call it for themselves; sub-types and `Context` have no meaning; \
+                 `AWS:InstanceInformation` is the hub's own",
+            ),
+            ("ListInventoryEntries", ""),
+            (
+                "GetInventory",
+                "`Groups` are not supported; one type in `ResultAttributes`; child agents are \
+                 `Custom:StintChildAgent` and `Custom:StintChildEvent`",
+            ),
+            ("GetInventorySchema", "AWS's own types are there when a node has put them"),
         ],
     ),
     (

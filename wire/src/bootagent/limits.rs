@@ -93,14 +93,23 @@ impl Limits {
         Ok(limits)
     }
 
-    /// The object that [`Limits::read`] reads.
+    /// The object that [`Limits::read`] reads, in the founding page's spelling where that can say
+    /// it: `{"CPU":"10%","memory":"20M"}`. Agents differ about what a number without a unit means.
     pub fn to_json(&self) -> String {
         let mut object = ObjectWriter::new();
         if let Some(cpu) = self.cpu {
-            object = object.string("CPU", &format!("{}.{:02}%", cpu / 100, cpu % 100));
+            let text = format!("{}.{:02}", cpu / 100, cpu % 100);
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            object = object.string("CPU", &format!("{text}%"));
+        }
+        if let Some(memory) = self.memory {
+            object = match (memory % (1 << 20), memory % (1 << 10)) {
+                (0, _) => object.string("memory", &format!("{}M", memory >> 20)),
+                (_, 0) => object.string("memory", &format!("{}K", memory >> 10)),
+                _ => object.raw("memory", &memory.to_string()),
+            };
         }
         let rest = [
-            ("memory", self.memory),
             ("cpuWeight", self.cpu_weight.map(u64::from)),
             ("processes", self.processes.map(u64::from)),
         ];
@@ -234,6 +243,18 @@ mod tests {
         let error = read("{\n\"Memory\": 20}").unwrap_err();
         let expected = "at least 256K, as \"20M\"; without a limit, leave it out";
         assert_eq!(error.to_string(), format!("line 2: limits.Memory: expected {expected}"));
+    }
+
+    #[test]
+    fn limits_are_written_as_the_founding_page_writes_them() {
+        for text in [
+            r#"{"CPU":"10%","memory":"20M"}"#,
+            r#"{"CPU":"12.5%","memory":"20481K"}"#,
+            r#"{"CPU":"100%","memory":20971521}"#,
+        ] {
+            let limits = Limits::read(&parse(text).unwrap()).unwrap();
+            assert_eq!(limits.to_json(), text);
+        }
     }
 
     proptest! {

@@ -30,7 +30,7 @@ pub async fn call(
     endpoint: &str,
 ) -> ApiResult<Value> {
     match operation {
-        "GetMessages" => poll::get_messages(app, node, input).await,
+        "GetMessages" => poll::get_messages(app, node, input, endpoint).await,
         "AcknowledgeMessage" => acknowledge::acknowledge(app, node, input).await,
         "DeleteMessage" => acknowledge::delete(app, node, input).await,
         "FailMessage" => acknowledge::fail(app, node, input).await,

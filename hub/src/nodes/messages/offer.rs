@@ -2,6 +2,8 @@
 
 use super::payload::{self, Command};
 use crate::app::App;
+use crate::commands::agent_job::{self, Place};
+use crate::commands::{Ending, finish};
 use crate::error::ApiResult;
 use serde_json::Value;
 use sqlx::{Any, Transaction};
@@ -34,9 +36,16 @@ struct Cancellation {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn take(app: &App, node: &str, now: Utc, visibility_millis: u64) -> ApiResult<Offer> {
+pub async fn take(
+    app: &App,
+    node: &str,
+    endpoint: &str,
+    now: Utc,
+    visibility_millis: u64,
+) -> ApiResult<Offer> {
     let cancellations = visible_cancellations(app, node, now).await?;
-    let commands = visible_commands(app, node, now).await?;
+    let place = Place { node, endpoint, now };
+    let commands = prepared(app, visible_commands(app, node, now).await?, &place).await?;
     // Most looks find nothing, so the single writer is asked for only when there is something.
     if cancellations.is_empty() && commands.is_empty() {
         return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
@@ -51,9 +60,9 @@ pub async fn take(app: &App, node: &str, now: Utc, visibility_millis: u64) -> Ap
             batch.push(payload::cancel_message(id, command, node, row.requested_at));
         }
     }
-    for row in commands {
+    for (row, content) in commands {
         if batch.has_room() && hide_command(&mut transaction, &row.id, node, now, until).await? {
-            match payload::command_message(&row, node) {
+            match payload::command_message(&row, &content, node) {
                 Ok(message) => batch.push(message),
                 // A fault of the hub; it must not keep the node from its other commands.
                 Err(error) => tracing::error!(command = row.id, %error, "unreadable command"),
@@ -66,6 +75,36 @@ pub async fn take(app: &App, node: &str, now: Utc, visibility_millis: u64) -> Ap
         return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
     }
     Ok(Offer::Messages(batch.messages))
+}
+
+/// The commands with their documents as this node is to have them. What it can't have ends here.
+async fn prepared(
+    app: &App,
+    commands: Vec<Command>,
+    place: &Place<'_>,
+) -> ApiResult<Vec<(Command, Value)>> {
+    let mut ready = Vec::new();
+    for row in commands {
+        let read = (serde_json::from_str(&row.content), serde_json::from_str(&row.parameters));
+        let (Ok(content), Ok(given)) = read else {
+            // A fault of the hub; it must not keep the node from its other commands.
+            tracing::error!(command = row.id, "unreadable command");
+            continue;
+        };
+        if !agent_job::has_steps(&content) {
+            ready.push((row, content));
+            continue;
+        }
+        match agent_job::prepare(app, &content, &given, place).await? {
+            Ok(content) => ready.push((row, content)),
+            Err(message) => {
+                let ending =
+                    Ending { command: &row.id, node: place.node, errcode: -1, message: &message };
+                finish(app, &ending, place.now).await?;
+            }
+        }
+    }
+    Ok(ready)
 }
 
 #[derive(Default)]
@@ -179,7 +218,7 @@ mod tests {
     use super::*;
 
     async fn ids(app: &App, node: &str, now: u64) -> Vec<String> {
-        match take(app, node, Utc(now), 10).await.unwrap() {
+        match take(app, node, "", Utc(now), 10).await.unwrap() {
             Offer::Messages(messages) => messages
                 .iter()
                 .map(|message| message["MessageId"].as_str().unwrap())
@@ -204,7 +243,7 @@ mod tests {
         let (app, node, _dir) = hub().await;
         command(&app, &node, "c-1", 1).await;
         assert_eq!(ids(&app, &node.id, 5).await, ["c-1"]);
-        let offer = take(&app, &node.id, Utc(6), 10).await.unwrap();
+        let offer = take(&app, &node.id, "", Utc(6), 10).await.unwrap();
         assert!(matches!(offer, Offer::NothingUntil(Some(Utc(15)))));
         assert_eq!(ids(&app, &node.id, 15).await, ["c-1"]);
     }

@@ -24,11 +24,16 @@ const MAX_VISIBILITY_SECONDS: u64 = 3_600;
 /// # Errors
 /// `ValidationException` for a malformed member, `AccessDeniedException` for the destination of
 /// another node.
-pub async fn get_messages(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Value> {
+pub async fn get_messages(
+    app: &App,
+    node: &NodeCaller,
+    input: &Value,
+    endpoint: &str,
+) -> ApiResult<Value> {
     only_itself(node, input::required(input, "Destination", 10, 124)?)?;
     let request_id = input::required(input, "MessagesRequestId", 16, 64)?;
     let visibility = visibility_millis(input)?;
-    let messages = wait(app, node, visibility).await?;
+    let messages = wait(app, node, endpoint, visibility).await?;
     Ok(json!({
         "Destination": node.id,
         "Messages": messages,
@@ -36,7 +41,12 @@ pub async fn get_messages(app: &App, node: &NodeCaller, input: &Value) -> ApiRes
     }))
 }
 
-async fn wait(app: &App, node: &NodeCaller, visibility: u64) -> ApiResult<Vec<Value>> {
+async fn wait(
+    app: &App,
+    node: &NodeCaller,
+    endpoint: &str,
+    visibility: u64,
+) -> ApiResult<Vec<Value>> {
     let end = Instant::now() + HOLD;
     let poll = app.wakeups.bell(&node.id);
     loop {
@@ -44,7 +54,7 @@ async fn wait(app: &App, node: &NodeCaller, visibility: u64) -> ApiResult<Vec<Va
             return Ok(Vec::new());
         }
         let now = app.now();
-        let next = match offer::take(app, &node.id, now, visibility).await? {
+        let next = match offer::take(app, &node.id, endpoint, now, visibility).await? {
             Offer::Messages(messages) => return Ok(messages),
             Offer::NothingUntil(next) => next,
         };
@@ -87,7 +97,7 @@ mod tests {
     async fn a_poll_is_answered_as_soon_as_its_bell_rings() {
         let (app, node, _dir) = hub().await;
         let asked = asked(&node);
-        let poll = get_messages(&app, &node, &asked);
+        let poll = get_messages(&app, &node, &asked, "");
         let send = async {
             while !app.wakeups.is_polling(&node.id) {
                 tokio::task::yield_now().await;
@@ -108,8 +118,8 @@ mod tests {
         command(&app, &node, "c-1", 1).await;
         let mut asked = asked(&node);
         asked["VisibilityTimeoutInSeconds"] = json!(1);
-        let first = get_messages(&app, &node, &asked).await.unwrap();
-        let second = get_messages(&app, &node, &asked).await.unwrap();
+        let first = get_messages(&app, &node, &asked, "").await.unwrap();
+        let second = get_messages(&app, &node, &asked, "").await.unwrap();
         assert_eq!(first["Messages"], second["Messages"]);
     }
 
@@ -118,7 +128,7 @@ mod tests {
         let (app, node, _dir) = hub().await;
         let asked = asked(&node);
         {
-            let poll = get_messages(&app, &node, &asked);
+            let poll = get_messages(&app, &node, &asked, "");
             let hang_up = async {
                 while !app.wakeups.is_polling(&node.id) {
                     tokio::task::yield_now().await;
@@ -128,7 +138,7 @@ mod tests {
         }
         assert!(!app.wakeups.is_polling(&node.id));
         command(&app, &node, "c-1", 1).await;
-        let answer = get_messages(&app, &node, &asked).await.unwrap();
+        let answer = get_messages(&app, &node, &asked, "").await.unwrap();
         assert_eq!(answer["Messages"].as_array().unwrap().len(), 1);
     }
 
@@ -142,7 +152,7 @@ mod tests {
             }
             app.wakeups.close();
         };
-        let (answer, ()) = tokio::join!(get_messages(&app, &node, &asked), stop);
+        let (answer, ()) = tokio::join!(get_messages(&app, &node, &asked, ""), stop);
         assert_eq!(answer.unwrap()["Messages"], json!([]));
     }
 
@@ -151,7 +161,7 @@ mod tests {
         let (app, node, _dir) = hub().await;
         let mut other = asked(&node);
         other["Destination"] = json!("mi-00000000000000000");
-        let refused = get_messages(&app, &node, &other).await.unwrap_err();
+        let refused = get_messages(&app, &node, &other, "").await.unwrap_err();
         assert_eq!(refused.code, "AccessDeniedException");
         for (given, millis) in
             [(json!(null), 10_000), (json!(3), 3_000), (json!(1_000_000), 3_600_000)]

@@ -15,6 +15,7 @@ fn of_plugin(plugin: &str) -> &'static [&'static str] {
     match plugin {
         "aws:runShellScript" => &["Linux", "MacOS"],
         "aws:configureDocker" | "aws:runDockerAction" | "aws:domainJoin" => &["Windows", "Linux"],
+        "stint:configureAgent" => &["Linux"],
         "aws:applications" | "aws:cloudWatch" | "aws:psModule" | "aws:updateAgent" => &["Windows"],
         _ => &ALL,
     }
@@ -35,6 +36,7 @@ mod tests {
         assert_eq!(platforms(&["aws:runShellScript"]), ["Linux", "MacOS"]);
         assert_eq!(platforms(&["aws:runShellScript", "aws:psModule"]), ALL);
         assert_eq!(platforms(&["aws:runDockerAction"]), ["Windows", "Linux"]);
+        assert_eq!(platforms(&["stint:configureAgent"]), ["Linux"]);
         assert_eq!(platforms(&["aws:runDocument"]), ALL);
         assert!(platforms(&[]).is_empty());
     }

@@ -37,6 +37,7 @@ struct Row {
     iam_role: String,
     registered_at: i64,
     last_ping_at: Option<i64>,
+    step: Option<i64>,
     agent_version: Option<String>,
     computer_name: Option<String>,
     ip_address: Option<String>,
@@ -64,7 +65,8 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
         let tags = tags_for(app, &filters, &batch).await?;
         for row in batch {
             let polling = app.wakeups.is_polling(&row.id);
-            let status = ping_status(row.last_ping_at.map(|at| Utc(at as u64)), polling, now);
+            let ping = row.last_ping_at.map(|at| Utc(at as u64));
+            let status = ping_status(ping, row.step, polling, now);
             let tags = tags.get(&row.id).map(Vec::as_slice).unwrap_or_default();
             if found.len() < wanted && passes(&row, status, tags, &filters) {
                 found.push((row, status));
@@ -79,7 +81,8 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
 async fn batch_after(app: &App, id: &str) -> ApiResult<Vec<Row>> {
     Select::new(
         "SELECT id, activation_id, name, iam_role, registered_at, last_ping_at, agent_version,
-           computer_name, ip_address, platform_type, platform_name, platform_version
+           computer_name, ip_address, platform_type, platform_name, platform_version,
+           (SELECT step FROM boot_agent b WHERE b.node_id = node.id AND b.only_this = 1) AS step
          FROM node",
     )
     .and("id > ?", [Bound::from(id)])
@@ -123,8 +126,8 @@ fn information(row: Row, status: &str) -> Value {
         "PlatformType": said(row.platform_type),
         "PlatformName": said(row.platform_name),
         "PlatformVersion": said(row.platform_version),
-        "ActivationId": row.activation_id,
-        "IamRole": row.iam_role,
+        "ActivationId": said(Some(row.activation_id)),
+        "IamRole": said(Some(row.iam_role)),
         "RegistrationDate": timestamp(row.registered_at),
         "ResourceType": MANAGED_INSTANCE,
         "Name": said(row.name),

@@ -3,6 +3,7 @@
 use super::command::{COLUMNS, Command};
 use super::targets::{self, Target};
 use crate::app::{App, Caller};
+use crate::commands::agent_job::{self, NOT_FOR_BOOT_AGENTS};
 use crate::commands::{self, Options};
 use crate::error::{ApiError, ApiResult};
 use crate::tools::documents::{self, Document};
@@ -10,7 +11,7 @@ use crate::tools::uuid;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{Any, AssertSqlSafe, Transaction};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use stint_wire::time::Utc;
 
 /// The delivery timeout when the request has none, in seconds (AWS's documentation).
@@ -46,7 +47,7 @@ pub struct Send {
 ///
 /// # Errors
 /// Those of [`targets::resolve`], `InvalidDocument`, `InvalidDocumentVersion`,
-/// `InvalidParameters`.
+/// `InvalidParameters`, and `UnsupportedPlatformType` for a node that only looks after child agents.
 pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
     let version = input.document_version.as_deref();
     let document = documents::find(app, &input.document_name, version).await?;
@@ -57,9 +58,21 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         .content
         .check(&parameters)
         .map_err(|fault| ApiError::new("InvalidParameters", fault))?;
+    if agent_job::has_steps(document.content.value()) {
+        let given = serde_json::to_value(&parameters).map_err(ApiError::internal)?;
+        let given = given.as_object().cloned().unwrap_or_default();
+        agent_job::check(app, document.content.value(), &given).await?;
+    }
     let ids = input.instance_ids.unwrap_or_default();
     let targets = input.targets.unwrap_or_default();
     let nodes = targets::resolve(app, &ids, &targets, &document.summary).await?;
+    let unfit = unfit(app, &document, &nodes).await?;
+    if let Some(node) = unfit.first().filter(|_| !ids.is_empty()) {
+        return Err(ApiError::new(
+            "UnsupportedPlatformType",
+            format!("{node} can't run {}. {NOT_FOR_BOOT_AGENTS}", document.summary.name),
+        ));
+    }
 
     let mut tx = app.store.begin().await?;
     let (id, now) = (uuid()?, app.now());
@@ -88,6 +101,7 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         target_count: nodes.len() as i64,
     };
     insert(&mut tx, &command, &document.json, &nodes).await?;
+    refuse(&mut tx, &command.id, &unfit, now).await?;
     let released = commands::advance(&mut tx, &command.id, now).await?;
     let stored: Command = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} WHERE id = $1")))
         .bind(&command.id)
@@ -99,6 +113,43 @@ pub async fn send(app: &App, caller: &Caller, input: Send) -> ApiResult<Value> {
         app.wakeups.ring(&node);
     }
     Ok(json!({"Command": stored.answer(&tally)?}))
+}
+
+/// Those of the nodes that only look after child agents, if the document is not about those.
+async fn unfit(app: &App, document: &Document, nodes: &[String]) -> ApiResult<Vec<String>> {
+    if agent_job::sole_step(document.content.value()).is_some() {
+        return Ok(Vec::new());
+    }
+    let only: Vec<String> =
+        sqlx::query_scalar("SELECT node_id FROM boot_agent WHERE only_this = 1")
+            .fetch_all(&app.store.read)
+            .await?;
+    let only: HashSet<String> = only.into_iter().collect();
+    Ok(nodes.iter().filter(|node| only.contains(*node)).cloned().collect())
+}
+
+/// Ends the invocations of nodes that can't run the document, which their tags brought in, as AWS
+/// does with nodes of another platform.
+async fn refuse(
+    tx: &mut Transaction<'static, Any>,
+    command: &str,
+    nodes: &[String],
+    now: Utc,
+) -> ApiResult<()> {
+    for node in nodes {
+        sqlx::query(
+            "UPDATE invocation SET status = 'Failed', status_details = 'InvalidPlatform',
+               finished_at = $3, trace = $4
+             WHERE command_id = $1 AND node_id = $2",
+        )
+        .bind(command)
+        .bind(node)
+        .bind(now.0 as i64)
+        .bind(NOT_FOR_BOOT_AGENTS)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
 }
 
 /// How far ahead of the clock a command may be dated to come after the one before it.

@@ -13,11 +13,19 @@ const LIFETIME_MILLIS: u64 = 3_600_000;
 /// # Errors
 /// `InternalServerError` when there is no randomness.
 pub fn link(app: &App, attachment: &Attachment, now: Utc) -> ApiResult<String> {
-    let until = now.0.saturating_add(LIFETIME_MILLIS).to_string();
-    let token = app.seal.seal(&place(&attachment.hash), &until)?;
+    let until = Utc(now.0.saturating_add(LIFETIME_MILLIS));
+    link_for(app, &attachment.hash, &attachment.name, until)
+}
+
+/// As [`link`], to any content of the store, good until a moment of its own.
+///
+/// # Errors
+/// `InternalServerError` when there is no randomness.
+pub fn link_for(app: &App, hash: &str, name: &str, until: Utc) -> ApiResult<String> {
+    let token = app.seal.seal(&place(hash), &until.0.to_string())?;
     // The signs of base64 that a URL gives a meaning.
     let token = token.replace('+', "-").replace('/', "_").replace('=', "~");
-    Ok(format!("/attachments/{}/{}?token={token}", attachment.hash, attachment.name))
+    Ok(format!("/attachments/{hash}/{name}?token={token}"))
 }
 
 /// Whether a link's token is good for the content with this hash.

@@ -7,9 +7,9 @@ mod link;
 mod sources;
 mod store;
 
-pub use link::{checked, link};
+pub use link::{checked, link, link_for};
 pub use sources::{SCHEME, Source, resolve};
-pub use store::{Stored, blob, delete, list, put, sweep};
+pub use store::{Stored, blob, copy, delete, keep, list, put, sweep};
 
 use crate::app::App;
 use crate::error::ApiResult;

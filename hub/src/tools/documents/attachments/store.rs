@@ -6,7 +6,7 @@ use crate::error::{ApiError, ApiResult, StartError};
 use crate::store::Store;
 use crate::store::data_dir::DataDir;
 use sha2::{Digest, Sha256};
-use sqlx::FromRow;
+use sqlx::{Any, FromRow, Transaction};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -123,17 +123,9 @@ pub async fn delete(store: &Store, dir: &DataDir, path: &str) -> Result<(), Star
         .execute(&mut *tx)
         .await
         .map_err(database)?;
-    let users: i64 = sqlx::query_scalar(
-        "SELECT (SELECT COUNT(*) FROM attachment WHERE hash = $1)
-           + (SELECT COUNT(*) FROM document_version WHERE attachments LIKE $2)",
-    )
-    .bind(&hash)
-    .bind(format!("%{hash}%"))
-    .fetch_one(&mut *tx)
-    .await
-    .map_err(database)?;
+    let used = is_used(&mut tx, &hash).await.map_err(database)?;
     tx.commit().await.map_err(database)?;
-    if users == 0 {
+    if !used {
         fs::remove_file(blob(dir, &hash)).map_err(|e| {
             StartError::new(format!("can't remove the content of {path}: {e}"), "see the cause")
         })?;
@@ -141,7 +133,24 @@ pub async fn delete(store: &Store, dir: &DataDir, path: &str) -> Result<(), Star
     Ok(())
 }
 
-/// Removes contents that neither a path nor a document names any more, and copies that were never
+/// Whether anything names the content with this hash.
+///
+/// # Errors
+/// Those of the database.
+async fn is_used(tx: &mut Transaction<'static, Any>, hash: &str) -> Result<bool, sqlx::Error> {
+    let users: i64 = sqlx::query_scalar(
+        "SELECT (SELECT COUNT(*) FROM attachment WHERE hash = $1)
+           + (SELECT COUNT(*) FROM package WHERE hash = $1)
+           + (SELECT COUNT(*) FROM document_version WHERE attachments LIKE $2)",
+    )
+    .bind(hash)
+    .bind(format!("%{hash}%"))
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(users > 0)
+}
+
+/// Removes contents that neither a path, a package nor a document names any more, and copies that were never
 /// finished, when they are older than [`SPARED`]. Answers how many went.
 ///
 /// # Errors
@@ -153,7 +162,9 @@ pub async fn sweep(store: &Store, dir: &DataDir, now: SystemTime) -> ApiResult<u
     }
     let mut tx = store.begin().await?;
     let paths: Vec<String> =
-        sqlx::query_scalar("SELECT hash FROM attachment").fetch_all(&mut *tx).await?;
+        sqlx::query_scalar("SELECT hash FROM attachment UNION SELECT hash FROM package")
+            .fetch_all(&mut *tx)
+            .await?;
     let mut named: HashSet<String> = paths.into_iter().collect();
     let versions: Vec<String> =
         sqlx::query_scalar("SELECT attachments FROM document_version WHERE attachments <> '[]'")
@@ -193,8 +204,12 @@ fn is_name(part: &str) -> bool {
     (3..=128).contains(&part.len()) && part.bytes().all(good)
 }
 
-/// Copies a file of any size into the store's folder, under a name for the time being.
-fn copy(dir: &DataDir, source: &Path) -> io::Result<(PathBuf, String, i64)> {
+/// Copies a file of any size into the store's folder, under a name for the time being. Answers the
+/// path of the copy, the hash and the size.
+///
+/// # Errors
+/// Those of the file system.
+pub fn copy(dir: &DataDir, source: &Path) -> io::Result<(PathBuf, String, i64)> {
     let folder = dir.file(FOLDER);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     let temporary = folder.join(format!(".{}.tmp", std::process::id()));
@@ -208,8 +223,12 @@ fn copy(dir: &DataDir, source: &Path) -> io::Result<(PathBuf, String, i64)> {
     }
 }
 
-/// Gives a copy the name of its hash; durable when this returns.
-fn keep(dir: &DataDir, temporary: &Path, hash: &str) -> io::Result<()> {
+/// Gives a copy the name of its hash; durable when this returns. To be done while the database is
+/// locked, so that a sweep sees the content and its name, or neither.
+///
+/// # Errors
+/// Those of the file system.
+pub fn keep(dir: &DataDir, temporary: &Path, hash: &str) -> io::Result<()> {
     fs::rename(temporary, blob(dir, hash))?;
     File::open(dir.file(FOLDER))?.sync_all()
 }

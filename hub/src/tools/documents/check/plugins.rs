@@ -4,7 +4,7 @@ use super::problems::{Problems, is_filled_in, shown};
 use serde_json::Value;
 
 /// The names that agents know.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
     "aws:applications",
     "aws:cloudWatch",
     "aws:configureDaemon",
@@ -21,9 +21,13 @@ pub const NAMES: [&str; 16] = [
     "aws:softwareInventory",
     "aws:updateAgent",
     "aws:updateSsmAgent",
+    "stint:configureAgent",
 ];
 
 const SOURCES: [&str; 5] = ["Git", "GitHub", "HTTP", "S3", "SSMDocument"];
+
+const CHILD_ACTIONS: [&str; 7] =
+    ["install", "upgrade", "uninstall", "start", "stop", "restart", "config"];
 
 const DOCKER_ACTIONS: [&str; 13] = [
     "Create", "Start", "Run", "Stop", "Rm", "Exec", "Inspect", "Logs", "Ps", "Stats", "Pull",
@@ -60,6 +64,10 @@ pub fn inputs(place: &str, plugin: &str, inputs: &Value, problems: &mut Problems
             problems.word(&at("documentType"), get("documentType"), &["SSMDocument", "LocalPath"]);
             problems.text(&at("documentType"), get("documentType"));
             problems.text(&at("documentPath"), get("documentPath"));
+        }
+        "stint:configureAgent" => {
+            problems.text(&at("action"), get("action"));
+            problems.word(&at("action"), get("action"), &CHILD_ACTIONS);
         }
         "aws:configureDocker" => {
             problems.text(&at("action"), get("action"));

@@ -1,0 +1,263 @@
+//! What a node has of one type.
+
+use super::schema::{INSTANCE, is_known};
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+use serde_json::{Map, Value, json};
+use sqlx::{Any, FromRow, Transaction};
+use std::collections::HashMap;
+use stint_wire::time::Utc;
+
+/// The type of child agents: their states.
+pub const CHILD_AGENTS: &str = "Custom:StintChildAgent";
+
+/// The type of what happened to child agents.
+pub const CHILD_EVENTS: &str = "Custom:StintChildEvent";
+
+/// The version of the hub's own schemas.
+pub const SCHEMA_VERSION: &str = "1.0";
+
+/// An entry: texts by name.
+pub type Entry = Map<String, Value>;
+
+/// An item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// `Custom:StintChildAgent`
+    pub type_name: String,
+    /// Of the type.
+    pub schema_version: String,
+    /// When it was so, in the model's form: seconds, UTC.
+    pub capture_time: String,
+    /// The node's own mark of the content.
+    pub content_hash: Option<String>,
+    /// The entries.
+    pub content: Vec<Entry>,
+}
+
+impl Item {
+    /// An item of one of the hub's own types.
+    pub fn of(type_name: &str, content: Vec<Entry>, at: Utc) -> Item {
+        Item {
+            type_name: type_name.to_owned(),
+            schema_version: SCHEMA_VERSION.to_owned(),
+            capture_time: moment(at),
+            content_hash: None,
+            content,
+        }
+    }
+
+    /// `InventoryResultItem` of the model.
+    pub fn answer(&self) -> Value {
+        let mut answer = json!({
+            "TypeName": self.type_name,
+            "SchemaVersion": self.schema_version,
+            "CaptureTime": self.capture_time,
+            "Content": self.content,
+        });
+        if let (Some(hash), Some(members)) = (&self.content_hash, answer.as_object_mut()) {
+            members.insert("ContentHash".to_owned(), json!(hash));
+        }
+        answer
+    }
+}
+
+/// A moment in the form that the model asks for: without a fraction.
+fn moment(at: Utc) -> String {
+    let whole = Utc(at.0 / 1000 * 1000).iso();
+    whole.replace(".000Z", "Z")
+}
+
+/// Replaces what the node has of the item's type.
+///
+/// # Errors
+/// `InternalServerError` when the store fails.
+pub async fn store(tx: &mut Transaction<'static, Any>, node: &str, item: &Item) -> ApiResult<()> {
+    let content = serde_json::to_string(&item.content).map_err(ApiError::internal)?;
+    sqlx::query(
+        "INSERT INTO inventory_item (node_id, type_name, schema_version, capture_time,
+           content_hash, content)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (node_id, type_name) DO UPDATE SET schema_version = excluded.schema_version,
+           capture_time = excluded.capture_time, content_hash = excluded.content_hash,
+           content = excluded.content",
+    )
+    .bind(node)
+    .bind(&item.type_name)
+    .bind(&item.schema_version)
+    .bind(&item.capture_time)
+    .bind(item.content_hash.as_deref())
+    .bind(content)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+#[derive(FromRow)]
+struct Row {
+    node_id: String,
+    schema_version: String,
+    capture_time: String,
+    content_hash: Option<String>,
+    content: String,
+}
+
+/// What nodes have of a type, by node. `node` empty means all.
+///
+/// # Errors
+/// `InternalServerError` when the store fails.
+pub async fn load(app: &App, node: &str, type_name: &str) -> ApiResult<HashMap<String, Item>> {
+    if type_name == INSTANCE {
+        return nodes(app, node).await;
+    }
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT node_id, schema_version, capture_time, content_hash, content
+         FROM inventory_item WHERE type_name = $1 AND ($2 = '' OR node_id = $2)",
+    )
+    .bind(type_name)
+    .bind(node)
+    .fetch_all(&app.store.read)
+    .await?;
+    let mut items = HashMap::new();
+    for row in rows {
+        let item = Item {
+            type_name: type_name.to_owned(),
+            schema_version: row.schema_version,
+            capture_time: row.capture_time,
+            content_hash: row.content_hash,
+            content: serde_json::from_str(&row.content).map_err(ApiError::internal)?,
+        };
+        items.insert(row.node_id, item);
+    }
+    if type_name == CHILD_EVENTS {
+        items.extend(events(app, node).await?);
+    }
+    Ok(items)
+}
+
+#[derive(FromRow)]
+struct Node {
+    id: String,
+    agent_name: Option<String>,
+    agent_version: Option<String>,
+    computer_name: Option<String>,
+    ip_address: Option<String>,
+    platform_type: Option<String>,
+    platform_name: Option<String>,
+    platform_version: Option<String>,
+    last_ping_at: Option<i64>,
+}
+
+/// AWS:InstanceInformation, which AWS too makes of what it knows.
+async fn nodes(app: &App, node: &str) -> ApiResult<HashMap<String, Item>> {
+    let rows: Vec<Node> = sqlx::query_as(
+        "SELECT id, agent_name, agent_version, computer_name, ip_address, platform_type,
+           platform_name, platform_version, last_ping_at
+         FROM node WHERE $1 = '' OR id = $1",
+    )
+    .bind(node)
+    .fetch_all(&app.store.read)
+    .await?;
+    let item = |row: Node| {
+        let at = Utc(row.last_ping_at.unwrap_or_default().unsigned_abs());
+        let entry = entry([
+            ("AgentType", row.agent_name),
+            ("AgentVersion", row.agent_version),
+            ("ComputerName", row.computer_name),
+            ("InstanceId", Some(row.id.clone())),
+            ("InstanceStatus", Some("Active".to_owned())),
+            ("IpAddress", row.ip_address),
+            ("PlatformName", row.platform_name),
+            ("PlatformType", row.platform_type),
+            ("PlatformVersion", row.platform_version),
+            ("ResourceType", Some("ManagedInstance".to_owned())),
+        ]);
+        (row.id, Item::of(INSTANCE, vec![entry], at))
+    };
+    Ok(rows.into_iter().map(item).collect())
+}
+
+#[derive(FromRow)]
+struct Event {
+    node_id: String,
+    happened_at: i64,
+    local_id: i64,
+    category: String,
+    child: String,
+    reason: String,
+    message: String,
+    received_at: i64,
+}
+
+async fn events(app: &App, node: &str) -> ApiResult<HashMap<String, Item>> {
+    let rows: Vec<Event> = sqlx::query_as(
+        "SELECT node_id, happened_at, local_id, category, child, reason, message, received_at
+         FROM child_event WHERE $1 = '' OR node_id = $1
+         ORDER BY node_id, happened_at DESC, local_id DESC",
+    )
+    .bind(node)
+    .fetch_all(&app.store.read)
+    .await?;
+    let mut items: HashMap<String, Item> = HashMap::new();
+    for row in rows {
+        let received = Utc(row.received_at.unsigned_abs());
+        let item = items
+            .entry(row.node_id)
+            .or_insert_with(|| Item::of(CHILD_EVENTS, Vec::new(), received));
+        item.content.push(entry([
+            ("Time", Some(moment(Utc::from_secs(row.happened_at.unsigned_abs())))),
+            ("LocalId", Some(row.local_id.to_string())),
+            ("Category", Some(row.category)),
+            ("Name", Some(row.child)),
+            ("Reason", Some(row.reason)),
+            ("Message", Some(row.message)),
+        ]));
+    }
+    Ok(items)
+}
+
+/// An entry without what nobody knows.
+fn entry<const N: usize>(members: [(&str, Option<String>); N]) -> Entry {
+    members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.filter(|text| !text.is_empty())?)))
+        .map(|(name, value)| (name.to_owned(), Value::String(value)))
+        .collect()
+}
+
+/// That a node is there.
+///
+/// # Errors
+/// `InvalidInstanceId`.
+pub async fn require_node(app: &App, node: &str) -> ApiResult<()> {
+    let found: Option<String> = sqlx::query_scalar("SELECT id FROM node WHERE id = $1")
+        .bind(node)
+        .fetch_optional(&app.store.read)
+        .await?;
+    match found {
+        Some(_) => Ok(()),
+        None => Err(ApiError::new(
+            "InvalidInstanceId",
+            format!(
+                "There is no managed node {node}. DescribeInstanceInformation lists those there are."
+            ),
+        )),
+    }
+}
+
+/// That a type's name is one: AWS's own types are known, others begin with `Custom:`.
+///
+/// # Errors
+/// `InvalidTypeNameException`.
+pub fn require_type(name: &str) -> ApiResult<()> {
+    let custom = name.strip_prefix("Custom:").is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    });
+    if custom || is_known(name) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "InvalidTypeNameException",
+        format!("'{name}' is no inventory type. Use Custom:NAME or a type of GetInventorySchema."),
+    ))
+}
