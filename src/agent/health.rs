@@ -13,7 +13,7 @@ pub async fn run(shared: Rc<Shared>) {
         let wait = match shared.talk(|uplink| uplink.ping()).await {
             Ok(()) => {
                 backoff.succeeded();
-                shared.board.pinged();
+                shared.board.pinged(shared.settings.health_interval);
                 // Earlier by up to a tenth, so that no report is ever late and a fleet spreads.
                 shared.settings.health_interval.mul_f64(1.0 - 0.1 * random::fraction())
             }

@@ -4,6 +4,8 @@
 //! ring each other's bells; whatever blocks on the network goes through a lane.
 
 mod backoff;
+#[cfg(feature = "bootagent")]
+pub mod bootagent;
 mod deliver;
 mod health;
 #[cfg(feature = "documents")]
@@ -19,6 +21,8 @@ mod watch;
 use crate::bell::Bell;
 use crate::lane::{Lane, LaneError};
 use crate::spool::{Outbox, Report, Retention, Spool};
+#[cfg(feature = "supervise")]
+use crate::supervise::{self, Supervisor};
 use crate::sys::{FileError, signals};
 use crate::uplink::{Uplink, UplinkError};
 use smol::{Async, LocalExecutor};
@@ -48,6 +52,9 @@ pub struct Settings {
     pub status_dir: PathBuf,
     /// The command that reboots the device, word by word.
     pub reboot_command: Vec<String>,
+    /// How child agents are looked after.
+    #[cfg(feature = "supervise")]
+    pub supervise: supervise::Settings,
     /// The configuration's file, for workers whose steps need the network.
     pub config: Option<PathBuf>,
     /// The state folder, for the same.
@@ -103,7 +110,7 @@ struct Shared {
     spool: Spool,
     outbox: Outbox,
     settings: Settings,
-    board: Board,
+    board: status::Link,
     /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
     /// twice does no harm.
     acknowledged: RefCell<Vec<String>>,
@@ -149,20 +156,64 @@ fn spawn(executor: &LocalExecutor<'static>, task: impl Future<Output = ()> + 'st
     executor.spawn(task).detach();
 }
 
-/// Runs the daemon until SIGTERM or SIGINT. Workers go on; what they bring about is reported
-/// after the next start.
+/// The ways to servers that this daemon has.
+#[derive(Default)]
+pub struct Links {
+    /// To Systems Manager.
+    pub commands: Option<Arc<dyn Uplink>>,
+    /// To a BootAgent server.
+    #[cfg(feature = "bootagent")]
+    pub bootagent: Option<bootagent::Link>,
+}
+
+/// Runs the daemon until SIGTERM or SIGINT. Workers and children go on; what they bring about is
+/// reported after the next start.
 ///
 /// # Errors
 /// See [`AgentError`].
-pub fn run(
-    uplink: Arc<dyn Uplink>,
-    state: &Path,
-    mut settings: Settings,
-) -> Result<(), AgentError> {
+pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), AgentError> {
     let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT]);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
+    let board = Board::new(&settings.status_dir, settings.observer.take());
+    let executor = Rc::new(LocalExecutor::new());
+    #[cfg(feature = "supervise")]
+    let supervisor = Rc::new(Supervisor::open(state, settings.supervise.clone())?);
+    // Nothing of it is in a build that has no such uplink.
+    #[cfg(feature = "ssm")]
+    if let Some(uplink) = links.commands {
+        take_commands(&executor, uplink, &board, state, settings)?;
+    }
+    #[cfg(feature = "bootagent")]
+    if let Some(link) = links.bootagent {
+        let board = board.link(crate::uplink::bootagent::NAME);
+        spawn(&executor, bootagent::run(link, supervisor.clone(), board));
+    }
+    #[cfg(feature = "supervise")]
+    spawn(&executor, supervise::run(supervisor, executor.clone()));
+    smol::block_on(executor.run(async {
+        loop {
+            pipe.readable().await.map_err(AgentError::System)?;
+            for signal in signals::take(pipe.get_ref()) {
+                if signal == libc::SIGTERM || signal == libc::SIGINT {
+                    log::info!("stopping on signal {signal}; what runs goes on");
+                    board.stopped();
+                    return Ok(());
+                }
+            }
+        }
+    }))
+}
+
+/// Starts the tasks that take commands and report what becomes of them.
+fn take_commands(
+    executor: &Rc<LocalExecutor<'static>>,
+    uplink: Arc<dyn Uplink>,
+    board: &Rc<Board>,
+    state: &Path,
+    settings: Settings,
+) -> Result<(), FileError> {
     let shared = Rc::new(Shared {
-        board: Board::new(&settings.status_dir, uplink.name(), settings.observer.take()),
+        board: board.link(uplink.name()),
         uplink,
         poll_lane: Lane::new("poll"),
         talk_lane: Lane::new("talk"),
@@ -176,25 +227,13 @@ pub fn run(
         reboot: Bell::new(),
         state: state.to_owned(),
     });
-    let executor = Rc::new(LocalExecutor::new());
-    spawn(&executor, poll::run(shared.clone()));
-    spawn(&executor, health::run(shared.clone()));
-    spawn(&executor, deliver::run(shared.clone()));
+    spawn(executor, poll::run(shared.clone()));
+    spawn(executor, health::run(shared.clone()));
+    spawn(executor, deliver::run(shared.clone()));
     #[cfg(feature = "documents")]
     {
-        spawn(&executor, jobs::run(shared.clone(), executor.clone()));
-        spawn(&executor, reboot::run(shared.clone()));
+        spawn(executor, jobs::run(shared.clone(), executor.clone()));
+        spawn(executor, reboot::run(shared.clone()));
     }
-    smol::block_on(executor.run(async {
-        loop {
-            pipe.readable().await.map_err(AgentError::System)?;
-            for signal in signals::take(pipe.get_ref()) {
-                if signal == libc::SIGTERM || signal == libc::SIGINT {
-                    log::info!("stopping on signal {signal}; running documents go on");
-                    shared.board.stopped();
-                    return Ok(());
-                }
-            }
-        }
-    }))
+    Ok(())
 }

@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::time::Utc;
 
@@ -24,13 +25,23 @@ const FILE: &str = "status.json";
 pub struct Snapshot {
     /// Its process id.
     pub pid: u32,
+    /// Its ways to its servers.
+    pub links: Vec<LinkState>,
+}
+
+/// How one link is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkState {
+    /// Its name: `ec2messages`, `bootagent`.
+    pub link: String,
     /// The last exchange with the server went well.
     pub online: bool,
     /// When the last health report was accepted, ISO 8601.
     #[serde(rename = "lastPing")]
     pub last_ping: Option<String>,
-    /// By which way it is connected.
-    pub link: String,
+    /// The time between two of them, seconds.
+    #[serde(rename = "pingSeconds")]
+    pub ping_seconds: u64,
     /// How long it waits before it tries again, seconds.
     #[serde(rename = "backoffSeconds")]
     pub backoff_seconds: Option<u64>,
@@ -64,73 +75,41 @@ pub fn look(state: &Path, status: &Path) -> Option<Snapshot> {
     Some(json::from_str(&text).unwrap_or_default())
 }
 
+/// The side of one link.
+#[derive(Clone)]
+pub struct Link {
+    board: Rc<Board>,
+    at: usize,
+}
+
 impl Board {
-    /// A board in the folder `status` that shows a daemon which hasn't reached its server yet.
-    pub fn new(status: &Path, link: &'static str, observer: Option<Box<dyn Observer>>) -> Board {
-        let snapshot =
-            Snapshot { pid: std::process::id(), link: link.to_owned(), ..Default::default() };
+    /// A board in the folder `status`, without links as yet.
+    pub fn new(status: &Path, observer: Option<Box<dyn Observer>>) -> Rc<Board> {
+        let snapshot = Snapshot { pid: std::process::id(), ..Default::default() };
         if let Err(error) = durable::make_folder(status) {
             log::warn!("stint status will know little: {error}");
         }
         let path = status.join(FILE);
         let board = Board { path, snapshot: RefCell::new(snapshot), observer };
         board.write();
-        board
+        Rc::new(board)
     }
 
-    /// Whether the last exchange with the server went well.
-    pub fn is_online(&self) -> bool {
-        self.snapshot.borrow().online
-    }
-
-    /// A health report was accepted.
-    pub fn pinged(&self) {
-        let now = clock::system();
-        self.change(|snapshot| {
-            snapshot.last_ping = Some(now.iso());
-            online(snapshot);
-        });
-    }
-
-    /// A poll was answered.
-    pub fn polled(&self) {
-        self.change(online);
-    }
-
-    /// An exchange with the server failed, and is tried again after `wait`.
-    pub fn failed(&self, what: &str, error: &UplinkError, wait: Duration) {
-        log::warn!("{what} failed, trying again in {} s: {error}", wait.as_secs());
-        let first = self.snapshot.borrow().last_error.is_none();
-        if let (true, Some(observer)) = (first, &self.observer) {
-            observer.backing_off(wait, &error.to_string());
-        }
-        self.change(|snapshot| {
-            snapshot.online = false;
-            snapshot.backoff_seconds = Some(wait.as_secs());
-            snapshot.last_error = Some(error.to_string());
-        });
+    /// Adds a link that hasn't reached its server yet.
+    pub fn link(self: &Rc<Board>, name: &str) -> Link {
+        let at = self.snapshot.borrow().links.len();
+        let link = LinkState { link: name.to_owned(), ..Default::default() };
+        self.snapshot.borrow_mut().links.push(link);
+        self.write();
+        Link { board: self.clone(), at }
     }
 
     /// The daemon is about to end.
     pub fn stopped(&self) {
-        self.change(|snapshot| snapshot.online = false);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
-        let before = self.snapshot.borrow().clone();
-        change(&mut self.snapshot.borrow_mut());
-        let after = self.snapshot.borrow();
-        if before.online != after.online {
-            let word = if after.online { "online" } else { "not online" };
-            log::info!("this node is {word} by {}", after.link);
-            if let (true, Some(observer)) = (after.online, &self.observer) {
-                observer.online(&after.link);
-            }
-        }
-        if before != *after {
-            drop(after);
-            self.write();
-        }
+        let mut snapshot = self.snapshot.borrow_mut();
+        snapshot.links.iter_mut().for_each(|link| link.online = false);
+        drop(snapshot);
+        self.write();
     }
 
     fn write(&self) {
@@ -147,23 +126,91 @@ impl Board {
     }
 }
 
+impl Link {
+    /// Whether the last exchange with the server went well.
+    pub fn is_online(&self) -> bool {
+        self.state().online
+    }
+
+    /// A health report was accepted; the next is due in `every`.
+    pub fn pinged(&self, every: Duration) {
+        let now = clock::system();
+        self.change(|link| {
+            link.last_ping = Some(now.iso());
+            link.ping_seconds = every.as_secs();
+            online(link);
+        });
+    }
+
+    /// Another exchange went well.
+    pub fn polled(&self) {
+        self.change(online);
+    }
+
+    /// An exchange with the server failed, and is tried again after `wait`.
+    pub fn failed(&self, what: &str, error: &UplinkError, wait: Duration) {
+        log::warn!("{what} failed, trying again in {} s: {error}", wait.as_secs());
+        let first = self.state().last_error.is_none();
+        if let (true, Some(observer)) = (first, &self.board.observer) {
+            observer.backing_off(wait, &error.to_string());
+        }
+        self.change(|link| {
+            link.online = false;
+            link.backoff_seconds = Some(wait.as_secs());
+            link.last_error = Some(error.to_string());
+        });
+    }
+
+    fn state(&self) -> LinkState {
+        let snapshot = self.board.snapshot.borrow();
+        // It was put there when this was made.
+        snapshot.links.get(self.at).cloned().unwrap_or_default()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut LinkState)) {
+        let before = self.state();
+        let mut after = before.clone();
+        change(&mut after);
+        if before == after {
+            return;
+        }
+        if let Some(link) = self.board.snapshot.borrow_mut().links.get_mut(self.at) {
+            *link = after.clone();
+        }
+        if before.online != after.online {
+            let word = if after.online { "online" } else { "not online" };
+            log::info!("this node is {word} by {}", after.link);
+            if let (true, Some(observer)) = (after.online, &self.board.observer) {
+                observer.online(&after.link);
+            }
+        }
+        self.board.write();
+    }
+}
+
 fn write_over(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.write_all(text.as_bytes())?;
     file.set_len(text.len() as u64)
 }
 
-fn online(snapshot: &mut Snapshot) {
-    snapshot.online = true;
-    snapshot.backoff_seconds = None;
-    snapshot.last_error = None;
+fn online(link: &mut LinkState) {
+    link.online = true;
+    link.backoff_seconds = None;
+    link.last_error = None;
 }
 
 impl Snapshot {
-    /// Whether the node is as it should be: connected, and heard by the server not long ago.
-    pub fn is_healthy(&self, now: Utc, health_interval: Duration) -> bool {
+    /// Whether the node is as it should be: connected, and heard by every server not long ago.
+    pub fn is_healthy(&self, now: Utc) -> bool {
+        !self.links.is_empty() && self.links.iter().all(|link| link.is_healthy(now))
+    }
+}
+
+impl LinkState {
+    fn is_healthy(&self, now: Utc) -> bool {
         let heard = self.last_ping.as_deref().and_then(Utc::parse_iso);
-        let patience = health_interval.as_millis() as u64 * 2;
+        let patience = self.ping_seconds * 2 * 1000;
         self.online && heard.is_some_and(|heard| now.0.saturating_sub(heard.0) <= patience)
     }
 }
@@ -180,25 +227,31 @@ mod tests {
         let look = |state| super::look(state, &status);
         assert_eq!(look(folder.path()), None);
         let claim = super::claim(folder.path()).unwrap().unwrap();
-        let board = Board::new(&status, "ec2messages", None);
-        assert!(!look(folder.path()).unwrap().online);
-        board.pinged();
+        let board = Board::new(&status, None);
+        let (first, second) = (board.link("ec2messages"), board.link("bootagent"));
+        assert!(look(folder.path()).unwrap().links.iter().all(|link| !link.online));
+        second.pinged(Duration::from_secs(60));
         let seen = look(folder.path()).unwrap();
-        assert!(seen.online && seen.pid == std::process::id());
+        assert_eq!(seen.pid, std::process::id());
+        assert!(!seen.links[0].online && seen.links[1].online && !first.is_online());
         assert!(super::claim(folder.path()).unwrap().is_none());
         drop(claim);
         assert_eq!(look(folder.path()), None);
     }
 
     #[test]
-    fn a_node_is_healthy_while_the_server_hears_it() {
-        let minute = Duration::from_secs(60);
-        let mut snapshot = Snapshot { online: true, ..Default::default() };
-        assert!(!snapshot.is_healthy(Utc(0), minute));
-        snapshot.last_ping = Some(Utc::from_secs(1000).iso());
-        assert!(snapshot.is_healthy(Utc::from_secs(1100), minute));
-        assert!(!snapshot.is_healthy(Utc::from_secs(1200), minute));
-        snapshot.online = false;
-        assert!(!snapshot.is_healthy(Utc::from_secs(1000), minute));
+    fn a_node_is_healthy_while_all_its_servers_hear_it() {
+        let link = LinkState { online: true, ping_seconds: 60, ..Default::default() };
+        let mut snapshot = Snapshot { pid: 1, links: vec![link] };
+        assert!(!snapshot.is_healthy(Utc(0)));
+        snapshot.links[0].last_ping = Some(Utc::from_secs(1000).iso());
+        assert!(snapshot.is_healthy(Utc::from_secs(1100)));
+        assert!(!snapshot.is_healthy(Utc::from_secs(1200)));
+        let mut other = snapshot.links[0].clone();
+        other.online = false;
+        snapshot.links.push(other);
+        assert!(!snapshot.is_healthy(Utc::from_secs(1000)));
+        snapshot.links.clear();
+        assert!(!snapshot.is_healthy(Utc(1000)));
     }
 }

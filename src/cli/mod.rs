@@ -5,10 +5,12 @@
 
 #[cfg(feature = "documents")]
 mod check_document;
+#[cfg(feature = "bootagent")]
+mod enrol;
 mod logger;
 #[cfg(feature = "ssm")]
 mod original;
-#[cfg(feature = "ssm")]
+#[cfg(uplink)]
 mod provision;
 #[cfg(feature = "ssm")]
 mod register;
@@ -49,7 +51,7 @@ struct Arguments {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
-    #[cfg(feature = "ssm")]
+    #[cfg(uplink)]
     Register(Register),
     #[cfg(feature = "supervise")]
     InstallPackage(InstallPackage),
@@ -65,26 +67,37 @@ enum Command {
 }
 
 /// Register this device with an activation.
-#[cfg(feature = "ssm")]
+#[cfg(uplink)]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "register")]
 struct Register {
     /// the server's URL; without it, AWS
+    #[cfg(feature = "ssm")]
     #[argh(option)]
     endpoint: Option<String>,
     /// the region, such as eu-west-1
+    #[cfg(feature = "ssm")]
     #[argh(option)]
     region: Option<String>,
+    /// servers of the BootAgent protocol instead, host:port or https://host:port, several with commas
+    #[cfg(feature = "bootagent")]
+    #[argh(option)]
+    server: Option<String>,
+    /// the BootAgent server's public key, ed25519:…
+    #[cfg(feature = "bootagent")]
+    #[argh(option)]
+    server_key: Option<String>,
     /// the activation's id, from `aws ssm create-activation`
     #[argh(option)]
-    activation_id: String,
+    activation_id: Option<String>,
     /// the activation's code
     #[argh(option)]
-    activation_code: String,
+    activation_code: Option<String>,
     /// PEM file of the certificate authorities to trust instead of the system's
     #[argh(option)]
     ca_file: Option<PathBuf>,
     /// ed25519 or rsa; rsa where the server is AWS
+    #[cfg(feature = "ssm")]
     #[argh(option)]
     key_type: Option<String>,
     /// replace an earlier registration without asking
@@ -226,8 +239,8 @@ fn dispatch(words: &[String]) -> Exit {
         Err(early) => return complain(early.output.trim_end(), Exit::Usage),
     };
     match arguments.command {
-        #[cfg(feature = "ssm")]
-        Command::Register(arguments) => finish(register::run(&arguments.into(), &[DEFAULT_PATH])),
+        #[cfg(uplink)]
+        Command::Register(arguments) => arguments.run(),
         #[cfg(feature = "supervise")]
         Command::InstallPackage(arguments) => {
             finish(crate::supervise::install::work(&arguments.folder))
@@ -276,19 +289,45 @@ fn complain(line: &str, exit: Exit) -> Exit {
     exit
 }
 
-#[cfg(feature = "ssm")]
-impl From<Register> for register::Wish {
-    fn from(arguments: Register) -> register::Wish {
-        register::Wish {
-            endpoint: arguments.endpoint,
-            region: arguments.region,
-            activation_id: arguments.activation_id,
-            activation_code: arguments.activation_code,
-            ca_file: arguments.ca_file,
-            key_type: arguments.key_type,
-            yes: arguments.yes,
-            config: arguments.config,
-            state_dir: arguments.state_dir,
+#[cfg(uplink)]
+impl Register {
+    fn run(self) -> Exit {
+        #[cfg(feature = "bootagent")]
+        if let Some(servers) = self.server {
+            use crate::identity::bootagent::Activation;
+            let activation = self.activation_id.zip(self.activation_code);
+            let wish = enrol::Wish {
+                servers,
+                activation: activation.map(|(id, code)| Activation { id, code }),
+                server_key: self.server_key,
+                ca_file: self.ca_file,
+                yes: self.yes,
+                config: self.config,
+                state_dir: self.state_dir,
+            };
+            return finish(enrol::run(&wish, &[DEFAULT_PATH]));
+        }
+        #[cfg(not(feature = "ssm"))]
+        return complain("stint: register needs --server", Exit::Usage);
+        #[cfg(feature = "ssm")]
+        match (self.activation_id, self.activation_code) {
+            (Some(activation_id), Some(activation_code)) => {
+                let wish = register::Wish {
+                    endpoint: self.endpoint,
+                    region: self.region,
+                    activation_id,
+                    activation_code,
+                    ca_file: self.ca_file,
+                    key_type: self.key_type,
+                    yes: self.yes,
+                    config: self.config,
+                    state_dir: self.state_dir,
+                };
+                finish(register::run(&wish, &[DEFAULT_PATH]))
+            }
+            _ => {
+                complain("stint: register needs --activation-id and --activation-code", Exit::Usage)
+            }
         }
     }
 }

@@ -1,10 +1,15 @@
 //! First boot: one image for a thousand devices carries an activation, and each registers itself.
 //!
 //! The activation is a file on the image or on its boot partition, or is on the kernel's command
-//! line. It is used once: the file is wiped as soon as the registration is durable.
+//! line. It is used once: the file is wiped as soon as the registration is durable. One that names
+//! a `server` is for the BootAgent protocol (`enrol.rs`); one with both that and an `endpoint`
+//! registers the device twice, and is wiped by the second of the two.
 
+#[cfg(feature = "ssm")]
 use super::register;
+#[cfg(feature = "ssm")]
 use crate::config::Config;
+#[cfg(feature = "ssm")]
 use crate::identity::Registration;
 use std::fs;
 use std::io;
@@ -28,23 +33,42 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// An activation as an image carries it.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Activation {
-    id: String,
-    code: String,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activation {
+    /// Its id.
+    pub id: String,
+    /// Its code.
+    pub code: String,
+    /// BootAgent servers, as in the configuration.
+    pub server: Option<String>,
     endpoint: Option<String>,
     region: Option<String>,
-    ca_file: Option<PathBuf>,
+    /// Certificate authorities.
+    pub ca_file: Option<PathBuf>,
     key_type: Option<String>,
 }
 
+impl Activation {
+    /// Whether it is meant for the BootAgent protocol. A build without Systems Manager has no
+    /// other use for it.
+    pub fn is_for_bootagent(&self) -> bool {
+        self.server.is_some() || !cfg!(feature = "ssm")
+    }
+
+    /// Whether it is meant for Systems Manager.
+    pub fn is_for_commands(&self) -> bool {
+        cfg!(feature = "ssm") && (self.server.is_none() || self.endpoint.is_some())
+    }
+}
+
 /// Registers with the activation that the image carries, however long it takes. `None` if it
-/// carries none.
+/// carries none for Systems Manager.
+#[cfg(feature = "ssm")]
 pub fn register(config: &Config, state: &Path) -> Option<Registration> {
     let mut pause = FIRST_PAUSE;
     loop {
         // Looked for each time: somebody may put a better one there.
-        let activation = find()?;
+        let activation = find().filter(Activation::is_for_commands)?;
         let wish = register::Wish {
             endpoint: activation.endpoint,
             region: activation.region,
@@ -68,10 +92,15 @@ pub fn register(config: &Config, state: &Path) -> Option<Registration> {
     }
 }
 
-/// Wipes the activations that the image carried: this device is registered. What is on a
-/// read-only file system stays and is worth nothing once its places are taken.
-pub fn wipe() {
+/// Wipes the activations that the image carried and that the caller has used: this device is
+/// registered. What is on a read-only file system stays and is worth nothing once its places are
+/// taken.
+pub fn wipe(used: fn(&Activation) -> bool) {
     for path in FILES {
+        let kept = fs::read_to_string(path).ok().and_then(|text| parse(&text).ok());
+        if kept.is_some_and(|activation| !used(&activation)) {
+            continue;
+        }
         match wipe_file(Path::new(path)) {
             Ok(()) => log::info!("{path} was used and is wiped"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -90,7 +119,8 @@ fn wipe_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-fn find() -> Option<Activation> {
+/// The activation that the image carries, if any.
+pub fn find() -> Option<Activation> {
     for path in FILES {
         match fs::read_to_string(path) {
             Ok(text) => match parse(&text) {
@@ -115,6 +145,7 @@ fn parse(text: &str) -> Result<Activation, String> {
         match key.as_str() {
             "activationId" => activation.id = text,
             "activationCode" => activation.code = text,
+            "server" => activation.server = Some(text),
             "endpoint" => activation.endpoint = Some(text),
             "region" => activation.region = Some(text),
             "caFile" => activation.ca_file = Some(text.into()),
@@ -122,7 +153,7 @@ fn parse(text: &str) -> Result<Activation, String> {
             _ => {
                 return Err(format!(
                     "line {line}: there is no key \"{key}\"; the keys are activationId, \
-                     activationCode, endpoint, region, caFile, keyType"
+                     activationCode, server, endpoint, region, caFile, keyType"
                 ));
             }
         }
@@ -133,7 +164,8 @@ fn parse(text: &str) -> Result<Activation, String> {
     Ok(activation)
 }
 
-/// `stint.activation_id=… stint.activation_code=… stint.endpoint=… stint.region=…`, for boards
+/// `stint.activation_id=… stint.activation_code=… stint.endpoint=… stint.region=…`, or with
+/// `stint.server=…` for the BootAgent protocol, for boards
 /// that are emulated and for network boot. Anybody on the device can read it.
 fn from_command_line(line: &str) -> Option<Activation> {
     let value = |key: &str| {
@@ -144,6 +176,7 @@ fn from_command_line(line: &str) -> Option<Activation> {
     Some(Activation {
         id: value("stint.activation_id")?,
         code: value("stint.activation_code")?,
+        server: value("stint.server"),
         endpoint: value("stint.endpoint"),
         region: value("stint.region"),
         ..Activation::default()
@@ -170,6 +203,21 @@ mod tests {
         let line = "quiet stint.activation_id=i stint.activation_code=c stint.endpoint=http://hub stint.region=r\n";
         assert_eq!(from_command_line(line), Some(wanted));
         assert_eq!(from_command_line("console=ttyS0 stint.activation_id="), None);
+    }
+
+    #[test]
+    fn an_activation_says_which_protocol_it_is_for() {
+        let parse = |more: &str| {
+            parse(&format!(r#"{{"activationId":"i","activationCode":"c"{more}}}"#)).unwrap()
+        };
+        let both = |a: Activation| (a.is_for_commands(), a.is_for_bootagent());
+        let ssm = cfg!(feature = "ssm");
+        assert_eq!(both(parse("")), (ssm, !ssm));
+        assert_eq!(both(parse(r#","server":"https://hub""#)), (false, true));
+        let two = both(parse(r#","server":"https://hub","endpoint":"https://hub""#));
+        assert_eq!(two, (ssm, true));
+        let line = "stint.activation_id=i stint.activation_code=c stint.server=hub:1";
+        assert_eq!(from_command_line(line).unwrap().server.as_deref(), Some("hub:1"));
     }
 
     #[test]

@@ -36,46 +36,22 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let observer = Observer::new(&config);
     let found = Registration::load(&state);
     observer.started(found.as_ref().ok());
-    let registration = match found {
-        Err(missing @ RegistrationError::Missing(_)) => first_boot(&config, &state, &missing)?,
-        other => other.map_err(in_words)?,
-    };
-    log::info!("stint {} runs as {}", env!("CARGO_PKG_VERSION"), registration.instance_id);
-    serve(config, path, &state, registration, observer)
+    serve(config, path, &state, found, observer)
 }
 
 fn in_words(error: impl ToString) -> String {
     error.to_string()
 }
 
-#[cfg(feature = "ssm")]
-fn first_boot(
-    config: &Config,
-    state: &Path,
-    missing: &RegistrationError,
-) -> Result<Registration, String> {
-    super::provision::register(config, state).ok_or_else(|| missing.to_string())
-}
-
-#[cfg(not(feature = "ssm"))]
-fn first_boot(
-    _config: &Config,
-    _state: &Path,
-    missing: &RegistrationError,
-) -> Result<Registration, String> {
-    Err(missing.to_string())
-}
-
-#[cfg(feature = "ssm")]
+#[cfg(uplink)]
 fn serve(
     config: Config,
     config_path: Option<PathBuf>,
     state: &Path,
-    registration: Registration,
+    found: Result<Registration, RegistrationError>,
     observer: Observer,
 ) -> Result<(), String> {
-    super::provision::wipe();
-    let uplink = crate::uplink::ssm::Ssm::new(&config, registration).map_err(in_words)?;
+    let links = links(&config, state, found)?;
     let settings = crate::agent::Settings {
         health_interval: config.health_interval,
         workers: config.command_workers,
@@ -83,22 +59,80 @@ fn serve(
         status_dir: config.status_dir(state),
         scripts: config.scripts_dir,
         reboot_command: config.reboot_command,
+        #[cfg(feature = "supervise")]
+        supervise: config.supervise,
         // Workers run in another folder.
         config: config_path.map(std::path::absolute).transpose().map_err(in_words)?,
         state: state.to_owned(),
         observer: observer.into_observer(),
     };
-    crate::agent::run(std::sync::Arc::new(uplink), state, settings).map_err(in_words)
+    crate::agent::run(links, state, settings).map_err(in_words)
 }
 
-#[cfg(not(feature = "ssm"))]
+/// The ways to servers: those for which there is a registration, or a server to register with.
+#[cfg(uplink)]
+fn links(
+    config: &Config,
+    state: &Path,
+    found: Result<Registration, RegistrationError>,
+) -> Result<crate::agent::Links, String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut links = crate::agent::Links::default();
+    #[cfg(feature = "bootagent")]
+    {
+        links.bootagent = super::enrol::link(config, state)?;
+        if let Some(link) = &links.bootagent {
+            log::info!("stint {version} runs as agent {}", link.uplink.identity().agentsn);
+        }
+    }
+    #[cfg(feature = "ssm")]
+    {
+        let registration = match found {
+            Err(missing @ RegistrationError::Missing(_)) => {
+                match super::provision::register(config, state) {
+                    Some(registration) => Some(registration),
+                    None if has_link(&links) => None,
+                    None => return Err(missing.to_string()),
+                }
+            }
+            other => Some(other.map_err(in_words)?),
+        };
+        if let Some(registration) = registration {
+            log::info!("stint {version} runs as {}", registration.instance_id);
+            super::provision::wipe(|activation| !activation.is_for_bootagent());
+            let uplink = crate::uplink::ssm::Ssm::new(config, registration).map_err(in_words)?;
+            links.commands = Some(std::sync::Arc::new(uplink));
+        }
+    }
+    #[cfg(not(feature = "ssm"))]
+    if !has_link(&links) {
+        drop(found);
+        return Err("this device has no server: name it in the configuration, \"bootagent\": \
+                    {\"servers\": \"http://…\"}, or with `stint register --server`"
+            .to_owned());
+    }
+    Ok(links)
+}
+
+#[cfg(feature = "bootagent")]
+fn has_link(links: &crate::agent::Links) -> bool {
+    links.bootagent.is_some()
+}
+
+#[cfg(all(uplink, not(feature = "bootagent")))]
+fn has_link(_links: &crate::agent::Links) -> bool {
+    false
+}
+
+#[cfg(not(uplink))]
 fn serve(
     _config: Config,
     _config_path: Option<PathBuf>,
     _state: &Path,
-    _registration: Registration,
+    found: Result<Registration, RegistrationError>,
     _observer: Observer,
 ) -> Result<(), String> {
+    found.map_err(in_words)?;
     Err("this stint was built without an uplink, so there is nothing to run".to_owned())
 }
 

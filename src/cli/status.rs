@@ -3,6 +3,8 @@
 use super::{Exit, Status, complain, print};
 use crate::agent::status::{self, Snapshot};
 use crate::config::{self, DEFAULT_PATH};
+#[cfg(feature = "bootagent")]
+use crate::identity::bootagent::BootIdentity;
 use crate::identity::{Registration, RegistrationError};
 use crate::spool::{Counts, Outbox, Spool};
 use crate::sys::clock;
@@ -26,12 +28,12 @@ pub fn run(wish: &Status) -> Exit {
         daemon: status::look(state, &config.status_dir(state)),
         counts: Spool::count(state),
         outbox: Outbox::count(state),
+        #[cfg(feature = "bootagent")]
+        bootagent: BootIdentity::look(state),
     };
-    let healthy = report.registration.is_some()
-        && report
-            .daemon
-            .as_ref()
-            .is_some_and(|daemon| daemon.is_healthy(clock::system(), config.health_interval));
+    let now = clock::system();
+    let healthy = report.problem.is_none()
+        && report.daemon.as_ref().is_some_and(|daemon| daemon.is_healthy(now));
     print(&if wish.json { report.json() } else { report.text() });
     if healthy { Exit::Success } else { Exit::Failure }
 }
@@ -42,6 +44,8 @@ struct Report {
     daemon: Option<Snapshot>,
     counts: Counts,
     outbox: usize,
+    #[cfg(feature = "bootagent")]
+    bootagent: Option<BootIdentity>,
 }
 
 impl Report {
@@ -56,19 +60,29 @@ impl Report {
             .finish();
         let number = |number: Option<u64>| number.map_or("null".to_owned(), |n| n.to_string());
         let text = |text: Option<&str>| text.map_or("null".to_owned(), stint_wire::json::quote);
-        let error = self.problem.as_deref().or(daemon.and_then(|d| d.last_error.as_deref()));
+        // The first link stands for all where there is room for one.
+        let link = daemon.and_then(|daemon| daemon.links.first());
+        let error = self.problem.as_deref().or(link.and_then(|link| link.last_error.as_deref()));
+        let links = daemon.map_or_else(String::new, |daemon| {
+            let links: Vec<String> = daemon.links.iter().map(miniserde::json::to_string).collect();
+            links.join(",")
+        });
+        let online =
+            daemon.is_some_and(|d| !d.links.is_empty() && d.links.iter().all(|l| l.online));
         ObjectWriter::new()
-            .raw("registered", &registration.is_some().to_string())
+            .raw("registered", &self.is_registered().to_string())
             .raw("instanceId", &text(registration.map(|r| r.instance_id.as_str())))
             .raw("region", &text(registration.map(|r| r.region.as_str())))
             .raw("endpoint", &text(registration.and_then(|r| r.endpoint.as_deref())))
+            .raw("bootagent", &self.bootagent_json())
             .raw("running", &daemon.is_some().to_string())
             .raw("pid", &number(daemon.map(|d| u64::from(d.pid))))
-            .raw("online", &daemon.is_some_and(|d| d.online).to_string())
-            .raw("lastPing", &text(daemon.and_then(|d| d.last_ping.as_deref())))
-            .raw("link", &text(daemon.map(|d| d.link.as_str())))
-            .raw("backoffSeconds", &number(daemon.and_then(|d| d.backoff_seconds)))
+            .raw("online", &online.to_string())
+            .raw("lastPing", &text(link.and_then(|link| link.last_ping.as_deref())))
+            .raw("link", &text(link.map(|link| link.link.as_str())))
+            .raw("backoffSeconds", &number(link.and_then(|link| link.backoff_seconds)))
             .raw("lastError", &text(error))
+            .raw("links", &format!("[{links}]"))
             .raw("jobs", &jobs)
             .finish()
     }
@@ -76,26 +90,33 @@ impl Report {
     fn text(&self) -> String {
         let mut lines = Vec::new();
         let server = |r: &Registration| r.endpoint.clone().unwrap_or_else(|| "AWS".to_owned());
-        lines.push(match (&self.registration, &self.problem) {
-            (Some(r), _) => {
-                format!("registered   {} in {} with {}", r.instance_id, r.region, server(r))
-            }
-            (None, Some(problem)) => format!("registered   no: {problem}"),
-            (None, None) => "registered   no; run `stint register`".to_owned(),
-        });
+        match (&self.registration, &self.problem) {
+            (Some(r), _) => lines.push(format!(
+                "registered   {} in {} with {}",
+                r.instance_id,
+                r.region,
+                server(r)
+            )),
+            (None, Some(problem)) => lines.push(format!("registered   no: {problem}")),
+            (None, None) if self.is_registered() => {}
+            (None, None) => lines.push("registered   no; run `stint register`".to_owned()),
+        }
+        lines.extend(self.bootagent_text());
         match &self.daemon {
             None => lines.push("agent        not running; start it with `stint run`".to_owned()),
             Some(daemon) => {
                 lines.push(format!("agent        running as process {}", daemon.pid));
-                let word = if daemon.online { "online" } else { "not online" };
-                lines.push(format!("link         {} {word}", daemon.link));
-                let heard = daemon.last_ping.as_deref().unwrap_or("never");
-                lines.push(format!("last ping    {heard}"));
-                if let Some(seconds) = daemon.backoff_seconds {
-                    lines.push(format!("next try     within {seconds} s"));
-                }
-                if let Some(error) = &daemon.last_error {
-                    lines.push(format!("last error   {error}"));
+                for link in &daemon.links {
+                    let word = if link.online { "online" } else { "not online" };
+                    lines.push(format!("link         {} {word}", link.link));
+                    let heard = link.last_ping.as_deref().unwrap_or("never");
+                    lines.push(format!("last ping    {heard}"));
+                    if let Some(seconds) = link.backoff_seconds {
+                        lines.push(format!("next try     within {seconds} s"));
+                    }
+                    if let Some(error) = &link.last_error {
+                        lines.push(format!("last error   {error}"));
+                    }
                 }
             }
         }
@@ -105,5 +126,49 @@ impl Report {
             self.outbox
         ));
         lines.join("\n")
+    }
+
+    #[cfg(feature = "bootagent")]
+    fn is_registered(&self) -> bool {
+        self.registration.is_some() || self.bootagent.as_ref().is_some_and(|b| b.registered)
+    }
+
+    #[cfg(not(feature = "bootagent"))]
+    fn is_registered(&self) -> bool {
+        self.registration.is_some()
+    }
+
+    #[cfg(feature = "bootagent")]
+    fn bootagent_json(&self) -> String {
+        let Some(identity) = &self.bootagent else { return "null".to_owned() };
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        ObjectWriter::new()
+            .raw("registered", &identity.registered.to_string())
+            .string("agentsn", &identity.agentsn)
+            .optional("instanceId", text(&identity.node_id).as_deref())
+            .optional("tags", text(&identity.tags).as_deref())
+            .optional("svrlist", text(&identity.pushed).as_deref())
+            .finish()
+    }
+
+    #[cfg(not(feature = "bootagent"))]
+    fn bootagent_json(&self) -> String {
+        "null".to_owned()
+    }
+
+    #[cfg(feature = "bootagent")]
+    fn bootagent_text(&self) -> Option<String> {
+        let identity = self.bootagent.as_ref()?;
+        let node = match identity.node_id.as_str() {
+            "" => String::new(),
+            id => format!(", node {id}"),
+        };
+        let word = if identity.registered { "" } else { ", not registered yet" };
+        Some(format!("bootagent    agent {}{node}{word}", identity.agentsn))
+    }
+
+    #[cfg(not(feature = "bootagent"))]
+    fn bootagent_text(&self) -> Option<String> {
+        None
     }
 }

@@ -62,6 +62,38 @@ pub struct Config {
     pub serial_devices: Vec<PathBuf>,
     /// How child agents are looked after.
     pub supervise: Supervise,
+    /// Servers of the BootAgent protocol.
+    #[cfg(feature = "bootagent")]
+    pub bootagent: BootAgent,
+}
+
+/// Servers of the BootAgent protocol: the file's `bootagent`.
+#[cfg(feature = "bootagent")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootAgent {
+    /// Their URLs, in the order in which they are tried; empty if there are none.
+    pub servers: Vec<String>,
+    /// Whether a server that is named without a scheme speaks https.
+    pub tls: bool,
+    /// The time between two reports until a server says otherwise, seconds.
+    pub step: u64,
+    /// The key by which the server must sign its answer to the registration.
+    pub server_key: Option<[u8; 32]>,
+    /// Whether to do what a server says that signs nothing.
+    pub accept_unsigned: bool,
+}
+
+#[cfg(feature = "bootagent")]
+impl Default for BootAgent {
+    fn default() -> BootAgent {
+        BootAgent {
+            servers: Vec::new(),
+            tls: false,
+            step: stint_wire::bootagent::DEFAULT_STEP,
+            server_key: None,
+            accept_unsigned: false,
+        }
+    }
 }
 
 /// How child agents are looked after: the file's `supervise`, and its `childrenDir`.
@@ -153,6 +185,8 @@ impl Default for Config {
             reboot_command: vec!["reboot".to_owned()],
             serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),
             supervise: Supervise::default(),
+            #[cfg(feature = "bootagent")]
+            bootagent: BootAgent::default(),
         }
     }
 }

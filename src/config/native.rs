@@ -1,6 +1,8 @@
 //! The agent's own spelling of its configuration. Strict: a mistyped key would otherwise be a
 //! setting that silently has no effect on a device that nobody can reach.
 
+#[cfg(feature = "bootagent")]
+mod bootagent;
 mod supervise;
 
 use super::{Config, ConfigError, Endpoints, clean_base, clean_url};
@@ -26,6 +28,8 @@ const KEYS: &[&str] = &[
     "keepFinishedKiB",
     "supervise",
     "childrenDir",
+    #[cfg(feature = "bootagent")]
+    "bootagent",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "logs", "github"];
@@ -93,6 +97,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
                 config.retention.bytes = reader.number(key, node, FINISHED_KIB, wanted)? * 1024;
             }
             "supervise" => supervise::read(&reader, node, &mut config.supervise)?,
+            #[cfg(feature = "bootagent")]
+            "bootagent" => bootagent::read(&reader, node, &mut config.bootagent)?,
             "childrenDir" => config.supervise.definitions = reader.path(key, node)?,
             _ => {}
         }
@@ -254,6 +260,8 @@ mod tests {
             retention: Retention { jobs: 10, bytes: 65_536 },
             // Has tests of its own.
             supervise: Supervise::default(),
+            #[cfg(feature = "bootagent")]
+            bootagent: crate::config::BootAgent::default(),
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());

@@ -3,6 +3,8 @@
 //! Never here: the network. A private key never leaves the device, is never logged, and its file
 //! is readable by the agent's user alone.
 
+#[cfg(feature = "bootagent")]
+pub mod bootagent;
 mod ed25519;
 pub mod keys;
 pub mod registration;

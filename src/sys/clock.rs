@@ -9,3 +9,12 @@ pub fn system() -> Utc {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Utc(since.as_millis() as u64)
 }
+
+/// Whether somebody has set the clock: a time server, or a person with NTP switched off. A kernel
+/// that doesn't say counts as one.
+pub fn is_set() -> bool {
+    // SAFETY: all zeros are a valid structure, which asks for nothing to be changed.
+    let mut answer: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: it fills in the structure, which outlives the call.
+    unsafe { libc::adjtimex(&raw mut answer) != libc::TIME_ERROR }
+}

@@ -3,6 +3,7 @@
 use super::tls;
 use crate::config::{Config, Endpoints};
 use std::fmt;
+use std::net::ToSocketAddrs;
 
 /// The services of Systems Manager that a node talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +149,12 @@ pub fn host(url: &str) -> &str {
         Some(v6) => v6.split(']').next().unwrap_or(v6),
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     }
+}
+
+/// The first address of a URL's host. A name is looked up.
+pub fn peer(url: &str) -> Option<std::net::IpAddr> {
+    let mut found = (host(url), 0).to_socket_addrs().ok()?;
+    found.next().map(|address| address.ip())
 }
 
 /// Whether a URL's host is this machine, by its spelling: no name is looked up.

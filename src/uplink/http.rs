@@ -39,12 +39,30 @@ pub struct Http {
     proxied: Agent,
 }
 
+/// A request with a body.
+pub struct Call<'a> {
+    /// Where to, with its path.
+    pub url: &'a str,
+    /// Its headers.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Its body.
+    pub body: &'a [u8],
+    /// The answer's headers that are of interest.
+    pub wanted: &'a [&'a str],
+    /// How long the whole answer may take.
+    pub patience: Duration,
+    /// How large it may be, bytes.
+    pub limit: u64,
+}
+
 /// What a server answered.
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The `Date` header, if it can be read.
     pub date: Option<Utc>,
+    /// The values of the wanted headers, in their order.
+    pub wanted: Vec<Option<String>>,
     /// The body.
     pub body: String,
 }
@@ -114,19 +132,36 @@ impl Http {
         body: &[u8],
         patience: Duration,
     ) -> Result<Answer, String> {
-        let mut request = self.agent_for(endpoint).post(format!("{endpoint}/"));
-        for (name, value) in headers {
+        self.call(&Call {
+            url: &format!("{endpoint}/"),
+            headers,
+            body,
+            wanted: &[],
+            patience,
+            limit: MAX_ANSWER,
+        })
+    }
+
+    /// Sends a request and waits for the whole answer.
+    ///
+    /// # Errors
+    /// There is no answer, in words for people.
+    pub fn call(&self, call: &Call<'_>) -> Result<Answer, String> {
+        let mut request = self.agent_for(call.url).post(call.url);
+        for (name, value) in call.headers {
             request = request.header(*name, *value);
         }
-        let request = request.config().timeout_global(Some(patience)).build();
-        let mut response = request.send(body).map_err(|error| tls::in_words(&error))?;
-        let date =
-            response.headers().get("date").and_then(|date| Utc::parse_http(date.to_str().ok()?));
+        let request = request.config().timeout_global(Some(call.patience)).build();
+        let mut response = request.send(call.body).map_err(|error| tls::in_words(&error))?;
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let date = text("date").and_then(Utc::parse_http);
+        let wanted = call.wanted.iter().map(|name| text(name).map(str::to_owned)).collect();
         let body =
-            response.body_mut().with_config().limit(MAX_ANSWER).lossy_utf8(true).read_to_string();
+            response.body_mut().with_config().limit(call.limit).lossy_utf8(true).read_to_string();
         Ok(Answer {
             status: response.status().as_u16(),
             date,
+            wanted,
             body: body.map_err(|error| tls::in_words(&error))?,
         })
     }

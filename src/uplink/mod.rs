@@ -4,6 +4,8 @@
 //! Never here: running anything, and files. Uplinks are plain blocking code without an
 //! executor's knowledge; the loop calls them through [`crate::lane::Lane`].
 
+#[cfg(feature = "bootagent")]
+pub mod bootagent;
 #[cfg(fetching)]
 mod client;
 #[cfg(uplink)]
@@ -147,6 +149,13 @@ pub enum UplinkError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The answer isn't the server's own, as far as this node can tell.
+    Untrusted {
+        /// The operation.
+        operation: &'static str,
+        /// Why not.
+        what: &'static str,
+    },
     /// The request couldn't even be made: no randomness, a key that won't sign.
     Local(String),
 }
@@ -180,6 +189,9 @@ impl fmt::Display for UplinkError {
             }
             UplinkError::BadAnswer { operation, what } => {
                 write!(f, "the answer to {operation} makes no sense: {what}")
+            }
+            UplinkError::Untrusted { operation, what } => {
+                write!(f, "the answer to {operation} isn't trusted: {what}")
             }
             UplinkError::Local(cause) => f.write_str(cause),
         }

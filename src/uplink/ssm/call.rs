@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn judge(status: u16, body: &str) -> Result<(), UplinkError> {
-        verdict("Op", &Answer { status, date: None, body: body.to_owned() })
+        verdict("Op", &Answer { status, date: None, wanted: Vec::new(), body: body.to_owned() })
     }
 
     #[test]

@@ -23,7 +23,6 @@ use crate::sys::{host, random};
 pub use call::verdict;
 use credentials::Keeper;
 use std::fmt;
-use std::net::ToSocketAddrs;
 use std::time::Duration;
 use stint_wire::ssm::NodeReport;
 use stint_wire::{ec2messages, ids};
@@ -104,11 +103,7 @@ impl Ssm {
 
     fn report_of_this_node(&self) -> NodeReport {
         let platform = host::Platform::read();
-        let url = &self.ssm;
-        let port = if url.starts_with("https") { 443 } else { 80 };
-        let peer =
-            (endpoint::host(url), port).to_socket_addrs().ok().and_then(|mut all| all.next());
-        let address = peer.and_then(|peer| host::address_towards(peer.ip()).ok());
+        let address = endpoint::peer(&self.ssm).and_then(|peer| host::address_towards(peer).ok());
         NodeReport {
             instance_id: self.registration.instance_id.clone(),
             agent_name: self.agent_name.to_owned(),

@@ -140,10 +140,12 @@ pub fn trouble(error: UplinkError) -> Trouble {
             place: operation.to_owned(),
             answer: format!("{code}: {message}"),
         }),
-        UplinkError::BadAnswer { operation, what } => Trouble::Final(RemoteError::Refused {
-            place: operation.to_owned(),
-            answer: what.to_owned(),
-        }),
+        UplinkError::BadAnswer { operation, what } | UplinkError::Untrusted { operation, what } => {
+            Trouble::Final(RemoteError::Refused {
+                place: operation.to_owned(),
+                answer: what.to_owned(),
+            })
+        }
         UplinkError::Local(cause) => Trouble::Final(RemoteError::NoServer(cause)),
     }
 }

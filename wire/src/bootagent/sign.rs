@@ -22,6 +22,10 @@ pub const MAX_AGE: u64 = 300;
 /// The `errcode` and `status` of a request whose time is further off; the body has `date`.
 pub const STALE: i64 = 4;
 
+/// The `errcode` and `status` for a node that the server doesn't know, or not any more: it has to
+/// register.
+pub const UNKNOWN: i64 = 3;
+
 /// How many server keys a node keeps: the one in use, its successor, and room for a mistake.
 pub const MAX_KEYS: usize = 8;
 

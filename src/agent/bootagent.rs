@@ -1,0 +1,316 @@
+//! The task of the BootAgent link: registers, reports, hands in what is to be done, and delivers
+//! what became of it.
+
+use super::backoff::Backoff;
+use super::{in_words, status};
+use crate::identity::bootagent::Activation;
+use crate::lane::Lane;
+use crate::supervise::{Accepted, Supervisor};
+use crate::sys::random;
+use crate::uplink::UplinkError;
+use crate::uplink::bootagent::BootAgent;
+use smol::Timer;
+use smol::future::or;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use stint_wire::bootagent::status::Report;
+use stint_wire::bootagent::{Action, Job, JobResult};
+
+/// The pause after a report that failed; each further one doubles it, up to the step.
+const REPORT_AGAIN: Duration = Duration::from_secs(180);
+
+/// The same for results.
+const DELIVER_AGAIN: Duration = Duration::from_secs(60);
+
+/// What has happened to a child is told before its time, but not sooner after the last report.
+const EARLY: Duration = Duration::from_secs(30);
+
+/// More events in one report would make a body that small servers don't take.
+const EVENTS: usize = 50;
+
+/// So would more results in one delivery.
+const RESULTS: usize = 50;
+
+/// So many of the jobs that are answered here are remembered while their results wait. No server
+/// gives more at once.
+const ANSWERED: usize = 64;
+
+/// Each wait is up to this part shorter or longer, so that a fleet doesn't report in step.
+const JITTER: f64 = 0.1;
+
+/// Where an activation comes from.
+pub trait Provision {
+    /// The activation that the image carries, if any.
+    fn activation(&self) -> Option<Activation>;
+
+    /// The node is registered: the activation is of no more use.
+    fn used(&self);
+}
+
+/// What the task needs.
+pub struct Link {
+    /// The link.
+    pub uplink: BootAgent,
+    /// Where it may find an activation.
+    pub provision: Box<dyn Provision>,
+}
+
+struct Task {
+    uplink: Arc<Mutex<BootAgent>>,
+    provision: Box<dyn Provision>,
+    lane: Lane,
+    supervisor: Rc<Supervisor>,
+    board: status::Link,
+    step: Duration,
+    /// Jobs that were answered here and whose results wait.
+    answered: Vec<String>,
+    /// A new job is being done: when its result is delivered, the children have changed.
+    expecting: bool,
+}
+
+/// Runs the link for ever.
+pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) {
+    let Link { uplink, provision } = link;
+    let step = Duration::from_secs(uplink.step());
+    let uplink = Arc::new(Mutex::new(uplink));
+    let answered = waiting(&supervisor);
+    let lane = Lane::new("report");
+    let expecting = false;
+    Task { uplink, provision, lane, supervisor, board, step, answered, expecting }.run().await;
+}
+
+/// Results that wait from before: they aren't made a second time.
+fn waiting(supervisor: &Supervisor) -> Vec<String> {
+    let found = supervisor.results().peek(ANSWERED).unwrap_or_default();
+    found.into_iter().map(|(_, result)| result.id).collect()
+}
+
+impl Task {
+    async fn run(mut self) {
+        let (mut failed_reports, mut failed_deliveries) = (0, 0);
+        let (mut report_at, mut deliver_at) = (Instant::now(), Instant::now());
+        let mut reported: Option<Instant> = None;
+        let mut batch: Vec<(u64, JobResult)> = Vec::new();
+        loop {
+            if !self.call(|uplink| Ok(uplink.is_taken_in())).await.unwrap_or_default() {
+                self.register().await;
+                report_at = Instant::now();
+            }
+            if batch.is_empty() {
+                batch = self.next_batch();
+            }
+            if !batch.is_empty() && Instant::now() >= deliver_at {
+                match self.deliver(&batch).await {
+                    Ok(()) => {
+                        batch.clear();
+                        failed_deliveries = 0;
+                        if std::mem::take(&mut self.expecting) {
+                            report_at = report_at.min(early(reported));
+                        }
+                        continue;
+                    }
+                    Err(error) => {
+                        let wait = again(DELIVER_AGAIN, failed_deliveries, self.step);
+                        failed_deliveries += 1;
+                        self.board.failed("delivery of results", &error, wait);
+                        deliver_at = Instant::now() + wait;
+                    }
+                }
+            }
+            if Instant::now() >= report_at {
+                let wait = match self.report().await {
+                    Ok(()) => {
+                        failed_reports = 0;
+                        reported = Some(Instant::now());
+                        jittered(self.step)
+                    }
+                    Err(error) => {
+                        let wait = again(REPORT_AGAIN, failed_reports, self.step);
+                        failed_reports += 1;
+                        self.board.failed("report", &error, wait);
+                        wait
+                    }
+                };
+                report_at = Instant::now() + wait;
+                // What was handed in may have been answered at once.
+                continue;
+            }
+            let until = if batch.is_empty() { report_at } else { report_at.min(deliver_at) };
+            let rung = or(
+                async {
+                    Timer::at(until).await;
+                    false
+                },
+                async {
+                    self.supervisor.changed().wait().await;
+                    true
+                },
+            );
+            // While reports fail, nothing makes them come sooner.
+            if rung.await && failed_reports == 0 && self.supervisor.events().len() > 0 {
+                report_at = report_at.min(early(reported));
+            }
+        }
+    }
+
+    /// Calls the link without blocking the loop.
+    async fn call<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut BootAgent) -> Result<R, UplinkError> + Send + 'static,
+    ) -> Result<R, UplinkError> {
+        let uplink = self.uplink.clone();
+        let work = move || call(&mut uplink.lock().unwrap_or_else(PoisonError::into_inner));
+        in_words(self.lane.run(work).await)
+    }
+
+    /// Registers, however long it takes.
+    async fn register(&self) {
+        let mut backoff = Backoff::default();
+        loop {
+            // Looked for each time: somebody may put a better one there.
+            let activation = self.provision.activation();
+            match self.call(move |uplink| uplink.register(activation.as_ref())).await {
+                Ok(()) => return self.provision.used(),
+                Err(error) => {
+                    let wait = backoff.failed(matches!(error, UplinkError::Refused { .. }));
+                    let wait = wait.min(jittered(self.step));
+                    self.board.failed("registration", &error, wait);
+                    Timer::after(wait).await;
+                }
+            }
+        }
+    }
+
+    fn next_batch(&self) -> Vec<(u64, JobResult)> {
+        let found = self.supervisor.results().peek(RESULTS);
+        found.unwrap_or_else(|error| {
+            log::error!("results can't be read: {error}");
+            Vec::new()
+        })
+    }
+
+    /// Delivers results, and forgets them when a server has them.
+    async fn deliver(&mut self, batch: &[(u64, JobResult)]) -> Result<(), UplinkError> {
+        let results: Vec<JobResult> = batch.iter().map(|(_, result)| result.clone()).collect();
+        self.call(move |uplink| uplink.deliver(&results)).await?;
+        self.board.polled();
+        self.answered.retain(|id| !batch.iter().any(|(_, result)| result.id == *id));
+        let numbers: Vec<u64> = batch.iter().map(|(number, _)| *number).collect();
+        let removed = self.supervisor.results().remove(&numbers);
+        removed.map_err(|error| UplinkError::Local(error.to_string()))
+    }
+
+    /// Reports, and hands in the jobs that come back.
+    async fn report(&mut self) -> Result<(), UplinkError> {
+        let events = self.supervisor.events().peek(EVENTS).unwrap_or_else(|error| {
+            log::error!("events can't be read: {error}");
+            Vec::new()
+        });
+        let (numbers, events): (Vec<u64>, Vec<_>) = events.into_iter().unzip();
+        let report = Report {
+            agents: self.supervisor.children(),
+            feature: self.supervisor.feature_bits(),
+            events,
+            ..Report::default()
+        };
+        let jobs = self.call(move |uplink| uplink.report(report)).await?;
+        if let Err(error) = self.supervisor.events().remove(&numbers) {
+            log::error!("events that were told can't be removed: {error}");
+        }
+        for job in jobs {
+            self.take(job).await;
+        }
+        self.board.pinged(self.step);
+        Ok(())
+    }
+
+    async fn take(&mut self, job: Result<Job, JobResult>) {
+        match job {
+            Ok(job) if job.action == Action::Config && job.name.is_empty() => {
+                if self.answered.contains(&job.id) {
+                    return;
+                }
+                log::info!("job {} changes this agent's settings", job.id);
+                let configured = move |uplink: &mut BootAgent| {
+                    Ok((uplink.configure(&job), Duration::from_secs(uplink.step())))
+                };
+                // Else it comes again.
+                if let Ok((result, step)) = self.call(configured).await {
+                    self.step = step;
+                    self.answer(result);
+                }
+            }
+            Ok(job) => {
+                let (id, action, name) = (job.id.clone(), job.action, job.name.clone());
+                match self.supervisor.accept(job) {
+                    Ok(Accepted::New) => {
+                        log::info!("job {id} ({} {name}) accepted", action.as_str());
+                        self.expecting = true;
+                    }
+                    Ok(Accepted::Known | Accepted::Repeated) => {}
+                    // It comes again, and by then the disk may have room for it.
+                    Err(error) => log::error!("job {id} can't be taken: {error}"),
+                }
+            }
+            Err(result) if self.answered.contains(&result.id) => {}
+            Err(result) => {
+                log::warn!("job {} can't be done: {}", result.id, result.message);
+                self.answer(result);
+            }
+        }
+    }
+
+    /// Answers a job that is none of the supervisor's.
+    fn answer(&mut self, result: JobResult) {
+        match self.supervisor.answer(&result) {
+            Ok(()) => {
+                if self.answered.len() == ANSWERED {
+                    self.answered.remove(0);
+                }
+                self.answered.push(result.id);
+            }
+            Err(error) => log::error!("the result of job {} can't be kept: {error}", result.id),
+        }
+    }
+}
+
+/// When the next report may come, if it comes early.
+fn early(last: Option<Instant>) -> Instant {
+    last.map_or_else(Instant::now, |last| last + EARLY)
+}
+
+/// The pause after `failures` failures in a row and one more.
+fn again(first: Duration, failures: u32, step: Duration) -> Duration {
+    jittered(first.saturating_mul(1 << failures.min(16)).min(step))
+}
+
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * random::fraction())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_report_comes_again_after_minutes_and_never_later_than_the_next() {
+        let within = |wait: Duration, seconds: f64| {
+            let (least, most) = (seconds * 0.9, seconds * 1.1);
+            assert!((least..=most).contains(&wait.as_secs_f64()), "{wait:?} for {seconds}");
+        };
+        let step = Duration::from_secs(600);
+        for (failures, seconds) in [(0, 180.0), (1, 360.0), (2, 600.0), (u32::MAX, 600.0)] {
+            within(again(REPORT_AGAIN, failures, step), seconds);
+        }
+        within(again(DELIVER_AGAIN, 0, step), 60.0);
+        within(again(REPORT_AGAIN, 0, Duration::from_secs(60)), 60.0);
+    }
+
+    #[test]
+    fn an_early_report_leaves_the_server_in_peace() {
+        let now = Instant::now();
+        assert!(early(None) >= now);
+        assert_eq!(early(Some(now)), now + EARLY);
+    }
+}
