@@ -128,11 +128,15 @@ impl Group {
         let by_memory =
             is_set(MEMORY, &|ready| kernel::set_memory(&ready.folder, ready.unified, memory));
         let by_pids = is_set(PIDS, &|ready| kernel::set_processes(&ready.folder, processes));
-        self.applied = Applied {
+        let applied = Applied {
             cpu: applied_cpu,
             memory: memory.map(|_| kept(by_memory)),
             processes: processes.map(|_| kept(by_pids)),
         };
+        if applied != self.applied {
+            log::info!("limits of {}: {applied}", self.child);
+        }
+        self.applied = applied;
         let data = self.rlimits().data;
         self.data_is_old |= data != self.data;
         self.data = data;

@@ -40,6 +40,14 @@ pub struct Applied {
     pub processes: Option<Enforcement>,
 }
 
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |applied: Option<Enforcement>| applied.map_or("no limit", Enforcement::as_str);
+        let Applied { cpu, memory, processes } = *self;
+        write!(f, "CPU {}, memory {}, processes {}", word(cpu), word(memory), word(processes))
+    }
+}
+
 /// What a child and all that it started use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
