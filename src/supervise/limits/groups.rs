@@ -185,7 +185,8 @@ fn unified_place(mount: &Mount, own: &str, name: &str) -> Option<Place> {
     let own = own.strip_prefix(mount.root.trim_end_matches('/'));
     let own = mount.point.join(own.unwrap_or_default().trim_start_matches('/'));
     let (base, above_is_ours) = base(&mount.point, &own, name);
-    let mut place = Place { folder: base.join(name), unified: true, above_is_ours, controllers: 0 };
+    let mut place =
+        Place { folder: base.join(name), unified: true, above_is_ours, controllers: u8::MAX };
     place.controllers = place.prepare().ok()?;
     let _ = cgroup::remove(&place.folder);
     Some(place)

@@ -176,7 +176,7 @@ fn a_leaking_grandchild_takes_the_tree_along(kind: Kind) {
 
 fn a_limit_of_memory_changes_live(kind: Kind) {
     let Some(mut fixture) = Fixture::new(kind) else { return };
-    let hold = "x=$(head -c 8388608 /dev/zero | tr '\\0' x); echo there; sleep 600";
+    let hold = "x=$(head -c 8388608 /dev/zero | tr '\\0' x); echo there; sleep 600; :";
     fixture.start(&memory(64 * MIB), hold);
     fixture.output().read_line(&mut String::new()).unwrap();
     let held = fixture.group.usage(fixture.leader).memory;
