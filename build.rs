@@ -33,6 +33,8 @@ enum Features {
     Gateway,
     Router,
     Tiny,
+    #[serde(rename = "tiny,tls")]
+    TinyTls,
 }
 
 #[derive(Deserialize)]
