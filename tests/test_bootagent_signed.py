@@ -101,7 +101,9 @@ def test_a_forged_answer_gives_no_job(agent, server, how, reason):
 
     def twist(exchange):
         if exchange.path == STATUS and len(forged) < 2:
-            exchange.answer = json.dumps({"errcode": 0, "jobs": [{"id": "x", "action": "config", "step": 77}]})
+            exchange.answer = json.dumps(
+                {"errcode": 0, "jobs": [{"id": "x", "action": "config", "step": 77}]}
+            )
 
     def forge(exchange):
         if exchange.path == STATUS and len(forged) < 2:
@@ -153,7 +155,9 @@ def test_a_server_that_has_lost_an_agent_gets_it_back(agent, server):
     server.agents.clear()
     count = len(server.exchanges)
     until("it registers again", lambda: len(server.heard(REGISTER)) == 2)
-    until("it reports again", lambda: server.exchanges[-1].path == STATUS and server.exchanges[-1].status == 200)
+    until(
+        "it reports again", lambda: server.exchanges[-1].path == STATUS and server.exchanges[-1].status == 200
+    )
     assert server.exchanges[count].status == 401
     first, second = server.heard(REGISTER)
     assert first.body["key"] == second.body["key"]

@@ -30,9 +30,7 @@ def configure(agent, hub, **more: object) -> None:
 def send(client, node: str, **parameters: str) -> dict:
     """Stint-ConfigureAgent on a node, to its end."""
     lists = {name: [value] for name, value in parameters.items()}
-    sent = client.send_command(
-        DocumentName="Stint-ConfigureAgent", InstanceIds=[node], Parameters=lists
-    )
+    sent = client.send_command(DocumentName="Stint-ConfigureAgent", InstanceIds=[node], Parameters=lists)
     return finished(client, sent["Command"]["CommandId"], node)
 
 

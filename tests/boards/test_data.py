@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = {file.stem: file for file in (ROOT / "targets").glob("*.toml")}
 BOARDS = sorted((ROOT / "board-configs").glob("*.toml"))
-SETS = {"gateway", "router", "tiny"}
+SETS = {"gateway", "router", "tiny", "tiny,tls"}
 INITS = {"sysvinit", "busybox", "procd", "systemd", "openrc"}
 
 
