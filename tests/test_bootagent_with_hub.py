@@ -1,4 +1,4 @@
-"""An agent of the BootAgent protocol and the hub: registration, jobs, keys, both protocols beside each other."""
+"""BootAgent nodes and the hub: registration, jobs, keys, and both protocols beside each other."""
 
 import json
 
