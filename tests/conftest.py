@@ -55,6 +55,12 @@ def client(hub):
 
 
 @pytest.fixture
+def client_of():
+    """Makes boto3 clients of hubs that a test starts itself."""
+    return boto3_client
+
+
+@pytest.fixture
 def activate(client):
     """Makes activations."""
 

@@ -24,7 +24,7 @@ pub struct Ending<'e> {
 }
 
 /// Ends an invocation as its job ended, and renews the command. One that has ended otherwise,
-/// say at its time-out, keeps its status; the step shows what the node said all the same.
+/// say at its time-out, keeps its status; the step shows what the node said all the same. What a node says first counts.
 ///
 /// # Errors
 /// `InternalServerError` when the store fails.
@@ -51,9 +51,7 @@ pub async fn finish(app: &App, ending: &Ending<'_>, now: Utc) -> ApiResult<()> {
         "INSERT INTO invocation_step (command_id, node_id, name, position, plugin, status, code,
            output, stdout, stderr, started_at, finished_at)
          VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10, $11)
-         ON CONFLICT (command_id, node_id, name) DO UPDATE SET status = excluded.status,
-           code = excluded.code, output = excluded.output, stdout = excluded.stdout,
-           stderr = excluded.stderr, finished_at = excluded.finished_at",
+         ON CONFLICT (command_id, node_id, name) DO NOTHING",
     )
     .bind(ending.command)
     .bind(ending.node)

@@ -128,6 +128,16 @@ pub async fn note_registration(
     let mut tx = app.store.begin().await?;
     let version = request.version.as_deref().unwrap_or_default();
     note(&mut tx, exchange, node, &request.hostname, version, request.feature).await?;
+    // The answer hands all keys over.
+    let pins: Vec<&str> = match exchange.claim {
+        Some(_) => exchange.keys.iter().map(|key| key.id.as_str()).collect(),
+        None => Vec::new(),
+    };
+    sqlx::query("UPDATE boot_agent SET pins = $2 WHERE node_id = $1")
+        .bind(node)
+        .bind(pins.join(","))
+        .execute(&mut *tx)
+        .await?;
     if let Some(address) = request.ipaddr.as_deref().filter(|ip| !ip.is_empty()) {
         sqlx::query("UPDATE node SET ip_address = $2 WHERE id = $1")
             .bind(node)
