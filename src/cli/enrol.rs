@@ -43,6 +43,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         let key = sign::parse_key(text);
         config.bootagent.server_key =
             Some(key.ok_or("--server-key is no public key; it begins with \"ed25519:\"")?);
+        config.bootagent.accept_unsigned = false;
     }
     let Some(_claim) = status::claim(&state).map_err(in_words)? else {
         return Err(format!(

@@ -47,6 +47,10 @@ pub fn read(reader: &Reader<'_>, node: &Node, to: &mut BootAgent) -> Result<(), 
             _ => {}
         }
     }
+    if to.accept_unsigned && to.server_key.is_some() {
+        let wanted = "false where there is a serverKey, which says that the server signs";
+        return Err(reader.bad("bootagent.acceptUnsignedJobs", node, wanted));
+    }
     Ok(())
 }
 
@@ -67,16 +71,20 @@ mod tests {
         let key = sign::key_text(&[9; 32]);
         let read = parse(&format!(
             r#"{{"bootagent": {{"servers": "a:1,http://b", "tls": true, "step": 5,
-            "serverKey": "{key}", "acceptUnsignedJobs": true}}}}"#
+            "serverKey": "{key}"}}}}"#
         ));
         let wanted = BootAgent {
             servers: vec!["https://a:1".into(), "http://b".into()],
             tls: true,
             step: 5,
             server_key: Some([9; 32]),
-            accept_unsigned: true,
+            accept_unsigned: false,
         };
         assert_eq!(read.unwrap(), wanted);
+        let both =
+            format!(r#"{{"bootagent": {{"serverKey": "{key}", "acceptUnsignedJobs": true}}}}"#);
+        assert!(parse(&both).unwrap_err().contains("must be false where there is a serverKey"));
+        assert!(parse(r#"{"bootagent": {"acceptUnsignedJobs": true}}"#).unwrap().accept_unsigned);
         assert_eq!(parse("{\"bootagent\": {}}").unwrap(), BootAgent::default());
     }
 
