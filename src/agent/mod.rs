@@ -100,6 +100,15 @@ impl From<FileError> for AgentError {
     }
 }
 
+/// What the loop hears of: that it is to end and, where there are child agents, that one has.
+const SIGNALS: [libc::c_int; if cfg!(feature = "supervise") { 3 } else { 2 }] = {
+    #[cfg(feature = "supervise")]
+    let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGCHLD];
+    #[cfg(not(feature = "supervise"))]
+    let signals = [libc::SIGTERM, libc::SIGINT];
+    signals
+};
+
 /// What the tasks share.
 struct Shared {
     uplink: Arc<dyn Uplink>,
@@ -172,7 +181,7 @@ pub struct Links {
 /// # Errors
 /// See [`AgentError`].
 pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), AgentError> {
-    let pipe = signals::catch(&[libc::SIGTERM, libc::SIGINT]);
+    let pipe = signals::catch(&SIGNALS);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
     let board = Board::new(&settings.status_dir, settings.observer.take());
     let executor = Rc::new(LocalExecutor::new());
@@ -189,13 +198,19 @@ pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), Age
         spawn(&executor, bootagent::run(link, supervisor.clone(), board));
     }
     #[cfg(feature = "supervise")]
-    spawn(&executor, supervise::run(supervisor, executor.clone()));
+    spawn(&executor, supervise::run(supervisor.clone(), executor.clone()));
     smol::block_on(executor.run(async {
         loop {
             pipe.readable().await.map_err(AgentError::System)?;
             for signal in signals::take(pipe.get_ref()) {
+                #[cfg(feature = "supervise")]
+                if signal == libc::SIGCHLD {
+                    supervisor.child_ended();
+                }
                 if signal == libc::SIGTERM || signal == libc::SIGINT {
                     log::info!("stopping on signal {signal}; what runs goes on");
+                    #[cfg(feature = "supervise")]
+                    supervisor.leave().await;
                     board.stopped();
                     return Ok(());
                 }

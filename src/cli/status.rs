@@ -7,6 +7,8 @@ use crate::config::{self, DEFAULT_PATH};
 use crate::identity::bootagent::BootIdentity;
 use crate::identity::{Registration, RegistrationError};
 use crate::spool::{Counts, Outbox, Spool};
+#[cfg(feature = "supervise")]
+use crate::supervise::status::{self as children, Overview};
 use crate::sys::clock;
 use stint_wire::json::ObjectWriter;
 
@@ -30,6 +32,8 @@ pub fn run(wish: &Status) -> Exit {
         outbox: Outbox::count(state),
         #[cfg(feature = "bootagent")]
         bootagent: BootIdentity::look(state),
+        #[cfg(feature = "supervise")]
+        children: children::look(state, &config.supervise.definitions),
     };
     let now = clock::system();
     let healthy = report.problem.is_none()
@@ -46,6 +50,8 @@ struct Report {
     outbox: usize,
     #[cfg(feature = "bootagent")]
     bootagent: Option<BootIdentity>,
+    #[cfg(feature = "supervise")]
+    children: Overview,
 }
 
 impl Report {
@@ -69,7 +75,7 @@ impl Report {
         });
         let online =
             daemon.is_some_and(|d| !d.links.is_empty() && d.links.iter().all(|l| l.online));
-        ObjectWriter::new()
+        let out = ObjectWriter::new()
             .raw("registered", &self.is_registered().to_string())
             .raw("instanceId", &text(registration.map(|r| r.instance_id.as_str())))
             .raw("region", &text(registration.map(|r| r.region.as_str())))
@@ -83,8 +89,12 @@ impl Report {
             .raw("backoffSeconds", &number(link.and_then(|link| link.backoff_seconds)))
             .raw("lastError", &text(error))
             .raw("links", &format!("[{links}]"))
-            .raw("jobs", &jobs)
-            .finish()
+            .raw("jobs", &jobs);
+        #[cfg(feature = "supervise")]
+        let out = out
+            .raw("children", &self.children.children_json())
+            .raw("problems", &self.children.problems_json());
+        out.finish()
     }
 
     fn text(&self) -> String {
@@ -125,6 +135,8 @@ impl Report {
             "jobs         {pending} waiting, {running} running, {completed} ended, {} to report",
             self.outbox
         ));
+        #[cfg(feature = "supervise")]
+        lines.extend(self.children.text());
         lines.join("\n")
     }
 

@@ -5,14 +5,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
-use stint_wire::bootagent::Limits;
+use stint_wire::bootagent::{Limits, is_child_name};
 use stint_wire::json::{self, Node, Value};
 
 /// A larger file is no definition, bytes.
 pub const MAX_FILE: u64 = 16 * 1024;
-
-/// Longer names make paths that file systems and kernels refuse.
-const MAX_NAME: usize = 50;
 
 /// Nobody waits longer than a day for a child.
 const SECONDS: std::ops::RangeInclusive<u64> = 0..=86_400;
@@ -134,6 +131,8 @@ pub struct Probe {
     pub interval: Duration,
     /// Must be in what it says; empty fits everything.
     pub wanted: String,
+    /// It is a pattern. Only where the document engine has brought patterns along.
+    pub is_pattern: bool,
 }
 
 /// A request to a child.
@@ -163,12 +162,6 @@ impl fmt::Display for DefinitionError {
 impl std::error::Error for DefinitionError {}
 
 type Read<T> = Result<T, DefinitionError>;
-
-/// Whether a child may be called so.
-pub fn is_name(name: &str) -> bool {
-    let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(valid)
-}
 
 impl Definition {
     /// Reads the text of a definition.
@@ -240,7 +233,7 @@ impl Definition {
                 let wanted = "letters, digits, - and _, 50 at most";
                 self.name = text()
                     .ok()
-                    .filter(|name| is_name(name))
+                    .filter(|name| is_child_name(name))
                     .ok_or_else(|| bad(key, node, wanted))?;
             }
             "version" => self.version = text()?,
@@ -385,6 +378,25 @@ fn envs(key: &str, node: &Node) -> Read<Vec<(String, String)>> {
     envs.filter(|_| matches!(node.value, Value::Object(_))).ok_or_else(|| bad(key, node, wanted))
 }
 
+/// What `match` may be.
+#[cfg(feature = "documents")]
+const MATCH: &str = "\"string:\" and what the answer contains, or \"regex:\" and a pattern";
+
+#[cfg(not(feature = "documents"))]
+const MATCH: &str =
+    "\"string:\" and what the answer contains; a build without documents has no patterns";
+
+#[cfg(feature = "documents")]
+fn is_pattern(text: &str) -> bool {
+    regex_lite::Regex::new(text).is_ok()
+}
+
+/// Patterns would cost a small build 60 kB.
+#[cfg(not(feature = "documents"))]
+fn is_pattern(_text: &str) -> bool {
+    false
+}
+
 fn check(node: &Node) -> Read<Check> {
     let probe = probe("check", node, &["interval", "path", "match"])?;
     match node.get("path") {
@@ -394,7 +406,8 @@ fn check(node: &Node) -> Read<Check> {
 }
 
 fn probe(parent: &str, node: &Node, known: &[&str]) -> Read<Probe> {
-    let mut probe = Probe { interval: Duration::from_secs(60), wanted: String::new() };
+    let mut probe =
+        Probe { interval: Duration::from_secs(60), wanted: String::new(), is_pattern: false };
     for (name, node) in members(parent, node, known)? {
         let key = format!("{parent}.{name}");
         match name {
@@ -403,11 +416,12 @@ fn probe(parent: &str, node: &Node, known: &[&str]) -> Read<Probe> {
                 probe.interval = Duration::from_secs(number(&key, node, 1..=86_400, wanted)?);
             }
             "match" => {
-                // Patterns would cost 60 kB of flash for what a fixed word does as well.
-                let wanted =
-                    "\"string:\" and what the answer must contain; patterns aren't supported";
-                let text = node.as_str().and_then(|text| text.strip_prefix("string:"));
-                probe.wanted = text.ok_or_else(|| bad(&key, node, wanted))?.to_owned();
+                let text = node.as_str().unwrap_or_default();
+                (probe.wanted, probe.is_pattern) = match text.split_once(':') {
+                    Some(("string", text)) => (text.to_owned(), false),
+                    Some(("regex", pattern)) if is_pattern(pattern) => (pattern.to_owned(), true),
+                    _ => return Err(bad(&key, node, MATCH)),
+                };
             }
             _ => {}
         }

@@ -6,107 +6,420 @@
 // Its callers, the uplink and the installer, are being written.
 #![allow(dead_code)]
 
+mod child;
 pub mod definition;
+pub mod definitions;
 mod entries;
+mod health;
+pub mod inbox;
 pub mod install;
+pub mod jobs;
+mod launch;
+mod ledger;
 pub mod limits;
+mod notes;
+mod output;
 pub mod policy;
 mod queue;
+pub mod record;
+mod run;
+pub mod status;
 
 pub use crate::config::Supervise as Settings;
+pub use ledger::Accepted;
 pub use queue::Queue;
+pub use run::run;
 
 use crate::bell::Bell;
-use crate::sys::FileError;
-use smol::LocalExecutor;
-use std::path::Path;
+use crate::sys::{FileError, clock, durable, host};
+use child::Unit;
+use definition::Definition;
+use definitions::{BY_FILE, BY_JOB, Found, Problem};
+use inbox::Inbox;
+use jobs::Failure;
+use ledger::Ledger;
+use limits::{Groups, Kind};
+use notes::Notes;
+use policy::Rules;
+use record::Record;
+use smol::Timer;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 use stint_wire::bootagent::{Child, Event, Job, JobResult};
 
-/// More events than this wait for no server; the oldest are dropped.
-const MAX_EVENTS: usize = 500;
+/// The folder below the state folder that has a folder for each child.
+const CHILDREN: &str = "children";
 
-/// More results than this wait for no server; the oldest are dropped.
-const MAX_RESULTS: usize = 1000;
+/// The supervisor's own folder below the state folder.
+const OWN: &str = "supervise";
 
-/// What became of a job that was handed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is new, and will be done.
-    New,
-    /// It is being done, or its result waits already: nothing changes.
-    Known,
-    /// It has been done, and its result had been delivered: the same result waits once more.
-    Repeated,
-}
+/// Between two looks at a child that a job waits for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What does a job that is for the agent's own settings: the uplink.
+type SettingsJob = Box<dyn Fn(&Job) -> Result<String, Failure>>;
 
 /// The children and their jobs. Lives on the loop.
 pub struct Supervisor {
-    events: Queue<Event>,
-    results: Queue<JobResult>,
-    changed: Bell,
+    settings: Settings,
+    state: PathBuf,
+    boot: String,
+    /// Found out about when it is first needed: an agent without children makes no groups.
+    groups: OnceCell<Groups>,
+    notes: Notes,
+    ledger: Ledger,
+    inbox: Inbox,
+    units: RefCell<Vec<Unit>>,
+    /// Children that a job is at: its name, and whether the job is a slow one.
+    busy: RefCell<Vec<(String, bool)>>,
+    /// Children that a slow job has for itself.
+    held: RefCell<Vec<String>>,
+    settings_job: RefCell<Option<SettingsJob>>,
+    /// Something has happened that [`run`] has to look at.
+    wake: Rc<Bell>,
+    /// A process ended whose parent this one is.
+    ended: Bell,
+    /// The agent is about to end: nothing is started any more.
+    ending: Cell<bool>,
+}
+
+/// A child that nobody else touches while this lives.
+pub struct Held {
+    supervisor: Rc<Supervisor>,
+    name: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.supervisor.held.borrow_mut().retain(|name| *name != self.name);
+        self.supervisor.wake.ring();
+    }
 }
 
 impl Supervisor {
-    /// Opens what is kept in the folder `state`.
+    /// Opens what is kept in the folder `state`, reads the definitions, and takes on what an
+    /// earlier agent has left running.
     ///
     /// # Errors
     /// A folder can't be made or read.
-    pub fn open(state: &Path, _settings: Settings) -> Result<Supervisor, FileError> {
-        let own = state.join("supervise");
-        Ok(Supervisor {
-            events: Queue::open(own.join("events"), MAX_EVENTS)?,
-            results: Queue::open(own.join("results"), MAX_RESULTS)?,
-            changed: Bell::new(),
-        })
+    pub fn open(state: &Path, settings: Settings) -> Result<Supervisor, FileError> {
+        let own = state.join(OWN);
+        durable::make_folder(&state.join(CHILDREN))?;
+        let supervisor = Supervisor {
+            state: state.to_owned(),
+            boot: host::boot_id(),
+            groups: OnceCell::new(),
+            notes: Notes::open(&own)?,
+            ledger: Ledger::open(&own)?,
+            inbox: Inbox::of(state),
+            units: RefCell::default(),
+            busy: RefCell::default(),
+            held: RefCell::default(),
+            settings_job: RefCell::default(),
+            wake: Rc::new(Bell::new()),
+            ended: Bell::new(),
+            ending: Cell::new(false),
+            settings,
+        };
+        supervisor.read_definitions()?;
+        Ok(supervisor)
     }
 
     /// Takes a job in; durable when it returns. A known pair of id and action is not done again.
     ///
     /// # Errors
     /// It can't be written down, and is not taken.
-    pub fn accept(&self, _job: Job) -> Result<Accepted, FileError> {
-        Ok(Accepted::Known)
+    pub fn accept(&self, job: Job) -> Result<Accepted, FileError> {
+        let accepted = self.ledger.accept(job, None, &self.notes)?;
+        self.wake.ring();
+        Ok(accepted)
     }
 
     /// The children as a status report shows them, by name.
     pub fn children(&self) -> Vec<Child> {
-        Vec::new()
+        let now = clock::since_boot();
+        let mut children: Vec<Child> =
+            self.units.borrow_mut().iter_mut().map(|unit| unit.child(now)).collect();
+        children.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        children
     }
 
     /// What happened and hasn't been delivered.
     pub fn events(&self) -> &Queue<Event> {
-        &self.events
+        &self.notes.events
     }
 
-    /// Results of jobs that haven't been delivered. Whoever does a job without the supervisor
-    /// (the settings of an uplink) puts its result here by [`Supervisor::answer`].
+    /// Results of jobs that haven't been delivered.
     pub fn results(&self) -> &Queue<JobResult> {
-        &self.results
+        &self.notes.results
     }
 
-    /// Puts a result into the queue, and rings.
+    /// Puts the result of a job into the queue that whoever calls this has done by itself.
     ///
     /// # Errors
     /// It can't be written.
     pub fn answer(&self, result: &JobResult) -> Result<(), FileError> {
-        self.results.push(result)?;
-        self.changed.ring();
-        Ok(())
+        self.notes.result(result)
+    }
+
+    /// Who does a job that is for the agent's own settings and came from elsewhere than its own
+    /// server. Without anybody such a job fails.
+    pub fn on_settings(&self, does: impl Fn(&Job) -> Result<String, Failure> + 'static) {
+        self.settings_job.replace(Some(Box::new(does)));
     }
 
     /// What this device can do: bit 0: limits by control groups.
     pub fn feature_bits(&self) -> u32 {
-        0
+        u32::from(self.groups().kind() != Kind::None)
     }
 
     /// Rings when there is a new result or event. One task may listen.
     pub fn changed(&self) -> &Bell {
-        &self.changed
+        &self.notes.changed
     }
-}
 
-/// Looks after the children for ever.
-pub async fn run(_supervisor: Rc<Supervisor>, _executor: Rc<LocalExecutor<'static>>) {
-    std::future::pending().await
+    /// Something has happened that the supervisor's task has to look at.
+    pub fn wake(&self) {
+        self.wake.ring();
+    }
+
+    /// Events and results, for those who make them.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// What the configuration says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The folder of a child.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        child::folder(&self.state, name)
+    }
+
+    /// Does something with a child.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn with<T>(&self, name: &str, act: impl FnOnce(&mut Unit) -> T) -> Result<T, Failure> {
+        let mut units = self.units.borrow_mut();
+        let unit = units.iter_mut().find(|unit| unit.name() == name && !unit.leaving);
+        unit.map(act).ok_or_else(|| Failure::no_such_child(name))
+    }
+
+    /// Waits until something holds of a child.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub async fn until(
+        &self,
+        name: &str,
+        holds: impl Fn(&mut Unit) -> bool,
+    ) -> Result<(), Failure> {
+        while !self.with(name, &holds)? {
+            Timer::after(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Takes a child for a slow job alone: quick ones wait until the result is dropped.
+    pub async fn hold(self: &Rc<Self>, name: &str) -> Held {
+        let quick = (name.to_owned(), false);
+        while self.busy.borrow().contains(&quick) {
+            Timer::after(LOOK).await;
+        }
+        self.held.borrow_mut().push(name.to_owned());
+        Held { supervisor: self.clone(), name: name.to_owned() }
+    }
+
+    /// Starts a child that is clear, out of every state.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn begin(&self, name: &str) -> Result<(), Failure> {
+        let now = clock::since_boot();
+        self.with(name, |unit| {
+            unit.record.streak = 0;
+            unit.begin(now, &self.boot, &self.notes);
+        })?;
+        self.wake.ring();
+        Ok(())
+    }
+
+    /// Begins to stop a child on purpose.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn halt(&self, name: &str) -> Result<(), Failure> {
+        self.with(name, |unit| unit.stop(clock::since_boot()))?;
+        self.wake.ring();
+        Ok(())
+    }
+
+    /// Prepares for the agent's end: the children that are to end with it are stopped, the last
+    /// started first; the others go on.
+    pub async fn leave(&self) {
+        self.ending.set(true);
+        let ends = |unit: &&Unit| unit.definition.stop_with_agent && unit.is_up();
+        let names: Vec<String> = self
+            .units
+            .borrow()
+            .iter()
+            .rev()
+            .filter(ends)
+            .map(|unit| unit.name().to_owned())
+            .collect();
+        for name in names {
+            let _ = self.halt(&name);
+            while self.with(&name, Unit::is_clear) == Ok(false) {
+                // Nobody listens for SIGCHLD any more.
+                self.wake.ring();
+                Timer::after(LOOK).await;
+            }
+            let _ = self.with(&name, |unit| unit.start_with_next_agent(clock::since_boot()));
+        }
+        for unit in self.units.borrow_mut().iter_mut() {
+            unit.group.resume();
+        }
+    }
+
+    /// Adds a child, or changes what it is.
+    ///
+    /// # Errors
+    /// Its folder can't be made or its record not be read or written.
+    pub fn define(&self, definition: Definition, file: Option<&Path>) -> Result<(), FileError> {
+        let name = definition.name.clone();
+        let file = file.map(|file| file.display().to_string()).unwrap_or_default();
+        let rules = self.rules();
+        let mut units = self.units.borrow_mut();
+        if let Some(unit) = units.iter_mut().find(|unit| unit.name() == name) {
+            unit.leaving = false;
+            unit.record.file = if file.is_empty() { unit.record.file.clone() } else { file };
+            unit.redefine(definition, rules);
+            return unit.try_save();
+        }
+        let folder = self.folder(&name);
+        durable::make_folder(&folder)?;
+        durable::sweep(&folder)?;
+        let mut record = Record::load(&folder)?.unwrap_or_default();
+        if !file.is_empty() {
+            record.file = file;
+        }
+        let group = self.groups().group(&name);
+        let mut unit = Unit::new(definition, record, folder, group, rules);
+        unit.resume(&self.boot, clock::since_boot(), &self.notes);
+        units.push(unit);
+        units.sort_by(|one, other| {
+            (one.definition.order, one.name()).cmp(&(other.definition.order, other.name()))
+        });
+        Ok(())
+    }
+
+    /// Removes all that is kept of a child of which nothing runs.
+    ///
+    /// # Errors
+    /// Its folder can't be removed. It is forgotten all the same, until the next start.
+    pub fn forget(&self, name: &str) -> Result<(), FileError> {
+        let mut units = self.units.borrow_mut();
+        if let Some(unit) = units.iter_mut().find(|unit| unit.name() == name) {
+            unit.group.remove();
+        }
+        units.retain(|unit| unit.name() != name);
+        let folder = self.folder(name);
+        // First what would bring it back.
+        for file in [BY_JOB, BY_FILE] {
+            durable::remove(&folder.join(file))?;
+        }
+        fs::remove_dir_all(&folder).map_err(FileError::new("remove", &folder))
+    }
+
+    fn groups(&self) -> &Groups {
+        self.groups.get_or_init(|| Groups::probe(&self.settings.cgroup))
+    }
+
+    fn rules(&self) -> Rules {
+        let Settings { fast, check, cooldown, window, retries, .. } = self.settings;
+        Rules { fast, check, cooldown, window, retries }
+    }
+
+    fn settings_job(&self, job: &Job) -> Result<String, Failure> {
+        match self.settings_job.borrow().as_ref() {
+            Some(does) => does(job),
+            None => {
+                Err(Failure::new("this agent has no BootAgent server whose settings these are"))
+            }
+        }
+    }
+
+    /// Reads all definitions, and takes on the children. Files that are no more take their
+    /// children along.
+    fn read_definitions(&self) -> Result<(), FileError> {
+        let (found, problems) = definitions::read_folder(&self.settings.definitions);
+        for Problem { path, what } in &problems {
+            self.notes.event(
+                "definition",
+                "",
+                "",
+                format!("{} is ignored: {what}", path.display()),
+            );
+        }
+        let known = durable::list(&self.state.join(CHILDREN))?;
+        let is_new = |found: &&Found| !known.contains(&found.definition.name);
+        let new = found.iter().filter(is_new).map(|found| found.definition.name.clone());
+        let names: Vec<String> = known.iter().cloned().chain(new).collect();
+        for name in names {
+            let file = found.iter().find(|found| found.definition.name == name);
+            if let Err(error) = self.take_on(&name, file, &problems) {
+                // The others go on.
+                let message = format!("it can't be looked after: {error}");
+                self.notes.event("definition", &name, "", message);
+            }
+        }
+        let units = self.units.borrow();
+        if !units.is_empty() {
+            let names: Vec<&str> = units.iter().map(Unit::name).collect();
+            self.groups().sweep(&names);
+        }
+        Ok(())
+    }
+
+    fn take_on(
+        &self,
+        name: &str,
+        found: Option<&Found>,
+        problems: &[Problem],
+    ) -> Result<(), FileError> {
+        let folder = self.folder(name);
+        let file = found.and_then(|found| found.file.as_deref());
+        if let Ok(definition) = definitions::read_file(&folder.join(BY_JOB)) {
+            return self.define(definition, file);
+        }
+        if let Some(found) = found {
+            durable::make_folder(&folder)?;
+            if let Some(file) = file {
+                definitions::keep(file, &folder)?;
+            }
+            return self.define(found.definition.clone(), file);
+        }
+        let Ok(definition) = definitions::read_file(&folder.join(BY_FILE)) else {
+            // A folder without a definition: an installation that was cut short, or the rest of
+            // a removal.
+            return Ok(());
+        };
+        self.define(definition, None)?;
+        let is_bad = self.with(name, |unit| {
+            problems.iter().any(|problem| problem.path == Path::new(&unit.record.file))
+        });
+        // While its file is being mended, what it last said holds.
+        if is_bad != Ok(true) {
+            log::warn!("{name} is no longer defined by any file; it is stopped and forgotten");
+            let _ = self.halt(name);
+            let _ = self.with(name, |unit| unit.leaving = true);
+        }
+        Ok(())
+    }
 }

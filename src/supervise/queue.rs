@@ -143,6 +143,11 @@ impl<T: Entry> Queue<T> {
         Ok(())
     }
 
+    /// The number of the entry that was added last.
+    pub fn newest(&self) -> u64 {
+        self.numbers.borrow().next.saturating_sub(1)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.numbers.borrow().there.len()

@@ -6,11 +6,15 @@
 
 #[cfg(feature = "supervise")]
 pub mod cgroup;
+#[cfg(feature = "supervise")]
+pub mod child;
 pub mod clock;
 pub mod descriptors;
 pub mod doorbell;
 pub mod durable;
 pub mod faults;
+#[cfg(feature = "supervise")]
+pub mod fifo;
 pub mod host;
 pub mod lock;
 pub mod memory;
@@ -23,6 +27,8 @@ pub mod serial;
 pub mod signals;
 #[cfg(feature = "supervise")]
 pub mod tree;
+#[cfg(feature = "supervise")]
+pub mod users;
 
 use std::fmt;
 use std::io;

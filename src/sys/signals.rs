@@ -40,7 +40,8 @@ pub fn catch(signals: &[libc::c_int]) -> io::Result<File> {
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = note as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            action.sa_flags = libc::SA_RESTART;
+            // Of children the end is of interest, not that they are stopped for a while.
+            action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
             check(libc::sigaction(*signal, &raw const action, std::ptr::null_mut()))?;
         }
     }

@@ -76,7 +76,11 @@ class Agent:
 
     def status(self) -> tuple[int, dict]:
         """`stint status --json`: the exit code and what it says."""
-        done = self.command("status", "--json", "--state-dir", self.state)
+        return self.command_json("status", "--json")
+
+    def command_json(self, *words: object) -> tuple[int, dict]:
+        """A command of this agent that prints JSON: its exit code and what it says."""
+        done = self.command(*words, "--state-dir", self.state)
         return done.returncode, json.loads(done.stdout)
 
     def logs(self) -> str:

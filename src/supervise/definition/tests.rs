@@ -25,8 +25,11 @@ fn every_member_has_its_effect() {
         "heartbeat": {"interval": 9}, "checkall": false, "checks": 2, "checksecs": 1}"#,
     );
     let seconds = Duration::from_secs;
-    let probe =
-        |interval, wanted: &str| Probe { interval: seconds(interval), wanted: wanted.into() };
+    let probe = |interval, wanted: &str| Probe {
+        interval: seconds(interval),
+        wanted: wanted.into(),
+        is_pattern: false,
+    };
     let wanted = Definition {
         name: "a".into(),
         version: "1.2".into(),
@@ -76,7 +79,7 @@ fn an_error_names_the_member_the_line_and_the_remedy() {
         ("{\"envs\": {\"A=\": \"b\"}}", "\"envs\" must be an object of texts"),
         ("{\"envs\": [\"A\"]}", "\"envs\" must be an object of texts"),
         ("{\"check\": {\"interval\": 5}}", "\"check.path\" must be the path of a Unix socket"),
-        ("{\"check\": {\"match\": \"regex:.\"}}", "\"check.match\" must be \"string:\" and"),
+        ("{\"check\": {\"match\": \"regex:(\"}}", "\"check.match\" must be \"string:\" and"),
         ("{\"heartbeat\": {\"path\": \"/a\"}}", "there is no member \"heartbeat.path\""),
         ("{\"autostart\": 1}", "\"autostart\" must be true or false"),
         ("{\"args\": \"-f\"}", "\"args\" must be a list of texts"),

@@ -1,0 +1,151 @@
+//! Starting a child's process, and finding it again where nobody noted it.
+//!
+//! The agent may be killed at any moment. Before a start it therefore notes a mark that no other
+//! start has, and takes a lock which the new process holds until its program begins. The next
+//! agent waits for the lock, and then finds the process by the mark in its environment; or it
+//! isn't there, and then it won't come.
+
+use super::definition::Definition;
+use super::limits::Group;
+use super::record::Record;
+use crate::sys::child::{self, Before};
+use crate::sys::process::Identity;
+use crate::sys::tree::{self, Process};
+use crate::sys::{FileError, fifo, lock, users};
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The variable with the mark of a start.
+const MARK: &str = "STINT_START";
+
+/// The FIFO in a child's folder that takes its output.
+pub const OUTPUT: &str = "output";
+
+/// The link to the installed version.
+pub const CURRENT: &str = "current";
+
+const LOCK: &str = "starting";
+
+/// Where there is nothing else.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Handed on from the agent's own environment.
+const INHERITED: [&str; 3] = ["TZ", "LANG", "LD_LIBRARY_PATH"];
+
+/// From fork to the program's beginning it takes milliseconds; a machine that swaps takes longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Starts the process of a child in `folder`. Its record has the mark, durably.
+///
+/// # Errors
+/// A sentence: the program isn't there, there is no such user.
+pub fn start(
+    folder: &Path,
+    definition: &Definition,
+    record: &Record,
+    group: &Group,
+    socket: Option<&Path>,
+) -> Result<Identity, String> {
+    let words = |error: FileError| error.to_string();
+    let program = program(folder, definition);
+    let who = users::find(definition.user.as_deref(), definition.group.as_deref())?;
+    let output = folder.join(OUTPUT);
+    fifo::make(&output).map_err(words)?;
+    if let Some(who) = &who {
+        let _ = std::os::unix::fs::chown(&output, Some(who.uid), Some(who.gid));
+        open_way(folder);
+    }
+    let stdout = fifo::open(&output, true).map_err(words)?;
+    let stderr = stdout.try_clone().map_err(|error| error.to_string())?;
+    let mut command = Command::new(&program);
+    command.args(&definition.args).current_dir("/").env_clear();
+    command.env(
+        "PATH",
+        env::var_os("PATH").filter(|path| !path.is_empty()).as_deref().unwrap_or(OsStr::new(PATH)),
+    );
+    for name in INHERITED {
+        if let Some(value) = env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    match &who {
+        Some(who) => {
+            command.env("HOME", &who.home).env("USER", &who.name).env("LOGNAME", &who.name)
+        }
+        None => command.env("HOME", env::var_os("HOME").as_deref().unwrap_or(OsStr::new("/"))),
+    };
+    for (name, value) in record.envs.as_ref().unwrap_or(&definition.envs) {
+        command.env(name, value);
+    }
+    if let Some(socket) = socket {
+        command.env("BOOTSOCK", socket);
+    }
+    let (name, value) = group.mark();
+    command.env(name, value).env(MARK, &record.mark);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let backstop = group.rlimits();
+    let (data, oom_score) = (backstop.data, backstop.oom_score);
+    child::prepare(&mut command, Before { groups: group.procs_files(), data, oom_score, who });
+    let held = lock::acquire(&folder.join(LOCK)).map_err(words)?;
+    let started = command.spawn();
+    drop(held);
+    let pid = started.map_err(|cause| format!("can't start {}: {cause}", program.display()))?.id();
+    // A child that has ended already is a zombie of this process, and is still there.
+    Identity::of(pid).ok_or_else(|| format!("process {pid} can't be found in /proc"))
+}
+
+/// The program of a child.
+fn program(folder: &Path, definition: &Definition) -> PathBuf {
+    // An absolute one replaces the folder.
+    folder.join(CURRENT).join(&definition.exec)
+}
+
+/// A child that isn't its user has to get to its program, which may be below the state folder. The
+/// files there are for the agent's user alone all the same.
+fn open_way(folder: &Path) {
+    for folder in folder.ancestors().take(3) {
+        if let Ok(meta) = fs::metadata(folder)
+            && meta.permissions().mode() & 0o011 != 0o011
+        {
+            let _ = fs::set_permissions(
+                folder,
+                Permissions::from_mode(meta.permissions().mode() | 0o011),
+            );
+        }
+    }
+}
+
+/// Waits until a start that a killed agent had begun has come to its end: the program runs, or
+/// there is no process.
+pub fn settle(folder: &Path) {
+    let end = Instant::now() + PATIENCE;
+    while lock::is_held(&folder.join(LOCK)) && Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The processes of the start that has `mark`, oldest first. One that has overwritten its
+/// environment is known by its output.
+pub fn find(folder: &Path, mark: &str) -> Vec<Process> {
+    let entry = format!("{MARK}={mark}");
+    let output = folder.join(OUTPUT);
+    let writes = |pid: u32| {
+        let to = |number| fs::read_link(format!("/proc/{pid}/fd/{number}"));
+        to(1).is_ok_and(|to| to == output) || to(2).is_ok_and(|to| to == output)
+    };
+    let me = std::process::id();
+    let mut found = Process::all();
+    found.retain(|process| {
+        let pid = process.identity.pid;
+        let alive = pid != me && process.state != b'Z';
+        alive && (tree::is_marked(pid, &entry) || writes(pid))
+    });
+    found.sort_unstable_by_key(|process| (process.identity.started, process.identity.pid));
+    found
+}
