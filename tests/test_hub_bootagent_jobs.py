@@ -84,7 +84,7 @@ def test_a_command_goes_by_tag_to_nodes_of_both_kinds(aws, client, activate, boo
     (step,) = payload["DocumentContent"]["mainSteps"]
     assert step["action"] == "stint:configureAgent"
     # What nobody gave isn't there, so that nothing is taken away.
-    assert set(step["inputs"]) == {"action", "name", "force", "timeoutSeconds"}
+    assert set(step["inputs"]) == {"action", "name", "timeoutSeconds"}
     messages.carry_out(message)
 
     (job,) = node.report()

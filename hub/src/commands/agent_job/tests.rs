@@ -19,7 +19,7 @@ fn what_nobody_gave_is_not_there_and_what_is_given_empty_is() {
     let filled = inputs(&content, step, &given(json!({"Action": ["config"], "Name": ["a"]})));
     assert_eq!(
         Value::Object(filled.clone()),
-        json!({"action": "config", "name": "a", "force": false, "timeoutSeconds": "3600"})
+        json!({"action": "config", "name": "a", "timeoutSeconds": "3600"})
     );
     let kept = job("1", &filled).unwrap();
     assert_eq!((kept.envs, kept.limits), (None, None));
