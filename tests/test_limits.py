@@ -1,0 +1,250 @@
+"""Children are held at their limits, for real, by what this machine has, and without that.
+
+Each test runs twice where it can. `kernel` is this machine as it is: the id in the report says whether
+version 1 or 2 of control groups limits there. `no-cgroups` is this machine in a mount namespace in which
+/sys/fs/cgroup is an empty tmpfs. Version 2 with its controllers is shown on an emulated board
+(tests/boards/test_qemu_limits.py).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from harness.agent import Agent
+from harness.children import Children, alive, carrying
+from harness.programs import AGENT, Program, environment
+from harness.wait import until
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_BURN = "while :; do :; done"
+# A megabyte every quarter of a second, and a note of how many it has. Python itself takes 8 or so.
+_LEAK = """
+import sys, time
+held = []
+while len(held) < int(sys.argv[2]):
+    held.append(bytearray(b'x' * 1048576))
+    open(sys.argv[1], 'w').write(str(len(held)))
+    time.sleep(0.25)
+time.sleep(600)
+"""
+
+
+def _mechanism() -> str:
+    """What limits CPU and memory here: `v2`, `v1`, or nothing."""
+    mounts = [line.split(" - ")[1].split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if any(kind == "cgroup" and {"cpu", "memory"} & set(options.split(",")) for kind, _, options in mounts):
+        return "v1"
+    roots = [Path("/sys/fs/cgroup/cgroup.controllers")]
+    return "v2" if any(root.exists() and "memory" in root.read_text() for root in roots) else ""
+
+
+def _can_hide() -> bool:
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+
+
+MECHANISM = _mechanism()
+kernel = pytest.param(
+    "kernel",
+    id=f"kernel-cgroup-{MECHANISM}",
+    marks=pytest.mark.skipif(
+        not MECHANISM or os.geteuid() != 0, reason="needs root and control groups for CPU and memory"
+    ),
+)
+no_cgroups = pytest.param(
+    "no-cgroups", marks=pytest.mark.skipif(not _can_hide(), reason="needs root, for a mount namespace")
+)
+
+
+class WithoutGroups(Agent):
+    """`stint run` in a mount namespace without control groups."""
+
+    def start(self) -> "WithoutGroups":
+        """`stint run` in the background."""
+        hide = 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", hide, "sh", AGENT, "run", "--state-dir", self.state]
+        log = self.home / f"{self.name}.log"
+        self.program = Program([*command, "--config", self.config], log, environment(self.home))
+        return self
+
+
+@pytest.fixture
+def kids(request, home, hub, activate):
+    """Children of an agent that isn't started yet; the parameter says what it has to limit them."""
+    agent = Agent(home) if request.param == "kernel" else WithoutGroups(home)
+    agent.register(hub, activate())
+    # Nobody is to be started again within a test, so that one kill is one event.
+    children = Children(agent, cooldownSeconds=600)
+    yield children
+    children.clean_up()
+    groups = [path for path in Path("/sys/fs/cgroup").glob(f"*/{children.cgroup}*")]
+    assert groups == [], "groups are left"
+
+
+def everywhere(*mechanisms):
+    """The test runs with each of these."""
+    return pytest.mark.parametrize("kids", mechanisms, indirect=True)
+
+
+def polled(kids: Children) -> bool:
+    """Whether the agent looks at limits instead of the kernel keeping them."""
+    return isinstance(kids.agent, WithoutGroups)
+
+
+def running(kids: Children, name: str) -> int:
+    """The process of a child that runs."""
+    pids = until(f"{name} is started", lambda: kids.pids(name))
+    return pids[-1]
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of its children that have ended: the kernel's word, not the agent's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return sum(int(field) for field in fields[11:15]) / _TICKS
+
+
+def percent(pid: int, seconds: float) -> float:
+    """Percent of a core that a process uses over a time."""
+    start, before = time.monotonic(), cpu_seconds(pid)
+    time.sleep(seconds)
+    return 100 * (cpu_seconds(pid) - before) / (time.monotonic() - start)
+
+
+def leak(kids: Children, name: str, megabytes: int = 1000) -> str:
+    """A command that takes so much memory, bit by bit."""
+    program = kids.notes / "leak.py"
+    program.write_text(_LEAK)
+    return f"{sys.executable} {program} {kids.notes / name} {megabytes}"
+
+
+def held(kids: Children, name: str) -> int:
+    """How many megabytes a leaking child has noted."""
+    note = kids.notes / name
+    return int(note.read_text() or 0) if note.exists() else 0
+
+
+def job(kids: Children, action: str, name: str, **more: object) -> None:
+    """Hands in a job by the way of document steps, and waits until it is done."""
+    number = str(uuid.uuid4())
+    inbox = kids.agent.state / "supervise" / "inbox"
+    bell = until("the supervisor listens", lambda: next(inbox.glob("bell"), None))
+    (inbox / "new").write_text(json.dumps({"id": number, "action": action, "name": name, **more}))
+    (inbox / "new").rename(inbox / f"{number}.json")
+    bell.write_bytes(b"!")
+    answer = inbox / f"{number}.result"
+    until(f"{action} of {name} is done", answer.exists)
+    said = json.loads(answer.read_text())
+    assert said["errcode"] == 0, said
+
+
+@everywhere(kernel, no_cgroups)
+def test_a_burner_is_held_at_a_tenth_of_a_core(kids, record_property):
+    """T1. Measured over 30 s, in which a polled one is stopped and let go three times."""
+    kids.define("burner", _BURN, limits={"CPU": "10%"})
+    kids.agent.start()
+    pid = running(kids, "burner")
+    # The first second or so may pass before anybody looks.
+    time.sleep(4)
+    used = percent(pid, 30)
+    record_property("percent of a core", round(used, 1))
+    assert (4 <= used <= 15) if polled(kids) else (8 <= used <= 12), f"{used:.1f} %"
+    assert kids.pids("burner") == [pid] and kids.events("burner") == []
+
+
+@everywhere(kernel, no_cgroups)
+def test_a_leaker_is_killed_at_its_limit_with_exactly_one_event(kids):
+    """T2. It takes 4 MB a second and may have 20."""
+    kids.define("leaker", f"exec {leak(kids, 'leaker')}", limits={"memory": "20M"})
+    kids.agent.start()
+    child = kids.wait_for("leaker", "killed")
+    assert child["reason"] == ("limit:memory" if polled(kids) else "oom")
+    assert child["nextStart"] > 500
+    assert [event["category"] for event in kids.events("leaker")] == ["limit"]
+    # Who is looked at gets a few seconds more than who is limited.
+    assert 4 <= held(kids, "leaker") <= (20 + 4 * 6 if polled(kids) else 20)
+    assert not alive(kids.pids("leaker")[0])
+    time.sleep(2)
+    assert [event["category"] for event in kids.events("leaker")] == ["limit"]
+
+
+@everywhere(kernel, no_cgroups)
+def test_a_grandchild_that_eats_memory_takes_the_whole_tree_down(kids):
+    """T3. The leak is two processes below the child, in a session of its own; a brother only sleeps."""
+    mark = f"TREE={uuid.uuid4()}"
+    script = f"setsid sh -c '{leak(kids, 'grandchild')} & wait' & setsid sleep 600 & sleep 600"
+    kids.define("tree", script, limits={"memory": "20M"}, envs=dict([mark.split("=")]))
+    kids.agent.start()
+    until("the tree has grown", lambda: len(carrying(mark)) >= 4)
+    child = kids.wait_for("tree", "killed")
+    assert child["reason"] == ("limit:memory" if polled(kids) else "oom")
+    until("all of it is gone", lambda: carrying(mark) == [], 10)
+    assert [event["category"] for event in kids.events("tree")] == ["limit"]
+
+
+@everywhere(kernel, no_cgroups)
+def test_a_limit_of_cpu_changes_without_a_restart(kids):
+    """T4, CPU: from a tenth to a half of a core, and to none."""
+    kids.define("burner", _BURN, limits={"CPU": "10%"})
+    kids.agent.start()
+    pid = running(kids, "burner")
+    time.sleep(4)
+    assert percent(pid, 10) < 22
+    job(kids, "config", "burner", limits={"CPU": "50%"})
+    time.sleep(3)
+    used = percent(pid, 10)
+    assert 30 <= used <= 70, f"{used:.1f} %"
+    job(kids, "config", "burner", limits={})
+    time.sleep(3)
+    # This machine may have other things to do as well.
+    assert percent(pid, 4) > 30
+    assert kids.pids("burner") == [pid] and kids.status("burner") == "running"
+
+
+@everywhere(kernel, no_cgroups)
+def test_a_limit_of_memory_changes_without_a_restart_and_may_be_below_what_is_in_use(kids):
+    """T4, memory: 64 MB are enough for it; then it may have 20."""
+    kids.define("eater", f"exec {leak(kids, 'eater', 24)}", limits={"memory": "20M"})
+    # The limit of the definition would kill it, so the job comes before it gets there.
+    kids.agent.start()
+    pid = running(kids, "eater")
+    until("it leaks", lambda: held(kids, "eater") >= 1)
+    job(kids, "config", "eater", limits={"memory": "64M"})
+    until("it has all it wants", lambda: held(kids, "eater") == 24)
+    time.sleep(2)
+    assert kids.pids("eater") == [pid] and kids.status("eater") == "running"
+    job(kids, "config", "eater", limits={"memory": "20M"})
+    kids.wait_for("eater", "killed")
+    assert [event["category"] for event in kids.events("eater")] == ["limit"]
+
+
+@everywhere(kernel, no_cgroups)
+def test_what_is_enforced_is_said_and_never_overstated(kids):
+    """T5, and its counterpart: `polled` without groups, `hard` with them."""
+    kids.define("both", "exec sleep 600", limits={"CPU": "10%", "memory": "20M", "processes": 50})
+    kids.agent.start()
+    kids.wait_for("both", "running")
+    how = "polled" if polled(kids) else "hard"
+    wanted = f"limits of both: CPU {how}, memory {how}"
+    until("the agent has said how the limits hold", lambda: wanted in kids.agent.logs())
+
+
+@everywhere(kernel)
+def test_groups_are_removed_with_the_child_and_a_killed_agent_leaves_none_behind(kids):
+    kids.define("one", "exec sleep 600", limits={"CPU": "10%"})
+    kids.agent.start()
+    pid = running(kids, "one")
+    kids.wait_for("one", "running")
+    groups = lambda: [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{kids.cgroup}/one")]  # noqa: E731
+    assert groups() and any(kids.cgroup in line for line in Path(f"/proc/{pid}/cgroup").read_text().split())
+    kids.agent.kill()
+    assert alive(pid) and groups(), "the child and its limits outlive the agent"
+    kids.agent.start()
+    until("the agent is back", lambda: kids.status("one") == "running")
+    (kids.definitions / "one.json").unlink()
+    job(kids, "uninstall", "one")
+    until("its groups are gone", lambda: groups() == [] and not alive(pid))
