@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.agent import Agent
+from harness.children import Children
 from harness.clients import Aws, boto3_client, wait_until_online
 from harness.hub import Hub
 from harness.original import OriginalAgent
@@ -82,6 +83,22 @@ def new_agent(home):
     yield make
     for agent in agents:
         agent.clean_up()
+
+
+@pytest.fixture
+def children(hub, activate, new_agent):
+    """Children of an agent that is registered and not started yet."""
+    made = []
+
+    def make(**supervise) -> Children:
+        agent = new_agent()
+        agent.register(hub, activate())
+        made.append(Children(agent, **supervise))
+        return made[-1]
+
+    yield make
+    for children in made:
+        children.clean_up()
 
 
 @pytest.fixture

@@ -6,32 +6,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
-
-from harness.children import Children, alive
+from harness.children import alive
 from harness.wait import until
-
-
-@pytest.fixture
-def children(hub, activate, new_agent):
-    """Children of an agent that is registered and not started yet."""
-    made = []
-
-    def make(**supervise) -> Children:
-        agent = new_agent()
-        agent.register(hub, activate())
-        made.append(Children(agent, **supervise))
-        return made[-1]
-
-    yield make
-    for children in made:
-        children.clean_up()
-
-
-def started(children: Children, name: str, times: int = 1) -> int:
-    """Waits for the n-th start; its process."""
-    pids = until(f"{name} has been started {times} times", lambda: children.pids(name)[times - 1 :])
-    return pids[0]
 
 
 def test_a_child_that_crashes_at_once_is_started_4_times_and_then_fatal(children):
@@ -80,7 +56,7 @@ def test_a_child_is_restarted_as_its_definition_wants(children):
     kids.define("never", "exit 1", autorestart="no")
     kids.define("twice", "exit 1", retries=1, restartsecs=1)
     kids.agent.start()
-    started(kids, "always", 3)
+    kids.started("always", 3)
     assert kids.wait_for("twice", "fatal") and len(kids.pids("twice")) == 2
     assert kids.status("never") == "killed" and len(kids.pids("never")) == 1
     assert kids.events("always") == []
@@ -90,7 +66,7 @@ def test_the_fast_profile_never_gives_up(children):
     kids = children(profile="fast", cooldownSeconds=1)
     kids.define("crasher", "exit 1")
     kids.agent.start()
-    started(kids, "crasher", 7)
+    kids.started("crasher", 7)
     assert kids.status("crasher") in ("killed", "running")
 
 
@@ -102,7 +78,7 @@ def test_bad_definitions_are_reported_and_the_others_run(children):
     kids.define("missing", "", exec="/nonexistent/agent", args=[])
     kids.define("nobody", "true", user="no-such-user")
     kids.agent.start()
-    started(kids, "good")
+    kids.started("good")
     kids.wait_for("good", "running")
     until("the others were tried", lambda: kids.events("missing") and kids.events("nobody"))
     said = kids.agent.command_json("status", "--json", "--config", kids.agent.config)[1]["problems"]
@@ -121,7 +97,7 @@ def test_children_start_in_their_order(children):
         kids.define(name, "exec sleep 600", order=order)
     kids.agent.start()
     for name in "abc":
-        started(kids, name)
+        kids.started(name)
     assert kids.agent.logs().index("b started") < kids.agent.logs().index("c started")
     assert kids.agent.logs().index("c started") < kids.agent.logs().index("a started")
 
@@ -135,7 +111,7 @@ def test_a_child_gets_its_environment_and_nothing_of_the_agents(children):
         envs={"A": "b c"},
     )
     kids.agent.start()
-    pid = started(kids, "env")
+    pid = kids.started("env")
     until("it has written", lambda: (kids.notes / "done").exists())
     seen = dict(line.split("=", 1) for line in (kids.notes / "seen").read_text().splitlines())
     assert seen["A"] == "b c" and seen["PATH"] and seen["STINT_CHILD"] == "env"
@@ -167,7 +143,7 @@ def test_a_child_writes_on_while_there_is_no_agent(children):
         "exec sleep 600",
     )
     kids.agent.start()
-    pid = started(kids, "writer")
+    pid = kids.started("writer")
     kids.wait_for("writer", "running")
     kids.agent.kill()
     (kids.notes / "go").touch()
@@ -184,7 +160,7 @@ def test_an_agent_that_was_killed_finds_its_children_again(children):
     kids = children()
     kids.define("steady", "exec sleep 600")
     kids.agent.start()
-    pid = started(kids, "steady")
+    pid = kids.started("steady")
     kids.wait_for("steady", "running")
     found = f"steady still runs as process {pid}"
     for times in range(1, 4):
@@ -198,7 +174,7 @@ def test_an_agent_that_was_killed_finds_its_children_again(children):
     until("the agent is back", lambda: kids.agent.logs().count(found) == 4)
     # Its end is seen although it isn't this agent's child.
     os.kill(pid, signal.SIGKILL)
-    second = started(kids, "steady", 2)
+    second = kids.started("steady", 2)
     assert kids.categories("steady") == ["exit"] and alive(second)
     assert kids.of_status()["steady"]["pid"] == second
 
@@ -207,12 +183,12 @@ def test_a_child_that_ended_while_there_was_no_agent_is_started_again(children):
     kids = children()
     kids.define("steady", "exec sleep 600")
     kids.agent.start()
-    pid = started(kids, "steady")
+    pid = kids.started("steady")
     kids.wait_for("steady", "running")
     kids.agent.kill()
     os.kill(pid, signal.SIGKILL)
     kids.agent.start()
-    started(kids, "steady", 2)
+    kids.started("steady", 2)
     assert kids.events("steady")[0]["extra"] == "gone"
 
 
@@ -242,7 +218,7 @@ def test_what_a_child_leaves_behind_goes_with_it(children):
     kids.agent.start()
     until("there is a grandchild", lambda: grandchild.exists() and grandchild.read_text())
     pid = int(grandchild.read_text())
-    started(kids, "parent", 2)
+    kids.started("parent", 2)
     assert not alive(pid)
 
 
@@ -251,13 +227,13 @@ def test_a_child_that_is_to_end_with_the_agent_does_and_comes_back_with_it(child
     kids.define("with", "exec sleep 600", stopit=True)
     kids.define("on", "exec sleep 600")
     kids.agent.start()
-    pids = [started(kids, name) for name in ("with", "on")]
+    pids = [kids.started(name) for name in ("with", "on")]
     for name in ("with", "on"):
         kids.wait_for(name, "running")
     assert kids.agent.stop() == 0
     assert [alive(pid) for pid in pids] == [False, True]
     kids.agent.start()
-    started(kids, "with", 2)
+    kids.started("with", 2)
     assert kids.pids("on") == pids[1:] and kids.events("with") == []
 
 
@@ -266,7 +242,7 @@ def test_a_child_whose_definition_is_removed_is_stopped_and_forgotten(children):
     kids.define("old", "exec sleep 600")
     kids.define("mended", "exec sleep 600")
     kids.agent.start()
-    old, mended = started(kids, "old"), started(kids, "mended")
+    old, mended = kids.started("old"), kids.started("mended")
     for name in ("old", "mended"):
         kids.wait_for(name, "running")
     kids.agent.stop()
@@ -283,7 +259,7 @@ def test_orphans_of_children_are_buried(children):
     kids = children()
     kids.define("breeder", "i=0; while [ $i -lt 20 ]; do (sleep 0.2 &); i=$((i+1)); done; exec sleep 600")
     kids.agent.start()
-    started(kids, "breeder")
+    kids.started("breeder")
     kids.wait_for("breeder", "running")
     daemon = kids.agent.program.process.pid
 

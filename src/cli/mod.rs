@@ -263,7 +263,8 @@ fn dispatch(words: &[String]) -> Exit {
             let (config, state) = (arguments.config, arguments.state_dir);
             let remote = worker::remote(config.as_deref(), state.as_deref());
             let scripts = arguments.scripts.as_deref();
-            let means = worker::Means { scripts, remote: remote.as_ref() };
+            let state = state.as_deref();
+            let means = worker::Means { scripts, remote: remote.as_ref(), state };
             let result = worker::work(&arguments.folder, &means, &mut std::io::stdout());
             finish(result.map_err(|error| error.to_string()))
         }

@@ -56,7 +56,8 @@ fn try_to_run(wish: &Wish) -> Result<Outcome, String> {
     let job_folder = JobFolder::with(&folder.0, &job).map_err(|error| error.to_string())?;
     let mut bell = Printer { folder: &job_folder, printed: 0, quiet: wish.json };
     let remote = worker::remote(wish.config.as_deref(), wish.state_dir.as_deref());
-    let means = worker::Means { scripts: None, remote: remote.as_ref() };
+    let state = wish.state_dir.as_deref();
+    let means = worker::Means { scripts: None, remote: remote.as_ref(), state };
     worker::work(&folder.0, &means, &mut bell).map_err(|error| error.to_string())?;
     let outcome = job_folder.outcome();
     bell.steps(&outcome);

@@ -4,6 +4,8 @@
 //! touch the system, and they run in a worker process.
 
 mod check;
+#[cfg(feature = "supervise")]
+mod configure_agent;
 mod configure_docker;
 mod docker;
 mod download_content;

@@ -1,5 +1,7 @@
 //! The plugins: which names exist, and the one way in which each is run.
 
+#[cfg(feature = "supervise")]
+use super::configure_agent;
 use super::exec::Signals;
 use super::parameter_store::{self, ReferenceError};
 use super::parse::Step;
@@ -15,7 +17,9 @@ use stint_wire::json::Node;
 use stint_wire::reply::{Status, limit_stream};
 
 /// Plugins that this agent runs.
-const HERE: [&str; 6] = [
+const HERE: &[&str] = &[
+    #[cfg(feature = "supervise")]
+    configure_agent::NAME,
     run_shell_script::NAME,
     download_content::NAME,
     run_document::NAME,
@@ -103,6 +107,8 @@ pub struct Context<'a> {
     pub deadline: Option<Instant>,
     /// The network.
     pub remote: &'a dyn Remote,
+    /// The agent's state folder; the usual one if nobody says.
+    pub state: Option<&'a Path>,
     /// The worker's signals.
     pub signals: &'a mut Signals,
     /// Hears of each process that is started.
@@ -191,6 +197,8 @@ fn run_one(plugin: &str, inputs: &Node, part: usize, context: &mut Context<'_>) 
         run_document::NAME => run_document::run(inputs, part, context),
         run_docker_action::NAME => run_docker_action::run(inputs, context),
         configure_docker::NAME => configure_docker::run(inputs, context),
+        #[cfg(feature = "supervise")]
+        configure_agent::NAME => configure_agent::run(inputs, context),
         other => Ended::failed(format!("there is no plugin {other}")),
     }
 }
@@ -232,6 +240,7 @@ mod bench {
                 depth: 0,
                 deadline: None,
                 remote: &super::super::remote::Nowhere,
+                state: Some(path),
                 signals: &mut Signals::catch().unwrap(),
                 begun: &mut |_| {},
             })

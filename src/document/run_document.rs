@@ -109,6 +109,7 @@ fn run_steps(
             folder: context.folder,
             script: context.script,
             remote: context.remote,
+            state: context.state,
             signals: context.signals,
             begun: context.begun,
         };

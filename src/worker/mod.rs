@@ -64,6 +64,8 @@ pub struct Means<'a> {
     pub scripts: Option<&'a Path>,
     /// The network; see [`remote`].
     pub remote: &'a dyn Remote,
+    /// The agent's state folder; the usual one if nobody says.
+    pub state: Option<&'a Path>,
 }
 
 /// The way to the network with the configuration in `config`, or the usual one, and the
@@ -299,6 +301,7 @@ impl Worker<'_> {
             depth: 0,
             deadline: None,
             remote: self.means.remote,
+            state: self.means.state,
             signals: &mut self.signals,
             begun: &mut begun,
         };

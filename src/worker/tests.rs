@@ -25,7 +25,7 @@ fn shell(name: &str, script: &str) -> String {
 }
 
 fn means() -> Means<'static> {
-    Means { scripts: None, remote: &Nowhere }
+    Means { scripts: None, remote: &Nowhere, state: None }
 }
 
 fn started(folder: &Folder, job: &Job) -> JobFolder {

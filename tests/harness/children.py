@@ -47,6 +47,17 @@ class Children:
         """Writes a definition file as it is."""
         (self.definitions / file).write_text(text)
 
+    def job(self, action: str, name: str = "", **inputs: object) -> tuple[int, str]:
+        """Has the agent do a job, by a document step; the step's code and what it says."""
+        step = {"action": "stint:configureAgent", "name": "job"}
+        step["inputs"] = {"action": action, "name": name, **inputs}
+        file = self.agent.home / f"job-{uuid.uuid4().hex}.json"
+        file.write_text(json.dumps({"schemaVersion": "2.2", "mainSteps": [step]}))
+        words = ["run-document", file, "--json", "--config", self.agent.config]
+        _, said = self.agent.command_json(*words)
+        ended = said["steps"][0]
+        return ended["code"], (ended["stdout"] or ended["stderr"]).strip()
+
     def pids(self, name: str) -> list[int]:
         """The processes that have been started, oldest first."""
         file = self.marks / name
@@ -55,6 +66,10 @@ class Children:
     def folder(self, name: str) -> Path:
         """Its folder in the state."""
         return self.agent.state / "children" / name
+
+    def started(self, name: str, times: int = 1) -> int:
+        """Waits for the n-th start; its process."""
+        return until(f"{name} has been started {times} times", lambda: self.pids(name)[times - 1 :])[0]
 
     def record(self, name: str) -> dict:
         """What the agent has noted of it."""
