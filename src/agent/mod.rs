@@ -180,6 +180,8 @@ pub struct Links {
 ///
 /// # Errors
 /// See [`AgentError`].
+// A build without any uplink has no use for them.
+#[cfg_attr(not(uplink), allow(unused_variables))]
 pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), AgentError> {
     let pipe = signals::catch(&SIGNALS);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
