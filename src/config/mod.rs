@@ -11,6 +11,7 @@ pub mod native;
 pub mod original;
 
 use crate::board::BOARD;
+use crate::remote::Sources;
 use crate::spool::Retention;
 use std::fmt;
 use std::fs;
@@ -116,8 +117,8 @@ pub struct Supervise {
     pub log_bytes: u64,
     /// A package larger than this isn't fetched, bytes.
     pub max_package: u64,
-    /// Whether packages may come by FTP, which nothing protects but their checksum.
-    pub allow_ftp: bool,
+    /// From where packages may come. By FTP nothing protects them but their checksum.
+    pub sources: Sources,
     /// Where the operator and packages put definitions of children.
     pub definitions: PathBuf,
 }
@@ -134,7 +135,7 @@ impl Default for Supervise {
             cgroup: "stint".to_owned(),
             log_bytes: 64 * 1024,
             max_package: 64 * 1024 * 1024,
-            allow_ftp: false,
+            sources: Sources::default(),
             definitions: PathBuf::from(DEFAULT_CHILDREN),
         }
     }

@@ -103,6 +103,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             _ => {}
         }
     }
+    let sources = &mut config.supervise.sources;
+    (sources.plain_http, sources.ca_file) = (config.allow_plain_http, config.ca_file.clone());
     Ok(config)
 }
 
@@ -214,6 +216,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
     use crate::config::Supervise;
+    use crate::remote::Sources;
     use crate::spool::Retention;
     use stint_wire::json;
 
@@ -258,8 +261,15 @@ mod tests {
             serial_devices: vec!["/dev/ttyS0".into()],
             reboot_command: vec!["reboot".into(), "-f".into()],
             retention: Retention { jobs: 10, bytes: 65_536 },
-            // Has tests of its own.
-            supervise: Supervise::default(),
+            // The rest has tests of its own.
+            supervise: Supervise {
+                sources: Sources {
+                    plain_http: true,
+                    ca_file: Some("/ca.pem".into()),
+                    ..Sources::default()
+                },
+                ..Supervise::default()
+            },
             #[cfg(feature = "bootagent")]
             bootagent: crate::config::BootAgent::default(),
         };

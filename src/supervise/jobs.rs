@@ -4,13 +4,12 @@
 //! for minutes, and a quick one, which overtakes it. Before a slow one touches the child it takes
 //! the child for itself ([`Supervisor::hold`]).
 
-use super::Supervisor;
 use super::definition::Definition;
 use super::definitions::BY_JOB;
+use super::{Supervisor, install};
 use crate::sys::durable;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::rc::Rc;
 use stint_wire::bootagent::{Action, ChildStatus, Job};
 
@@ -55,7 +54,7 @@ pub async fn perform(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String, F
         };
     }
     match job.action {
-        Action::Install | Action::Upgrade => install(supervisor, job).await,
+        Action::Install | Action::Upgrade => install::install(supervisor, job).await,
         Action::Uninstall => uninstall(supervisor, job).await,
         Action::Start => start(supervisor, &job.name).await,
         Action::Stop => stop(supervisor, &job.name).await,
@@ -66,19 +65,6 @@ pub async fn perform(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String, F
 
 fn success() -> Result<String, Failure> {
     Ok("success".to_owned())
-}
-
-/// Puts a package on the device. (The installer's.)
-async fn install(_supervisor: &Rc<Supervisor>, _job: &Job) -> Result<String, Failure> {
-    Err(Failure::new("this agent can't install packages yet"))
-}
-
-/// A new version became fatal within its first window. (The installer's.)
-pub async fn roll_back(supervisor: &Rc<Supervisor>, name: &str) {
-    let _ = supervisor.with(name, |unit| {
-        unit.record.trial = false;
-        unit.save();
-    });
 }
 
 /// Starts a child, out of every state.
@@ -178,7 +164,16 @@ pub async fn uninstall(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String,
         Err(_) => return success(),
     };
     let _held = supervisor.hold(name).await;
-    stop(supervisor, name).await?;
+    if let Err(failure) = stop(supervisor, name).await
+        && !job.force
+    {
+        return Err(failure);
+    }
+    if let Err(failure) = install::remove(supervisor, name, &job.id).await
+        && !job.force
+    {
+        return Err(failure);
+    }
     if !file.is_empty() {
         // Left there, it would bring the child back.
         match fs::remove_file(&file) {
@@ -191,9 +186,4 @@ pub async fn uninstall(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String,
     supervisor.forget(name).map_err(|error| Failure::new(error.to_string()))?;
     supervisor.notes().event("uninstall", name, "", "it was taken off the device".to_owned());
     success()
-}
-
-/// The folder where the versions of a child are.
-pub fn versions(supervisor: &Supervisor, name: &str) -> PathBuf {
-    supervisor.folder(name).join("versions")
 }

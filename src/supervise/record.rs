@@ -92,7 +92,8 @@ impl Record {
         durable::write(&folder.join(NAME), self.write().as_bytes())
     }
 
-    fn write(&self) -> String {
+    /// The record as a JSON object.
+    pub fn write(&self) -> String {
         let mut out = ObjectWriter::new()
             .string("boot", &self.boot)
             .raw("wanted", &self.wanted.to_string())
@@ -119,7 +120,8 @@ impl Record {
         out.finish()
     }
 
-    fn read(node: &Node) -> Record {
+    /// Reads one; what isn't there is as in a new one.
+    pub fn read(node: &Node) -> Record {
         let text = |name| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
         let truth = |name| node.get(name).and_then(Node::as_bool).unwrap_or_default();
         let number = |name| node.get(name).and_then(Node::as_u64);

@@ -4,7 +4,7 @@
 use super::child::Unit;
 use super::inbox::Inbox;
 use super::jobs;
-use super::{Supervisor, output};
+use super::{Supervisor, install, output};
 use crate::sys::tree::{self, Process};
 use crate::sys::{child, clock};
 use smol::{Async, LocalExecutor, Timer, future};
@@ -25,8 +25,9 @@ pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>
     spawn(&executor, bury(supervisor.clone()));
     loop {
         supervisor.take_in();
-        supervisor.dispatch(&executor);
         let next = supervisor.turn(&executor);
+        // After the look, because a version on trial may just have been given up.
+        supervisor.dispatch(&executor);
         let rung = supervisor.wake.wait();
         match next {
             Some(wait) => future::or(rung, after(wait)).await,
@@ -131,7 +132,7 @@ impl Supervisor {
                 self.busy.borrow_mut().push(key.clone());
                 let supervisor = self.clone();
                 spawn(executor, async move {
-                    jobs::roll_back(&supervisor, &name).await;
+                    install::roll_back(&supervisor, &name).await;
                     supervisor.busy.borrow_mut().retain(|busy| *busy != key);
                     supervisor.wake();
                 });

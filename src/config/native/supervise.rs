@@ -15,6 +15,7 @@ const KEYS: &[&str] = &[
     "logKiB",
     "maxPackageMiB",
     "allowFtp",
+    "packagesDir",
 ];
 
 /// A device that is up for longer than a day without a look at its children has none.
@@ -65,8 +66,9 @@ pub fn read(reader: &Reader<'_>, node: &Node, to: &mut Supervise) -> Result<(), 
                 let wanted = "a whole number of MiB from 1 to 4096";
                 to.max_package = reader.number(&key, node, PACKAGE_MIB, wanted)? * 1024 * 1024;
             }
+            "packagesDir" => to.sources.folder = Some(reader.path(&key, node)?),
             _ => {
-                to.allow_ftp =
+                to.sources.ftp =
                     node.as_bool().ok_or_else(|| reader.bad(&key, node, "true or false"))?;
             }
         }
@@ -82,6 +84,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::Sources;
     use std::path::Path;
     use stint_wire::json;
 
@@ -96,7 +99,8 @@ mod tests {
         let read = parse(
             r#"{"supervise": {"profile": "fast", "checkSeconds": 1, "cooldownSeconds": 3,
             "windowSeconds": 15, "retries": 5, "cgroup": "devops", "logKiB": 16,
-            "maxPackageMiB": 8, "allowFtp": true}, "childrenDir": "/data/children.d"}"#,
+            "maxPackageMiB": 8, "allowFtp": true, "packagesDir": "/media"},
+            "childrenDir": "/data/children.d", "allowPlainHttp": true, "caFile": "/ca.pem"}"#,
         );
         let wanted = Supervise {
             fast: true,
@@ -107,7 +111,12 @@ mod tests {
             cgroup: "devops".into(),
             log_bytes: 16_384,
             max_package: 8_388_608,
-            allow_ftp: true,
+            sources: Sources {
+                ftp: true,
+                plain_http: true,
+                ca_file: Some("/ca.pem".into()),
+                folder: Some("/media".into()),
+            },
             definitions: "/data/children.d".into(),
         };
         assert_eq!(read.unwrap(), wanted);

@@ -6,19 +6,21 @@
 //! the system is given to the system's own programs. The daemon writes an [`Order`] and waits for
 //! an [`Outcome`]; each act may be killed at any moment and is then done again.
 
+mod back;
+mod define;
 mod file_name;
+mod job;
 mod kind;
 mod listing;
 mod order;
+mod plan;
 mod prepare;
+mod process;
 mod system;
 mod tool;
-pub mod versions;
+mod versions;
 mod worker;
 
-// The daemon's side is being written.
-#[allow(unused_imports)]
-pub use order::{Act, Order, Outcome};
-#[allow(unused_imports)]
-pub use versions::Versions;
+pub use back::{remove, roll_back};
+pub use job::install;
 pub use worker::work;

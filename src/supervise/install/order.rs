@@ -33,6 +33,8 @@ const ACTS: [(Act, &str); 3] =
 pub struct Order {
     /// What to do.
     pub act: Act,
+    /// The job for which it is done: another one with the same wish is another order.
+    pub job: String,
     /// The child.
     pub child: String,
     /// Where its package is; for [`Act::Prepare`].
@@ -72,6 +74,27 @@ impl Order {
         Ok(folder)
     }
 
+    /// The folder in which exactly this order is, so that it needn't be begun again.
+    pub fn find(child_folder: &Path, order: &Order) -> Option<PathBuf> {
+        let folder = child_folder.join(INCOMING);
+        (Order::read(&folder)? == *order).then_some(folder)
+    }
+
+    /// Forgets the order in the folder of a child. What has been fetched of its package stays,
+    /// where it may be of use for the next try.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn forget(child_folder: &Path) -> Result<(), FileError> {
+        let folder = child_folder.join(INCOMING);
+        if !folder.exists() {
+            return Ok(());
+        }
+        // The outcome last: without an order it says nothing.
+        durable::remove(&folder.join(ORDER))?;
+        durable::remove(&folder.join(OUTCOME))
+    }
+
     /// The order in the folder of a process, if there is one that can be read.
     pub fn read(folder: &Path) -> Option<Order> {
         let node = json::parse(&fs::read_to_string(folder.join(ORDER)).ok()?).ok()?;
@@ -81,6 +104,7 @@ impl Order {
         let path = |name| Some(text(&node, name)).filter(|it| !it.is_empty()).map(PathBuf::from);
         Some(Order {
             act: ACTS.iter().find(|(_, name)| *name == word)?.0,
+            job: text(&node, "job"),
             child: text(&node, "child"),
             url: text(&node, "url"),
             checksum: text(&node, "checksum"),
@@ -103,6 +127,7 @@ impl Order {
         let flag = |flag: bool| if flag { "true" } else { "false" };
         ObjectWriter::new()
             .string("act", act)
+            .string("job", &self.job)
             .string("child", &self.child)
             .string("url", &self.url)
             .string("checksum", &self.checksum)
@@ -149,6 +174,7 @@ mod tests {
         let folder = Folder::new();
         let order = Order {
             act: Act::Apply,
+            job: "install 1".into(),
             child: "a".into(),
             url: "https://h/\"a\".deb".into(),
             checksum: "SHA256:00".into(),

@@ -56,7 +56,10 @@ pub fn prepare(order: &Order, folder: &Path, patience: &Patience) -> Result<Stri
 }
 
 /// The digits of a checksum, in lower case.
-fn checksum(text: &str) -> Result<String, InstallError> {
+///
+/// # Errors
+/// There is none, or none by which a package could be trusted.
+pub fn checksum(text: &str) -> Result<String, InstallError> {
     let refused = |why: &str| Err(InstallError::Refused(why.to_owned()));
     if text.is_empty() {
         return refused(
