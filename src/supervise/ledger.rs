@@ -121,17 +121,41 @@ impl Ledger {
         Some(found.clone())
     }
 
-    /// A job is done: its result is durable, then it is remembered, then it is no longer open.
+    /// Puts right what a power cut in [`Ledger::finish`] has left: a job that is remembered as done
+    /// isn't done again, and its result waits.
+    ///
+    /// # Errors
+    /// Something can't be read or written.
+    pub fn settle(&self, notes: &Notes) -> Result<(), FileError> {
+        let remembered = self.done.peek(MAX_REMEMBERED)?;
+        let open = self.open.borrow().clone();
+        for open in open.iter().filter(|open| open.inbox.is_none()) {
+            let is_it =
+                |done: &&Done| done.result.id == open.job.id && done.action == open.job.action;
+            let Some(done) = remembered.iter().map(|(_, done)| done).rfind(is_it) else { continue };
+            if !notes.results.peek(usize::MAX)?.iter().any(|(_, result)| *result == done.result) {
+                notes.result(&done.result)?;
+            }
+            self.close(open)?;
+        }
+        Ok(())
+    }
+
+    /// A job is done: it is remembered, then its result is durable, then it is no longer open.
     ///
     /// # Errors
     /// The step that failed. After the next start the job is done once more.
     pub fn finish(&self, open: &Open, result: &JobResult, notes: &Notes) -> Result<(), FileError> {
         if open.inbox.is_none() {
-            notes.result(result)?;
             let at = clock::system().0 / 1000;
             self.done.push(&Done { result: result.clone(), action: open.job.action, at })?;
+            notes.result(result)?;
             self.forget(at)?;
         }
+        self.close(open)
+    }
+
+    fn close(&self, open: &Open) -> Result<(), FileError> {
         self.jobs.remove(&[open.number])?;
         self.open.borrow_mut().retain(|other| other.number != open.number);
         Ok(())
@@ -233,6 +257,29 @@ mod tests {
         assert_eq!(ledger.accept(job("1", "start"), None, &notes).unwrap(), Accepted::Known);
         assert_eq!(notes.results.peek(9).unwrap()[0].1, result("1", 0));
         assert!(ledger.take(|_| true).is_none());
+    }
+
+    #[test]
+    fn a_power_cut_while_a_job_is_put_away_brings_neither_a_second_run_nor_a_second_result() {
+        for told in [false, true] {
+            let folder = Folder::new();
+            let open =
+                || (Ledger::open(folder.path()).unwrap(), Notes::open(folder.path()).unwrap());
+            let (ledger, notes) = open();
+            ledger.accept(job("1", "start"), None, &notes).unwrap();
+            ledger.accept(job("1", "stop"), None, &notes).unwrap();
+            let done = Done { result: result("1", 0), action: Action::Start, at: 1 };
+            ledger.done.push(&done).unwrap();
+            if told {
+                notes.result(&done.result).unwrap();
+            }
+            let (ledger, notes) = open();
+            ledger.settle(&notes).unwrap();
+            ledger.settle(&notes).unwrap();
+            assert_eq!(notes.results.len(), 1);
+            assert_eq!(ledger.take(|_| true).unwrap().job.action, Action::Stop);
+            assert!(ledger.take(|_| true).is_none());
+        }
     }
 
     #[test]

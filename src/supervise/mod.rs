@@ -124,6 +124,7 @@ impl Supervisor {
             ending: Cell::new(false),
             settings,
         };
+        supervisor.ledger.settle(&supervisor.notes)?;
         supervisor.read_definitions()?;
         Ok(supervisor)
     }

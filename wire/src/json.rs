@@ -434,12 +434,6 @@ impl Parser<'_> {
                 return Err(self.error("a member name in quotes was expected"));
             }
             let name = self.string()?;
-            if let Some(at) = members.iter().position(|(member, _)| *member == name) {
-                if !self.lenient {
-                    return Err(self.error("a member stands twice in one object"));
-                }
-                members.remove(at);
-            }
             self.blanks();
             if !self.take(b':') {
                 return Err(self.error("a colon was expected"));
@@ -447,15 +441,44 @@ impl Parser<'_> {
             members.push((name, self.value(depth + 1)?));
             self.blanks();
             if self.take(b'}') {
-                return Ok(Value::Object(members));
+                return self.unique(members);
             }
             if !self.take(b',') {
                 return Err(self.error("a comma or a closing brace was expected"));
             }
             if self.take_after_comma(b'}') {
-                return Ok(Value::Object(members));
+                return self.unique(members);
             }
         }
+    }
+
+    /// An object of these members. Of those with one name the last counts, where that is allowed at
+    /// all. Sorted and not searched: a stranger's object may have a hundred thousand.
+    fn unique(&self, mut members: Vec<(String, Node)>) -> Result<Value, SyntaxError> {
+        let mut names: Vec<(&str, usize)> =
+            members.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+        names.sort_unstable();
+        let twice = names.windows(2).filter_map(|pair| match pair {
+            [(one, earlier), (other, later)] if one == other => Some((*earlier, *later)),
+            _ => None,
+        });
+        if self.lenient {
+            let mut replaced: Vec<usize> = twice.map(|(earlier, _)| earlier).collect();
+            replaced.sort_unstable_by(|one, other| other.cmp(one));
+            let mut at = 0;
+            members.retain(|_| {
+                let stays = replaced.last() != Some(&at);
+                if !stays {
+                    replaced.pop();
+                }
+                at += 1;
+                stays
+            });
+        } else if let Some(first) = twice.map(|(_, later)| later).min() {
+            let line = members.get(first).map_or(self.line, |(_, node)| node.line);
+            return Err(SyntaxError { line, what: "a member stands twice in one object" });
+        }
+        Ok(Value::Object(members))
     }
 }
 
@@ -477,6 +500,22 @@ mod tests {
     fn escapes_are_read_as_rfc_8259_says() {
         let node = parse(r#""a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud800x""#).unwrap();
         assert_eq!(node.as_str(), Some("a\"\\/\u{8}\u{c}\n\r\té😀\u{fffd}x"));
+    }
+
+    #[test]
+    fn of_members_with_one_name_the_last_counts_where_that_is_allowed() {
+        let text = r#"{"b":1,"a":2,"b":3,"c":4,"a":5,"b":6}"#;
+        let node = parse_lenient(text).unwrap();
+        assert_eq!(node.to_string(), r#"{"c":4,"a":5,"b":6}"#);
+        assert_eq!(parse(text).unwrap_err().what, "a member stands twice in one object");
+    }
+
+    /// Searching for doubles would take minutes here.
+    #[test]
+    fn an_object_of_many_members_is_read_in_time() {
+        let members: Vec<String> = (0..200_000).map(|n| format!("\"{n}\":0")).collect();
+        let node = parse(&format!("{{{}}}", members.join(","))).unwrap();
+        assert_eq!(node.members().len(), 200_000);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::job::Job;
 use super::register::{read_keys, write_keys};
 use super::report::{Child, ChildStatus, Enforcement, Event, JobResult};
-use super::text::{body, member, number, text, verdict, words};
+use super::text::{body, code, member, number, text, verdict, words};
 use crate::json::{Node, ObjectWriter, SyntaxError};
 
 /// A status report.
@@ -164,7 +164,7 @@ impl JobResult {
         let id = text(node, "id");
         (!id.is_empty()).then(|| JobResult {
             id,
-            errcode: number(node, "errcode").unwrap_or_default(),
+            errcode: i32::try_from(code(node, &["errcode"])).unwrap_or(-1),
             message: text(node, "message"),
         })
     }
@@ -281,6 +281,26 @@ mod tests {
             cpu_enforced: None,
             memory_enforced: None,
         }
+    }
+
+    #[test]
+    fn a_code_that_cannot_be_read_is_no_success() {
+        for (code, wanted) in [
+            ("0", 0),
+            ("null", 0),
+            ("\"7\"", 7),
+            ("4294967295", -1),
+            ("1.0", -1),
+            ("true", -1),
+            ("\"E42\"", -1),
+            ("[]", -1),
+        ] {
+            let text = format!("[{{\"id\":\"a\",\"errcode\":{code}}}]");
+            assert_eq!(read_results(&text).unwrap()[0].errcode, wanted, "{code}");
+            let answer = Answer::read(&format!("{{\"errcode\":{code}}}")).unwrap();
+            assert_eq!(answer.errcode == 0, wanted == 0, "{code}");
+        }
+        assert_eq!(read_results(r#"[{"id":"a"}]"#).unwrap()[0].errcode, 0);
     }
 
     #[test]

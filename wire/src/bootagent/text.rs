@@ -40,10 +40,20 @@ pub(super) fn number<N: std::str::FromStr>(node: &Node, name: &str) -> Option<N>
     member(node, &[name]).and_then(words)?.parse().ok()
 }
 
+/// What can't be read as a code is still none of success.
+const NO_CODE: i64 = -1;
+
+/// A code by the first of these members that is there: 0 is success. What stands there and is no
+/// whole number isn't success.
+pub(super) fn code(node: &Node, names: &[&str]) -> i64 {
+    member(node, names).map_or(0, |value| {
+        words(value).and_then(|words| words.trim().parse().ok()).unwrap_or(NO_CODE)
+    })
+}
+
 /// `status` or `errcode`, whichever the server writes; 0, all is well, if neither.
 pub(super) fn verdict(node: &Node) -> i64 {
-    let found = ["errcode", "status"].iter().find_map(|name| number(node, name));
-    found.unwrap_or_default()
+    code(node, &["errcode", "status"])
 }
 
 /// Whether `id` can be an agent's: 1 to 64 letters, digits, `-`, `_`, `.` and `:`. It crosses the
