@@ -1,7 +1,8 @@
 //! GetInventory with aggregators: how many entries have which values.
 
 use super::filters;
-use super::item::{self, Entry, SCHEMA_VERSION};
+use super::get::Filters;
+use super::item::{self, Batches, Entry, SCHEMA_VERSION};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use serde::Deserialize;
@@ -28,24 +29,33 @@ const MOST: usize = 10_000;
 pub async fn count(
     app: &App,
     aggregators: &[Aggregator],
-    passes: impl Fn(&str) -> bool,
+    filters: &Filters<'_>,
 ) -> ApiResult<Value> {
     let mut data = Map::new();
     for aggregator in aggregators {
         let mut attributes = Vec::new();
         let type_name = collect(aggregator, &mut attributes)?;
         let mut counts: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-        let items = item::load(app, "", &type_name).await?;
-        let entries = items.iter().filter(|(node, _)| passes(node)).flat_map(|(_, i)| &i.content);
-        for entry in entries {
-            let text = |name: &String| entry.get(name).and_then(Value::as_str);
-            let values: Option<Vec<String>> =
-                attributes.iter().map(|name| text(name).map(str::to_owned)).collect();
-            if let Some(values) = values {
-                *counts.entry(values).or_default() += 1;
+        let mut batches = Batches::after("");
+        loop {
+            let batch = batches.next(app).await?;
+            if batch.is_empty() {
+                break;
+            }
+            let matching = filters.matching(app, batch).await?;
+            let items = item::load(app, &matching, &type_name).await?;
+            for entry in items.values().flat_map(|item| &item.content) {
+                let text = |name: &String| entry.get(name).and_then(Value::as_str);
+                let values: Option<Vec<String>> =
+                    attributes.iter().map(|name| text(name).map(str::to_owned)).collect();
+                if let Some(values) =
+                    values.filter(|v| counts.len() < MOST || counts.contains_key(v))
+                {
+                    *counts.entry(values).or_default() += 1;
+                }
             }
         }
-        let content = counts.into_iter().take(MOST).map(|(values, count)| {
+        let content = counts.into_iter().map(|(values, count)| {
             let count = ("Count".to_owned(), json!(count.to_string()));
             let values = attributes.iter().cloned().zip(values.into_iter().map(Value::String));
             [count].into_iter().chain(values).collect::<Entry>()

@@ -33,7 +33,8 @@ pub async fn list(app: &App, input: List) -> ApiResult<Value> {
         Some([at]) => at.parse::<usize>().map_err(|_| paging::invalid(OPERATION))?,
         None => 0,
     };
-    let mut items = item::load(app, &input.instance_id, &input.type_name).await?;
+    let of = std::slice::from_ref(&input.instance_id);
+    let mut items = item::load(app, of, &input.type_name).await?;
     let item = items.remove(&input.instance_id);
     let filters = input.filters.unwrap_or_default();
     let passes = |entry: &Entry| {

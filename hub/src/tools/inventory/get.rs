@@ -2,14 +2,14 @@
 
 use super::aggregate::{self, Aggregator};
 use super::filters::Filter;
-use super::item::{self, Item, require_type};
+use super::item::{self, Batches, Item, require_type};
 use super::schema::INSTANCE;
 use crate::app::App;
 use crate::error::ApiResult;
 use crate::tools::{paging, present};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const OPERATION: &str = "GetInventory";
 
@@ -30,6 +30,9 @@ pub struct Wanted {
     type_name: String,
 }
 
+/// Bytes of content in one answer, unless a single node has more. The next page goes on.
+const PAGE_BYTES: usize = 1024 * 1024;
+
 /// GetInventory: nodes that meet all filters, by id, each with what it has of the type in
 /// `ResultAttributes`, else with what it is. Filters on one type have to be met by one entry.
 ///
@@ -38,54 +41,67 @@ pub struct Wanted {
 /// [`aggregate::count`].
 pub async fn get(app: &App, input: Get) -> ApiResult<Value> {
     let filters = input.filters.unwrap_or_default();
-    let matching = matching(app, &filters).await?;
-    let passes = |node: &str| matching.as_ref().is_none_or(|nodes| nodes.contains(node));
+    let filters = Filters::of(&filters)?;
     if let Some(aggregators) = &input.aggregators {
-        return aggregate::count(app, aggregators, passes).await;
+        return aggregate::count(app, aggregators, &filters).await;
     }
     let wanted = input.result_attributes.unwrap_or_default();
     let type_name = wanted.first().map_or(INSTANCE, |wanted| wanted.type_name.as_str());
     require_type(type_name)?;
     let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
     let start = paging::start::<1>(OPERATION, input.next_token.as_deref())?;
-    let after = start.map(|[id]| id).unwrap_or_default();
-    let mut items: Vec<(String, Item)> = item::load(app, "", type_name)
-        .await?
-        .into_iter()
-        .filter(|(node, _)| *node > after && passes(node))
-        .collect();
-    items.sort_by(|one, other| one.0.cmp(&other.0));
-    let (page, next) = paging::page(OPERATION, items, limit, |(node, _)| vec![node.clone()]);
-    let entities: Vec<Value> = page
-        .into_iter()
-        .map(|(node, item)| {
-            let data = Map::from_iter([(item.type_name.clone(), item.answer())]);
-            json!({"Id": node, "Data": data})
-        })
-        .collect();
+    let mut batches = Batches::after(&start.map(|[id]| id).unwrap_or_default());
+    let most = usize::try_from(limit).unwrap_or_default();
+    let (mut entities, mut last, mut bytes) = (Vec::new(), String::new(), 0);
+    let mut next = Value::Null;
+    'pages: loop {
+        let batch = batches.next(app).await?;
+        if batch.is_empty() {
+            break;
+        }
+        let matching = filters.matching(app, batch).await?;
+        let mut items = item::load(app, &matching, type_name).await?;
+        for node in matching {
+            let Some(item) = items.remove(&node) else { continue };
+            if entities.len() == most || bytes > PAGE_BYTES {
+                next = json!(paging::token(OPERATION, &[last]));
+                break 'pages;
+            }
+            let data = item.answer();
+            bytes += data.to_string().len();
+            entities.push(json!({"Id": node, "Data": {item.type_name: data}}));
+            last = node;
+        }
+    }
     Ok(present(json!({"Entities": entities, "NextToken": next})))
 }
 
-/// The nodes that meet all filters; `None` if there is no filter.
-async fn matching(app: &App, filters: &[Filter]) -> ApiResult<Option<BTreeSet<String>>> {
-    let mut by_type: BTreeMap<&str, Vec<(&Filter, &str)>> = BTreeMap::new();
-    for filter in filters {
-        let (type_name, attribute) = filter.place()?;
-        by_type.entry(type_name).or_default().push((filter, attribute));
+/// The filters of a request by the type that they look at, each with its attribute.
+pub struct Filters<'f>(BTreeMap<&'f str, Vec<(&'f Filter, &'f str)>>);
+
+impl<'f> Filters<'f> {
+    fn of(filters: &'f [Filter]) -> ApiResult<Filters<'f>> {
+        let mut by_type: BTreeMap<&str, Vec<(&Filter, &str)>> = BTreeMap::new();
+        for filter in filters {
+            let (type_name, attribute) = filter.place()?;
+            by_type.entry(type_name).or_default().push((filter, attribute));
+        }
+        Ok(Filters(by_type))
     }
-    let mut found: Option<BTreeSet<String>> = None;
-    for (type_name, filters) in by_type {
-        let items: HashMap<String, Item> = item::load(app, "", type_name).await?;
-        let meets = |item: &Item| {
-            let mut entries = item.content.iter();
-            entries.any(|entry| filters.iter().all(|(f, attribute)| f.passes(entry, attribute)))
-        };
-        let nodes = items.into_iter().filter(|(_, item)| meets(item)).map(|(node, _)| node);
-        let nodes: BTreeSet<String> = nodes.collect();
-        found = Some(match found {
-            Some(so_far) => so_far.intersection(&nodes).cloned().collect(),
-            None => nodes,
-        });
+
+    /// Those of the nodes that meet all filters.
+    ///
+    /// # Errors
+    /// `InternalServerError` when the store fails.
+    pub async fn matching(&self, app: &App, mut nodes: Vec<String>) -> ApiResult<Vec<String>> {
+        for (type_name, filters) in &self.0 {
+            let items = item::load(app, &nodes, type_name).await?;
+            let meets = |item: &Item| {
+                let mut entries = item.content.iter();
+                entries.any(|entry| filters.iter().all(|(f, name)| f.passes(entry, name)))
+            };
+            nodes.retain(|node| items.get(node).is_some_and(meets));
+        }
+        Ok(nodes)
     }
-    Ok(found)
 }

@@ -3,6 +3,7 @@
 use super::schema::{INSTANCE, is_known};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
+use crate::store::select::{Bound, Select};
 use serde_json::{Map, Value, json};
 use sqlx::{Any, FromRow, Transaction};
 use std::collections::HashMap;
@@ -102,21 +103,52 @@ struct Row {
     content: String,
 }
 
-/// What nodes have of a type, by node. `node` empty means all.
+/// Nodes that are looked at together: what they have is in memory at the same time.
+const BATCH: i64 = 64;
+
+/// The nodes by id, some at a time; none at the end.
+pub struct Batches {
+    after: String,
+}
+
+impl Batches {
+    /// Begins behind a node; with an empty text, with the first.
+    pub fn after(node: &str) -> Batches {
+        Batches { after: node.to_owned() }
+    }
+
+    /// The next nodes.
+    ///
+    /// # Errors
+    /// `InternalServerError` when the store fails.
+    pub async fn next(&mut self, app: &App) -> ApiResult<Vec<String>> {
+        let nodes: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM node WHERE id > $1 ORDER BY id LIMIT $2")
+                .bind(&self.after)
+                .bind(BATCH)
+                .fetch_all(&app.store.read)
+                .await?;
+        if let Some(last) = nodes.last() {
+            self.after.clone_from(last);
+        }
+        Ok(nodes)
+    }
+}
+
+/// What some nodes have of a type, by node.
 ///
 /// # Errors
 /// `InternalServerError` when the store fails.
-pub async fn load(app: &App, node: &str, type_name: &str) -> ApiResult<HashMap<String, Item>> {
+pub async fn load(app: &App, of: &[String], type_name: &str) -> ApiResult<HashMap<String, Item>> {
     if type_name == INSTANCE {
-        return nodes(app, node).await;
+        return nodes(app, of).await;
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT node_id, schema_version, capture_time, content_hash, content
-         FROM inventory_item WHERE type_name = $1 AND ($2 = '' OR node_id = $2)",
+    let rows: Vec<Row> = Select::new(
+        "SELECT node_id, schema_version, capture_time, content_hash, content FROM inventory_item",
     )
-    .bind(type_name)
-    .bind(node)
-    .fetch_all(&app.store.read)
+    .and("type_name = ?", [Bound::from(type_name)])
+    .and_in("node_id", of)
+    .rows("", None, &app.store.read)
     .await?;
     let mut items = HashMap::new();
     for row in rows {
@@ -130,7 +162,7 @@ pub async fn load(app: &App, node: &str, type_name: &str) -> ApiResult<HashMap<S
         items.insert(row.node_id, item);
     }
     if type_name == CHILD_EVENTS {
-        items.extend(events(app, node).await?);
+        items.extend(events(app, of).await?);
     }
     Ok(items)
 }
@@ -149,14 +181,14 @@ struct Node {
 }
 
 /// AWS:InstanceInformation, which AWS too makes of what it knows.
-async fn nodes(app: &App, node: &str) -> ApiResult<HashMap<String, Item>> {
-    let rows: Vec<Node> = sqlx::query_as(
+async fn nodes(app: &App, of: &[String]) -> ApiResult<HashMap<String, Item>> {
+    let rows: Vec<Node> = Select::new(
         "SELECT id, agent_name, agent_version, computer_name, ip_address, platform_type,
            platform_name, platform_version, last_ping_at
-         FROM node WHERE $1 = '' OR id = $1",
+         FROM node",
     )
-    .bind(node)
-    .fetch_all(&app.store.read)
+    .and_in("id", of)
+    .rows("", None, &app.store.read)
     .await?;
     let item = |row: Node| {
         let at = Utc(row.last_ping_at.unwrap_or_default().unsigned_abs());
@@ -189,14 +221,13 @@ struct Event {
     received_at: i64,
 }
 
-async fn events(app: &App, node: &str) -> ApiResult<HashMap<String, Item>> {
-    let rows: Vec<Event> = sqlx::query_as(
+async fn events(app: &App, of: &[String]) -> ApiResult<HashMap<String, Item>> {
+    let rows: Vec<Event> = Select::new(
         "SELECT node_id, happened_at, local_id, category, child, reason, message, received_at
-         FROM child_event WHERE $1 = '' OR node_id = $1
-         ORDER BY node_id, happened_at DESC, local_id DESC",
+         FROM child_event",
     )
-    .bind(node)
-    .fetch_all(&app.store.read)
+    .and_in("node_id", of)
+    .rows("ORDER BY node_id, happened_at DESC, local_id DESC", None, &app.store.read)
     .await?;
     let mut items: HashMap<String, Item> = HashMap::new();
     for row in rows {

@@ -123,24 +123,37 @@ fn attribute(name: &str, kind: &str) -> Value {
     json!({"Name": name, "DataType": kind})
 }
 
-/// The types that nodes or operators have put, with the attributes that their entries have.
+/// Items of a type that are looked at for its attributes; one kind of agent puts them all alike.
+const LOOKED_AT: i64 = 20;
+
+/// The types that nodes or operators have put, with the attributes that some of their entries have.
 async fn stored(app: &App) -> ApiResult<BTreeMap<String, (String, Vec<Value>)>> {
-    let rows: Vec<(String, String, String)> = sqlx::query_as(
-        "SELECT type_name, schema_version, content FROM inventory_item ORDER BY type_name",
-    )
-    .fetch_all(&app.store.read)
-    .await?;
-    let mut names: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
-    for (type_name, version, content) in rows {
-        let entries: Vec<Entry> = serde_json::from_str(&content).map_err(ApiError::internal)?;
-        let known = names.entry(type_name).or_default();
-        known.0 = version;
-        known.1.extend(entries.into_iter().flatten().map(|(name, _)| name));
+    let mut names: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT type_name FROM inventory_item")
+            .fetch_all(&app.store.read)
+            .await?;
+    names.retain(|name| !SCHEMAS.iter().any(|(known, _)| known == name));
+    let mut schemas = BTreeMap::new();
+    for type_name in names {
+        let items: Vec<(String, String)> = sqlx::query_as(
+            "SELECT schema_version, content FROM inventory_item WHERE type_name = $1
+             ORDER BY node_id LIMIT $2",
+        )
+        .bind(&type_name)
+        .bind(LOOKED_AT)
+        .fetch_all(&app.store.read)
+        .await?;
+        let (mut version, mut attributes) = (String::new(), BTreeSet::new());
+        for (of, content) in items {
+            let entries: Vec<Entry> = serde_json::from_str(&content).map_err(ApiError::internal)?;
+            attributes.extend(entries.into_iter().flatten().map(|(name, _)| name));
+            version = of;
+        }
+        if !attributes.is_empty() {
+            let attributes = attributes.iter().take(MOST_ATTRIBUTES);
+            let attributes = attributes.map(|name| attribute(name, "string")).collect();
+            schemas.insert(type_name, (version, attributes));
+        }
     }
-    let schemas = names.into_iter().filter(|(_, (_, names))| !names.is_empty());
-    let schemas = schemas.map(|(type_name, (version, names))| {
-        let names = names.iter().take(MOST_ATTRIBUTES).map(|name| attribute(name, "string"));
-        (type_name, (version, names.collect()))
-    });
-    Ok(schemas.collect())
+    Ok(schemas)
 }

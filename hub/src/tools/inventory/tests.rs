@@ -103,6 +103,35 @@ async fn the_fleet_is_found_by_what_its_nodes_have() {
 }
 
 #[tokio::test]
+async fn the_whole_fleet_comes_in_pages_even_if_its_nodes_have_much() {
+    let bed = Testbed::new().await;
+    for n in 0..70 {
+        let node = bed.node(n, &[]).await;
+        let entries: Vec<Value> = (0..10).map(|_| json!({"A": "x".repeat(3000)})).collect();
+        if n % 2 == 0 {
+            bed.ok("PutInventory", rack(&node, "R", json!({"Content": entries}))).await;
+        }
+    }
+    let (mut seen, mut pages, mut token) = (Vec::new(), 0, Value::Null);
+    loop {
+        let wanted = json!([{"TypeName": "Custom:Rack"}]);
+        let input = json!({"ResultAttributes": wanted, "MaxResults": 30, "NextToken": token});
+        let page = bed.ok("GetInventory", input).await;
+        assert!(ids(&page).len() <= 30 && page.to_string().len() < 1_200_000);
+        seen.extend(ids(&page).into_iter().map(str::to_owned));
+        (pages, token) = (pages + 1, page["NextToken"].clone());
+        if token.is_null() {
+            break;
+        }
+    }
+    seen.dedup();
+    assert_eq!((seen.len(), pages), (35, 2));
+    let counted = json!([{"Expression": "Custom:Rack.A"}]);
+    let counted = bed.ok("GetInventory", json!({"Aggregators": counted})).await;
+    assert_eq!(counted["Entities"][0]["Data"]["Custom:Rack"]["Content"][0]["Count"], "350");
+}
+
+#[tokio::test]
 async fn the_schema_has_the_hubs_types_and_those_that_were_put() {
     let bed = Testbed::new().await;
     let node = bed.node(1, &[]).await;
