@@ -2,7 +2,7 @@
 //! what became of it.
 
 use super::backoff::Backoff;
-use super::{in_words, status};
+use super::status;
 use crate::identity::bootagent::Activation;
 use crate::lane::Lane;
 use crate::supervise::{Accepted, Supervisor};
@@ -56,6 +56,18 @@ pub struct Link {
     pub provision: Box<dyn Provision>,
 }
 
+/// What a call of the link brings.
+#[derive(Default)]
+struct Heard {
+    jobs: Vec<Result<Job, JobResult>>,
+    result: Option<JobResult>,
+    taken_in: bool,
+    step: u64,
+}
+
+/// A call of the link. Not generic, so that the lane's machinery is in the binary once.
+type Work = Box<dyn FnOnce(&mut BootAgent, &mut Heard) -> Result<(), UplinkError> + Send>;
+
 struct Task {
     uplink: Arc<Mutex<BootAgent>>,
     provision: Box<dyn Provision>,
@@ -63,6 +75,8 @@ struct Task {
     supervisor: Rc<Supervisor>,
     board: status::Link,
     step: Duration,
+    /// A server has taken this node in.
+    taken_in: bool,
     /// Jobs that were answered here and whose results wait.
     answered: Vec<String>,
     /// A new job is being done: when its result is delivered, the children have changed.
@@ -73,11 +87,14 @@ struct Task {
 pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) {
     let Link { uplink, provision } = link;
     let step = Duration::from_secs(uplink.step());
+    let taken_in = uplink.is_taken_in();
     let uplink = Arc::new(Mutex::new(uplink));
     let answered = waiting(&supervisor);
     let lane = Lane::new("report");
     let expecting = false;
-    Task { uplink, provision, lane, supervisor, board, step, answered, expecting }.run().await;
+    let mut task =
+        Task { uplink, provision, lane, supervisor, board, step, taken_in, answered, expecting };
+    task.run().await;
 }
 
 /// Results that wait from before: they aren't made a second time.
@@ -87,13 +104,13 @@ fn waiting(supervisor: &Supervisor) -> Vec<String> {
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let (mut failed_reports, mut failed_deliveries) = (0, 0);
         let (mut report_at, mut deliver_at) = (Instant::now(), Instant::now());
         let mut reported: Option<Instant> = None;
         let mut batch: Vec<(u64, JobResult)> = Vec::new();
         loop {
-            if !self.call(|uplink| Ok(uplink.is_taken_in())).await.unwrap_or_default() {
+            if !self.taken_in {
                 self.register().await;
                 report_at = Instant::now();
             }
@@ -155,23 +172,31 @@ impl Task {
     }
 
     /// Calls the link without blocking the loop.
-    async fn call<R: Send + 'static>(
-        &self,
-        call: impl FnOnce(&mut BootAgent) -> Result<R, UplinkError> + Send + 'static,
-    ) -> Result<R, UplinkError> {
+    async fn call(&mut self, work: Work) -> Result<Heard, UplinkError> {
         let uplink = self.uplink.clone();
-        let work = move || call(&mut uplink.lock().unwrap_or_else(PoisonError::into_inner));
-        in_words(self.lane.run(work).await)
+        let done = self.lane.run(move || {
+            let mut uplink = uplink.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heard = Heard::default();
+            let result = work(&mut uplink, &mut heard);
+            heard.taken_in = uplink.is_taken_in();
+            heard.step = uplink.step();
+            (result, heard)
+        });
+        let (result, heard) = done.await.map_err(|error| UplinkError::Local(error.to_string()))?;
+        self.taken_in = heard.taken_in;
+        self.step = Duration::from_secs(heard.step);
+        result.map(|()| heard)
     }
 
     /// Registers, however long it takes.
-    async fn register(&self) {
+    async fn register(&mut self) {
         let mut backoff = Backoff::default();
         loop {
             // Looked for each time: somebody may put a better one there.
             let activation = self.provision.activation();
-            match self.call(move |uplink| uplink.register(activation.as_ref())).await {
-                Ok(()) => return self.provision.used(),
+            let work: Work = Box::new(move |uplink, _| uplink.register(activation.as_ref()));
+            match self.call(work).await {
+                Ok(_) => return self.provision.used(),
                 Err(error) => {
                     let wait = backoff.failed(matches!(error, UplinkError::Refused { .. }));
                     let wait = wait.min(jittered(self.step));
@@ -193,7 +218,7 @@ impl Task {
     /// Delivers results, and forgets them when a server has them.
     async fn deliver(&mut self, batch: &[(u64, JobResult)]) -> Result<(), UplinkError> {
         let results: Vec<JobResult> = batch.iter().map(|(_, result)| result.clone()).collect();
-        self.call(move |uplink| uplink.deliver(&results)).await?;
+        self.call(Box::new(move |uplink, _| uplink.deliver(&results))).await?;
         self.board.polled();
         self.answered.retain(|id| !batch.iter().any(|(_, result)| result.id == *id));
         let numbers: Vec<u64> = batch.iter().map(|(number, _)| *number).collect();
@@ -214,7 +239,11 @@ impl Task {
             events,
             ..Report::default()
         };
-        let jobs = self.call(move |uplink| uplink.report(report)).await?;
+        let work: Work = Box::new(move |uplink, heard| {
+            heard.jobs = uplink.report(report)?;
+            Ok(())
+        });
+        let jobs = self.call(work).await?.jobs;
         if let Err(error) = self.supervisor.events().remove(&numbers) {
             log::error!("events that were told can't be removed: {error}");
         }
@@ -232,12 +261,12 @@ impl Task {
                     return;
                 }
                 log::info!("job {} changes this agent's settings", job.id);
-                let configured = move |uplink: &mut BootAgent| {
-                    Ok((uplink.configure(&job), Duration::from_secs(uplink.step())))
-                };
+                let work: Work = Box::new(move |uplink, heard| {
+                    heard.result = Some(uplink.configure(&job));
+                    Ok(())
+                });
                 // Else it comes again.
-                if let Ok((result, step)) = self.call(configured).await {
-                    self.step = step;
+                if let Ok(Heard { result: Some(result), .. }) = self.call(work).await {
                     self.answer(result);
                 }
             }

@@ -4,6 +4,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
+/// What adjtimex(2) answers while nobody has set the clock.
+const TIME_ERROR: libc::c_long = libc::TIME_ERROR as libc::c_long;
+
 /// What the system takes for the time. It may be wrong by decades: boards without a clock
 /// battery boot in 1970.
 pub fn system() -> Utc {
@@ -14,10 +17,11 @@ pub fn system() -> Utc {
 /// Whether somebody has set the clock: a time server, or a person with NTP switched off. A kernel
 /// that doesn't say counts as one.
 pub fn is_set() -> bool {
-    // SAFETY: all zeros are a valid structure, which asks for nothing to be changed.
-    let mut answer: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: it fills in the structure, which outlives the call.
-    unsafe { libc::adjtimex(&raw mut answer) != libc::TIME_ERROR }
+    // The kernel's own call: that of a C library for 64-bit times brings 2 kB of conversion along,
+    // and only the result is of interest here. No kernel's structure is larger.
+    let mut answer = [0_u64; 64];
+    // SAFETY: all zeros ask for nothing to be changed; the kernel fills in less than the array.
+    unsafe { libc::syscall(libc::SYS_adjtimex, answer.as_mut_ptr()) != TIME_ERROR }
 }
 
 /// The time since the system's boot, sleep included. The kernel counts the starts of processes

@@ -3,19 +3,17 @@
 use super::client::Client;
 use super::download::{Answer, download};
 pub use super::download::{Rest, Trouble, again};
-use super::http::Http;
+use super::http::{self, Http, HttpError, Response};
 use super::tls;
 use crate::patience::Patience;
 use crate::remote::{Place, RemoteError};
 use std::io;
-use ureq::Body;
-use ureq::http::Response;
 
 /// Statuses under 500 that pass: time-out, too early, too many requests.
 const PASSING: [u16; 3] = [408, 425, 429];
 
 /// Makes one request for a file, or for the rest of it.
-pub type Ask<'a> = dyn FnMut(&Http, Option<&Rest>) -> Result<Response<Body>, Trouble> + 'a;
+pub type Ask<'a> = dyn FnMut(&Http, Option<&Rest>) -> Result<Response, Trouble> + 'a;
 
 /// Gets what `ask` asks for into its place. `name` is what errors call it.
 ///
@@ -35,13 +33,9 @@ pub fn fetch(
     })
 }
 
-fn read(
-    name: &str,
-    response: Response<Body>,
-    rest: Option<&Rest>,
-) -> Result<Answer<'static>, Trouble> {
-    let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-    let from = match (response.status().as_u16(), rest) {
+fn read(name: &str, response: Response, rest: Option<&Rest>) -> Result<Answer<'static>, Trouble> {
+    let header = |name| http::header(&response, name);
+    let from = match (http::status(&response), rest) {
         (200, _) => Some(0),
         (206, Some(rest)) => Some(rest.from).filter(|from| begins_at(&response, *from)),
         (416, Some(_)) => None,
@@ -57,14 +51,14 @@ fn read(
         validator: header("etag")
             .filter(|tag| !tag.starts_with("W/"))
             .or_else(|| header("last-modified")),
-        length: response.body().content_length(),
-        reader: Box::new(response.into_body().into_reader()),
+        length: http::content_length(&response),
+        reader: http::into_reader(response),
         in_words: broken,
     })
 }
 
 fn broken(error: io::Error) -> String {
-    tls::in_words(&ureq::Error::Io(error))
+    tls::in_words(&http::broken_off(error))
 }
 
 /// Whether another try may do better after this status.
@@ -76,14 +70,14 @@ pub fn passing_or_final(status: u16, error: RemoteError) -> Trouble {
     }
 }
 
-/// No answer: what ureq says, and that the next try may do better.
-pub fn unreachable(name: &str, error: &ureq::Error) -> Trouble {
+/// No answer: what the client says, and that the next try may do better.
+pub fn unreachable(name: &str, error: &HttpError) -> Trouble {
     let error = RemoteError::Unreachable { place: name.to_owned(), cause: tls::in_words(error) };
     Trouble::Passing(error)
 }
 
-fn begins_at(response: &Response<Body>, from: u64) -> bool {
-    let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
-    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
+fn begins_at(response: &Response, from: u64) -> bool {
+    let range = http::header(response, "content-range");
+    let first = range.as_deref().and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
     first.is_some_and(|first| first.parse() == Ok(from))
 }

@@ -3,12 +3,19 @@
 use super::endpoint;
 use super::resolver::OnThisThread;
 use super::tls::{self, Authority, CaError, Tls};
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 use stint_wire::time::Utc;
-use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+use ureq::{Agent, Body};
+
+/// Why there is no answer.
+pub type HttpError = ureq::Error;
+
+/// An answer whose body is still to be read.
+pub type Response = ureq::http::Response<Body>;
 
 /// An answer larger than this isn't one of ours, bytes. Ten commands of 64 KiB fit in it.
 const MAX_ANSWER: u64 = 1024 * 1024;
@@ -115,6 +122,15 @@ impl Http {
         if endpoint::is_loopback(url) { &self.direct } else { &self.proxied }
     }
 
+    /// Asks for a page.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, HttpError> {
+        let request = self.agent_for(url).get(url);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call()
+    }
+
     /// Makes everything under way fail, and every request from now on.
     pub fn shutdown(&self) {
         self.direct.clone().shutdown();
@@ -165,6 +181,31 @@ impl Http {
             body: body.map_err(|error| tls::in_words(&error))?,
         })
     }
+}
+
+/// The status of an answer.
+pub fn status(response: &Response) -> u16 {
+    response.status().as_u16()
+}
+
+/// A header of an answer.
+pub fn header(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// How long the body is, if the server says so.
+pub fn content_length(response: &Response) -> Option<u64> {
+    response.body().content_length()
+}
+
+/// The body, to be read.
+pub fn into_reader(response: Response) -> Box<dyn Read> {
+    Box::new(response.into_body().into_reader())
+}
+
+/// What it means that reading a body failed.
+pub fn broken_off(error: std::io::Error) -> HttpError {
+    ureq::Error::Io(error)
 }
 
 fn agent(config: Config, tls: Tls) -> Agent {

@@ -20,7 +20,10 @@ mod fetch;
 mod ftp;
 #[cfg(fuzzing)]
 pub mod fuzz;
-#[cfg(uplink)]
+#[cfg(feature = "ssm")]
+pub mod http;
+#[cfg(all(uplink, not(feature = "ssm")))]
+#[path = "lean_http.rs"]
 pub mod http;
 #[cfg(all(feature = "ssm", feature = "documents"))]
 mod logs;
@@ -30,7 +33,7 @@ pub mod package;
 mod page;
 #[cfg(all(feature = "ssm", feature = "documents"))]
 pub mod remote;
-#[cfg(uplink)]
+#[cfg(feature = "ssm")]
 mod resolver;
 #[cfg(all(feature = "ssm", feature = "documents"))]
 mod s3;

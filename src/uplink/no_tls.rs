@@ -1,10 +1,11 @@
 //! In place of `tls/` in a build without TLS: nobody is trusted, and https is refused before
 //! anything is sent ([`super::endpoint::allowed`]).
 
+use super::http::Stream;
 use std::fmt;
+use std::io;
+use std::net::TcpStream;
 use std::path::Path;
-use ureq::Error;
-use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
 /// Whether this build can speak TLS.
 pub const BUILT_IN: bool = false;
@@ -13,7 +14,7 @@ pub const BUILT_IN: bool = false;
 #[derive(Clone)]
 pub enum Authority {}
 
-/// Hands connections on as they are.
+/// Makes no connection secure.
 #[derive(Clone, Debug)]
 pub struct Tls;
 
@@ -22,18 +23,13 @@ impl Tls {
     pub fn trusting(_roots: Vec<Authority>) -> Tls {
         Tls
     }
-}
 
-impl<In: Transport> Connector<In> for Tls {
-    type Out = In;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        chained: Option<In>,
-    ) -> Result<Option<In>, Error> {
-        // A redirect may lead there.
-        if details.needs_tls() { Err(Error::TlsRequired) } else { Ok(chained) }
+    /// Refuses: a redirect may lead here.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn wrap(&self, _socket: TcpStream, _host: &str) -> io::Result<Box<dyn Stream>> {
+        Err(io::Error::other("it needs TLS, which this stint was built without"))
     }
 }
 
@@ -63,9 +59,6 @@ pub fn system_authorities() -> Vec<Authority> {
 }
 
 /// Why there is no answer, in words for people.
-pub fn in_words(error: &Error) -> String {
-    match error {
-        Error::TlsRequired => "it needs TLS, which this stint was built without".to_owned(),
-        error => error.to_string(),
-    }
+pub fn in_words(error: &io::Error) -> String {
+    error.to_string()
 }

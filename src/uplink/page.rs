@@ -2,10 +2,9 @@
 
 use super::endpoint;
 use super::fetch::{Rest, Trouble, passing_or_final, unreachable};
-use super::http::Http;
+use super::http::{self, Http, Response};
 use crate::remote::{Page, RemoteError};
-use ureq::Body;
-use ureq::http::Response;
+use std::io::Read;
 
 /// More redirects than this are a circle. Browsers follow 20; releases need three.
 const MAX_REDIRECTS: usize = 10;
@@ -16,28 +15,23 @@ const MAX_TEXT: u64 = 1024 * 1024;
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Asks for a page, or for the rest of it, and follows redirects.
-pub fn ask(http: &Http, page: &Page<'_>, rest: Option<&Rest>) -> Result<Response<Body>, Trouble> {
+pub fn ask(client: &Http, page: &Page<'_>, rest: Option<&Rest>) -> Result<Response, Trouble> {
     let mut url = page.url.to_owned();
     for _ in 0..=MAX_REDIRECTS {
         check(&url, page.plain)?;
-        let mut request = http.agent_for(&url).get(&url);
-        if let Some(accept) = page.accept {
-            request = request.header("accept", accept);
-        }
+        let range = rest.map(|rest| format!("bytes={}-", rest.from));
+        let mut headers: Vec<(&str, &str)> = Vec::new();
+        headers.extend(page.accept.map(|accept| ("accept", accept)));
         // What proves who we are to one host is no other's business.
-        if let Some(authorization) = page.authorization.filter(|_| same_origin(page.url, &url)) {
-            request = request.header("authorization", authorization);
-        }
-        if let Some(rest) = rest {
-            request = request
-                .header("range", format!("bytes={}-", rest.from))
-                .header("if-range", &rest.validator);
-        }
-        let response = request.call().map_err(|error| unreachable(bare(&url), &error))?;
-        let status = response.status().as_u16();
-        let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+        let authorization = page.authorization.filter(|_| same_origin(page.url, &url));
+        headers.extend(authorization.map(|value| ("authorization", value)));
+        headers.extend(range.as_deref().map(|range| ("range", range)));
+        headers.extend(rest.map(|rest| ("if-range", rest.validator.as_str())));
+        let response =
+            client.get(&url, &headers).map_err(|error| unreachable(bare(&url), &error))?;
+        let (status, location) = (http::status(&response), http::header(&response, "location"));
         match location {
-            Some(location) if REDIRECTS.contains(&status) => url = join(&url, location),
+            Some(location) if REDIRECTS.contains(&status) => url = join(&url, &location),
             _ => return Ok(response),
         }
     }
@@ -46,11 +40,10 @@ pub fn ask(http: &Http, page: &Page<'_>, rest: Option<&Rest>) -> Result<Response
 }
 
 /// Asks for a short text.
-pub fn read(http: &Http, page: &Page<'_>) -> Result<String, Trouble> {
+pub fn read(client: &Http, page: &Page<'_>) -> Result<String, Trouble> {
     let name = bare(page.url);
-    let mut response = ask(http, page, None)?;
-    let status = response.status().as_u16();
-    let text = response.body_mut().with_config().limit(MAX_TEXT).lossy_utf8(true).read_to_string();
+    let response = ask(client, page, None)?;
+    let status = http::status(&response);
     if status != 200 {
         let answer = format!("HTTP status {status}");
         return Err(passing_or_final(
@@ -58,12 +51,14 @@ pub fn read(http: &Http, page: &Page<'_>) -> Result<String, Trouble> {
             RemoteError::Refused { place: name.to_owned(), answer },
         ));
     }
-    text.map_err(|error| match error {
-        ureq::Error::BodyExceedsLimit(limit) => {
-            RemoteError::TooLarge { place: name.to_owned(), limit }.into()
-        }
-        error => unreachable(name, &error),
-    })
+    let mut text = Vec::new();
+    let read = http::into_reader(response).take(MAX_TEXT + 1).read_to_end(&mut text);
+    read.map_err(|error| unreachable(name, &http::broken_off(error)))?;
+    if text.len() as u64 > MAX_TEXT {
+        let place = name.to_owned();
+        return Err(RemoteError::TooLarge { place, limit: MAX_TEXT }.into());
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn check(url: &str, plain: bool) -> Result<(), RemoteError> {

@@ -3,40 +3,15 @@
 //! ureq has such a connector itself, which brings TLS 1.2 and rustls's log lines with it, whether
 //! wanted or not (decision 0028).
 
-use super::cryptography;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use super::Tls;
+use rustls::{ClientConnection, StreamOwned};
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::io::{Read, Write};
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
     TransportAdapter,
 };
-
-/// Puts a connection to an https server into TLS.
-#[derive(Clone)]
-pub struct Tls(Result<Arc<ClientConfig>, rustls::Error>);
-
-impl Tls {
-    /// One that trusts these certificate authorities alone.
-    pub fn trusting(roots: Vec<CertificateDer<'static>>) -> Tls {
-        let mut store = RootCertStore::empty();
-        // One that rustls can't read is no reason to trust none.
-        store.add_parsable_certificates(roots);
-        let builder = ClientConfig::builder_with_provider(Arc::new(cryptography()))
-            .with_protocol_versions(rustls::ALL_VERSIONS);
-        Tls(builder
-            .map(|builder| Arc::new(builder.with_root_certificates(store).with_no_client_auth())))
-    }
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
-    }
-}
 
 impl<In: Transport> Connector<In> for Tls {
     type Out = Either<In, Encrypted>;
@@ -54,10 +29,7 @@ impl<In: Transport> Connector<In> for Tls {
         let host = details.uri.host().unwrap_or_default();
         // A literal IPv6 address stands in brackets there.
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(bare.to_owned());
-        let name = name.map_err(|_| Error::Tls("the host's name is none that TLS knows"))?;
-        let connection = self.0.clone().and_then(|config| ClientConnection::new(config, name));
-        let mut tls = connection.map_err(refused)?;
+        let mut tls = self.begin(bare)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(details.timeout);
         tls.complete_io(&mut socket)?;
@@ -67,10 +39,6 @@ impl<In: Transport> Connector<In> for Tls {
         );
         Ok(Some(Either::B(Encrypted { buffers, stream: StreamOwned::new(tls, socket) })))
     }
-}
-
-fn refused(cause: rustls::Error) -> Error {
-    Error::Io(io::Error::new(io::ErrorKind::InvalidData, cause))
 }
 
 /// A connection in TLS.

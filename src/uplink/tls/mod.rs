@@ -1,9 +1,11 @@
 //! TLS: whom to trust, with which cryptography, and what a failed handshake means.
 
+mod client;
+#[cfg(feature = "ssm")]
 mod connector;
 mod words;
 
-pub use connector::Tls;
+pub use client::Tls;
 pub use words::in_words;
 
 use rustls::SignatureScheme;

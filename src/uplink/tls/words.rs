@@ -1,6 +1,7 @@
 //! What a failed request means, in words for people.
 
 use rustls::{AlertDescription, CertificateError};
+use std::io;
 use stint_wire::time::Utc;
 
 #[cfg(feature = "tls12")]
@@ -14,11 +15,22 @@ const NOTHING_IN_COMMON: &str = "the server doesn't speak TLS 1.3, and this agen
 ///
 /// rustls would name most of its reasons by their `Debug` text, which release builds don't have
 /// (docs/BUILDING.md); and a name like `UnknownIssuer` says nothing about the remedy.
+#[cfg(feature = "ssm")]
 pub fn in_words(error: &ureq::Error) -> String {
-    let cause = match error {
-        ureq::Error::Io(cause) => cause.get_ref().and_then(|cause| cause.downcast_ref()),
-        _ => None,
-    };
+    match error {
+        ureq::Error::Io(cause) => io_in_words(cause),
+        _ => error.to_string(),
+    }
+}
+
+/// The same of a build without ureq.
+#[cfg(not(feature = "ssm"))]
+pub fn in_words(error: &io::Error) -> String {
+    io_in_words(error)
+}
+
+fn io_in_words(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     cause.map_or_else(|| error.to_string(), handshake_in_words)
 }
 
@@ -77,12 +89,11 @@ fn certificate_in_words(reason: &CertificateError) -> String {
 mod tests {
     use super::*;
     use rustls::pki_types::{ServerName, UnixTime};
-    use std::io;
     use std::time::Duration;
 
     /// As the connector hands an error of the handshake on.
-    fn wrapped(error: rustls::Error) -> ureq::Error {
-        ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error))
+    fn wrapped(error: rustls::Error) -> crate::uplink::http::HttpError {
+        crate::uplink::http::broken_off(io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     fn at(seconds: u64) -> UnixTime {
@@ -120,6 +131,7 @@ mod tests {
         assert!(in_words(&wrapped(error)).contains("doesn't speak TLS"));
         let error = rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure);
         assert!(in_words(&wrapped(error)).contains("alert 40"));
-        assert_eq!(in_words(&ureq::Error::HostNotFound), ureq::Error::HostNotFound.to_string());
+        let other = crate::uplink::http::broken_off(io::Error::other("no such host"));
+        assert!(in_words(&other).contains("no such host"));
     }
 }
