@@ -7,7 +7,7 @@ TARGETS ?= armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl mipsel-unkn
 BOARDS  ?= qemu-virt-armv7 qemu-virt-aarch64
 EMULATED = STINT_EMULATORS=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS)
 
-.PHONY: toolchain size reproducible image fuzz test-release test-targets test-boards test-all
+.PHONY: toolchain size reproducible image fuzz test-release test-tiny test-targets test-boards test-all
 
 toolchain: ## install what cross builds, images and emulators need, and is missing (apt, zig)
 	@scripts/toolchain
@@ -34,6 +34,12 @@ test-release: $(VENV)/ready ## the release agent and nasty scripts: memory and t
 	  tests/test_nasty_scripts.py tests/test_crash_safety.py
 	@! grep -q STINT_FAULTS $(OUT)/release/stint || { echo 'the release agent can be made to fail'; exit 1; }
 
+test-tiny: $(VENV)/ready ## the set tiny, which has an HTTP client of its own, through the tests of its protocol
+	@$(CARGO) build --quiet --package stint-hub
+	@$(CARGO) build --quiet --package stint-agent --no-default-features --features tiny,tls --target-dir $(OUT)/tiny
+	@STINT_AGENT=$(OUT)/tiny/debug/stint $(PYTHON) -m pytest -c tests/pytest.ini $(ARGS) -k 'not both_links' \
+	  tests/test_bootagent.py tests/test_bootagent_signed.py tests/test_bootagent_with_hub.py tests/test_child_install_package.py
+
 test-targets: $(VENV)/ready ## build TARGETS='…' (four by default) and run each against a hub, emulated
 	@for target in $(TARGETS); do scripts/build $$target || exit 1; done
 	@$(CARGO) build --quiet --package stint-hub
@@ -47,6 +53,7 @@ test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and ha
 test-all: ## the whole matrix: make test, every target, every board, the packages, the sizes (an hour)
 	@$(MAKE) test
 	@$(MAKE) test-release
+	@$(MAKE) test-tiny
 	@$(MAKE) fuzz
 	@$(MAKE) test-targets TARGETS='$(patsubst targets/%.toml,%,$(wildcard targets/*.toml))'
 	@$(MAKE) test-boards
