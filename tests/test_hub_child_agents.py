@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from harness.children import Children, alive
+from harness.children import alive
 from harness.clients import finished, wait_until_online
+from harness.hub import Hub
+from harness.installs import Installs
+from harness.programs import HUB, run
 from harness.wait import until
 
 
@@ -14,9 +17,9 @@ def boot_children(hub, client, activate, new_agent):
     """Children of an agent that speaks the BootAgent protocol with the hub; not started yet."""
     made = []
 
-    def make(name: str = "agent", tags: dict[str, str] | None = None, **supervise) -> Children:
+    def make(name: str = "agent", tags: dict[str, str] | None = None, **supervise) -> Installs:
         agent = new_agent(name)
-        kids = Children(agent, **supervise)
+        kids = Installs(agent, **supervise)
         config = json.loads(agent.config.read_text())
         config["bootagent"] = {"servers": hub.endpoint, "step": 1}
         agent.config.write_text(json.dumps(config))
@@ -122,3 +125,97 @@ def test_limits_are_changed_from_the_hub_without_a_restart(client, boot_children
 def _with(client, node: str, name: str, member: str) -> dict | None:
     found = [child for child in inventory(client, node) if child["Name"] == name]
     return found[0] if found and member in found[0] else None
+
+
+# --- packages of the hub's store -----------------------------------------------------------------
+
+
+@pytest.fixture
+def document_children(hub, activate, new_agent):
+    """Children of an agent that polls for commands; not started yet."""
+    made = []
+
+    def make(name: str = "agent", tags: dict[str, str] | None = None, **supervise) -> Installs:
+        agent = new_agent(name)
+        tags = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
+        agent.register(hub, activate(Tags=tags))
+        made.append(Installs(agent, **supervise))
+        return made[-1]
+
+    yield make
+    for kids in made:
+        kids.clean_up()
+
+
+def put(hub: Hub, file, content: bytes, name: str, version: str) -> None:
+    """Puts a package into the hub's store."""
+    file.write_bytes(content)
+    words = ["put", file, "--name", name, "--version", version, "--data", hub.data]
+    done = run([HUB, "package", *words], hub.home)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["boot_children", "document_children"])
+def test_a_package_of_the_store_is_installed_upgraded_and_uninstalled(hub, client, request, tmp_path, kind):
+    kids = request.getfixturevalue(kind)()
+    kids.agent.start()
+    node = kids.agent.node
+    wait_until_online(client, node)
+    put(hub, tmp_path / "app-1.9.tgz", kids.package("app", "1.9"), "app", "1.9")
+    done = do(client, node, Action="install", Package="app", Envs='{"MODE": "fast"}')
+    assert done["Status"] == "Success" and "1.9" in done["StandardOutputContent"], done
+    assert kids.running("app") == ["1.9"]
+    assert kids.record("app")["envs"] == {"MODE": "fast"}
+
+    put(hub, tmp_path / "app-1.10.tgz", kids.package("app", "1.10"), "app", "1.10")
+    done = do(client, node, Action="upgrade", Package="app")
+    assert done["Status"] == "Success", done
+    assert kids.running("app") == ["1.10"] and kids.of_status()["app"]["version"] == "1.10"
+    # What the command didn't say has stayed.
+    assert kids.record("app")["envs"] == {"MODE": "fast"}
+    if kind == "boot_children":
+        assert shown(client, node, "app", Status="running", Version="1.10")
+
+    assert do(client, node, Action="install", Package="app=1.9")["Status"] == "Success"
+    assert kids.running("app") == ["1.9"]
+    assert do(client, node, Action="uninstall", Name="app")["Status"] == "Success"
+    assert kids.running("app") == [] and not kids.folder("app").exists()
+    if kind == "boot_children":
+        until("it is gone from the inventory", lambda: inventory(client, node) == [])
+
+
+def test_one_command_installs_on_nodes_of_both_kinds(hub, client, boot_children, document_children, tmp_path):
+    both = [boot_children("reporter", {"site": "lab"}), document_children("poller", {"site": "lab"})]
+    for kids in both:
+        kids.agent.start()
+        wait_until_online(client, kids.agent.node)
+    put(hub, tmp_path / "app-1.tgz", both[0].package("app", "1"), "app", "1")
+    sent = client.send_command(
+        DocumentName="Stint-ConfigureAgent",
+        Targets=[{"Key": "tag:site", "Values": ["lab"]}],
+        Parameters={"Action": ["install"], "Package": ["app"]},
+    )["Command"]
+    for kids in both:
+        assert finished(client, sent["CommandId"], kids.agent.node)["Status"] == "Success"
+        assert kids.of_status()["app"]["status"] == "running"
+    (command,) = client.list_commands(CommandId=sent["CommandId"])["Commands"]
+    assert (command["Status"], command["CompletedCount"]) == ("Success", 2)
+
+
+def test_a_bad_upgrade_is_taken_back_and_the_operator_sees_it(hub, client, boot_children, tmp_path):
+    kids = boot_children(cooldownSeconds=1)
+    kids.agent.start()
+    node = kids.agent.node
+    put(hub, tmp_path / "app-1.tgz", kids.package("app", "1"), "app", "1")
+    assert do(client, node, Action="install", Package="app")["Status"] == "Success"
+    put(hub, tmp_path / "app-2.tgz", kids.package("app", "2", then="exit 1"), "app", "2")
+    # The job was done; what became of it is an event.
+    assert do(client, node, Action="upgrade", Package="app")["Status"] == "Success"
+
+    def rollback() -> str:
+        events = inventory(client, node, "StintChildEvent")
+        return next((event["Message"] for event in events if event["Category"] == "rollback"), "")
+
+    assert "version 1" in until("the hub knows of the rollback", rollback)
+    shown(client, node, "app", Status="running", Version="1")
+    assert kids.running("app") == ["1"]
