@@ -91,7 +91,7 @@ fn links(
             Err(missing @ RegistrationError::Missing(_)) => {
                 match super::provision::register(config, state) {
                     Some(registration) => Some(registration),
-                    None if has_link(&links) => None,
+                    None if has_link(&links) || has_children(config, state) => None,
                     None => return Err(missing.to_string()),
                 }
             }
@@ -105,13 +105,28 @@ fn links(
         }
     }
     #[cfg(not(feature = "ssm"))]
-    if !has_link(&links) {
+    if !has_link(&links) && !has_children(config, state) {
         drop(found);
         return Err("this device has no server: name it in the configuration, \"bootagent\": \
                     {\"servers\": \"http://…\"}, or with `stint register --server`"
             .to_owned());
     }
     Ok(links)
+}
+
+/// Whether there are child agents to look after, be it without any server.
+#[cfg(all(uplink, feature = "supervise"))]
+fn has_children(config: &Config, state: &Path) -> bool {
+    let has = crate::supervise::status::has_children(state, &config.supervise.definitions);
+    if has {
+        log::warn!("stint runs without a server: it looks after the child agents and no more");
+    }
+    has
+}
+
+#[cfg(all(uplink, not(feature = "supervise")))]
+fn has_children(_config: &Config, _state: &Path) -> bool {
+    false
 }
 
 #[cfg(feature = "bootagent")]

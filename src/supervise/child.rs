@@ -516,7 +516,9 @@ impl Unit {
         if !is_told || reason.starts_with("spawn") || reason == "start" {
             let what = match reason.as_str() {
                 "oom" => "the kernel killed it for its use of memory".to_owned(),
-                "gone" => "it ended while no agent was there to see how".to_owned(),
+                "gone" => {
+                    "it ended; nobody saw how, because an earlier agent had started it".to_owned()
+                }
                 "start" => "it didn't show its process in the background in time".to_owned(),
                 reason => format!("it ended unexpectedly: {reason}"),
             };

@@ -11,7 +11,7 @@ use super::record::Record;
 use crate::sys::child::{self, Before};
 use crate::sys::process::Identity;
 use crate::sys::tree::{self, Process};
-use crate::sys::{FileError, fifo, lock, users};
+use crate::sys::{FileError, faults, fifo, lock, users};
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -93,8 +93,10 @@ pub fn start(
     let (data, oom_score) = (backstop.data, backstop.oom_score);
     child::prepare(&mut command, Before { groups: group.procs_files(), data, oom_score, who });
     let held = lock::acquire(&folder.join(LOCK)).map_err(words)?;
+    faults::point("child starts");
     let started = command.spawn();
     drop(held);
+    faults::point("child started");
     let pid = started.map_err(|cause| format!("can't start {}: {cause}", program.display()))?.id();
     // A child that has ended already is a zombie of this process, and is still there.
     Identity::of(pid).ok_or_else(|| format!("process {pid} can't be found in /proc"))
@@ -148,4 +150,66 @@ pub fn find(folder: &Path, mark: &str) -> Vec<Process> {
     });
     found.sort_unstable_by_key(|process| (process.identity.started, process.identity.pid));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_start_that_is_under_way_is_waited_for() {
+        let folder = Folder::new();
+        settle(folder.path());
+        let held = lock::acquire(&folder.path().join(LOCK)).unwrap().unwrap();
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(300));
+            drop(held);
+        });
+        let begin = Instant::now();
+        settle(folder.path());
+        assert!(begin.elapsed() >= Duration::from_millis(250));
+        other.join().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_mark_and_one_without_environment_by_its_output() {
+        let folder = Folder::new();
+        let output = folder.path().join(OUTPUT);
+        fifo::make(&output).unwrap();
+        let mut marked = Command::new("sleep");
+        marked.arg("600").env(MARK, "m-1").stdin(Stdio::null());
+        let mut bare = Command::new("sleep");
+        bare.arg("600").env_clear().stdout(fifo::open(&output, true).unwrap());
+        let mut children = [marked.spawn().unwrap(), bare.spawn().unwrap()];
+        let mut pids: Vec<u32> = children.iter().map(std::process::Child::id).collect();
+        let mut found: Vec<u32> =
+            find(folder.path(), "m-1").iter().map(|process| process.identity.pid).collect();
+        pids.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, pids);
+        assert!(find(Path::new("/nonexistent"), "m-2").is_empty());
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_lock_of_a_start_is_given_up_when_the_program_begins() {
+        let folder = Folder::new();
+        let held = lock::acquire(&folder.path().join(LOCK)).unwrap().unwrap();
+        // As inheritable as it can be made: what counts is that a child is prepared.
+        // It is closed when the program begins, although the process lives on.
+        let mut command = Command::new("sleep");
+        command.arg("600").stdin(Stdio::null());
+        let mut child = child::prepare(&mut command, Before::default()).spawn().unwrap();
+        assert!(held.as_raw_fd() > 2 && File::open(folder.path().join(LOCK)).is_ok());
+        drop(held);
+        assert!(!lock::is_held(&folder.path().join(LOCK)));
+        crate::sys::process::kill_group(child.id()).unwrap();
+        child.wait().unwrap();
+    }
 }

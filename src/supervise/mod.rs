@@ -59,6 +59,9 @@ const OWN: &str = "supervise";
 /// Between two looks at a child that a job waits for.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Before a child is tried to be taken on again.
+const LATER: Duration = Duration::from_secs(10);
+
 /// What does a job that is for the agent's own settings: the uplink.
 type SettingsJob = Box<dyn Fn(&Job) -> Result<String, Failure>>;
 
@@ -84,6 +87,10 @@ pub struct Supervisor {
     ended: Bell,
     /// The agent is about to end: nothing is started any more.
     ending: Cell<bool>,
+    /// A child couldn't be taken on, most often because the disk is full: this is tried again.
+    is_incomplete: Cell<bool>,
+    /// When it is.
+    complete_at: Cell<Duration>,
 }
 
 /// A child that nobody else touches while this lives.
@@ -122,10 +129,12 @@ impl Supervisor {
             wake: Rc::new(Bell::new()),
             ended: Bell::new(),
             ending: Cell::new(false),
+            is_incomplete: Cell::new(false),
+            complete_at: Cell::new(clock::since_boot() + LATER),
             settings,
         };
         supervisor.ledger.settle(&supervisor.notes)?;
-        supervisor.read_definitions()?;
+        supervisor.read_definitions(true)?;
         Ok(supervisor)
     }
 
@@ -357,10 +366,10 @@ impl Supervisor {
     }
 
     /// Reads all definitions, and takes on the children. Files that are no more take their
-    /// children along.
-    fn read_definitions(&self) -> Result<(), FileError> {
+    /// children along. Only the `first` time is told of.
+    fn read_definitions(&self, first: bool) -> Result<(), FileError> {
         let (found, problems) = definitions::read_folder(&self.settings.definitions);
-        for Problem { path, what } in &problems {
+        for Problem { path, what } in problems.iter().filter(|_| first) {
             self.notes.event(
                 "definition",
                 "",
@@ -376,8 +385,12 @@ impl Supervisor {
             let file = found.iter().find(|found| found.definition.name == name);
             if let Err(error) = self.take_on(&name, file, &problems) {
                 // The others go on.
-                let message = format!("it can't be looked after: {error}");
-                self.notes.event("definition", &name, "", message);
+                self.is_incomplete.set(true);
+                let message = format!("it can't be looked after now: {error}");
+                match first {
+                    true => self.notes.event("definition", &name, "", message),
+                    false => log::warn!("{name}: {message}"),
+                }
             }
         }
         let units = self.units.borrow();
@@ -401,8 +414,11 @@ impl Supervisor {
         }
         if let Some(found) = found {
             durable::make_folder(&folder)?;
-            if let Some(file) = file {
-                definitions::keep(file, &folder)?;
+            // Without the copy the child is as good, as long as its file is.
+            if let Some(file) = file
+                && let Err(error) = definitions::keep(file, &folder)
+            {
+                log::warn!("{name}: {error}");
             }
             return self.define(found.definition.clone(), file);
         }

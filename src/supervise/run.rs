@@ -25,9 +25,12 @@ pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>
     spawn(&executor, bury(supervisor.clone()));
     loop {
         supervisor.take_in();
-        let next = supervisor.turn(&executor);
+        let mut next = supervisor.turn(&executor);
         // After the look, because a version on trial may just have been given up.
         supervisor.dispatch(&executor);
+        if supervisor.is_incomplete.get() {
+            next = Some(supervisor.complete(next));
+        }
         let rung = supervisor.wake.wait();
         match next {
             Some(wait) => future::or(rung, after(wait)).await,
@@ -88,6 +91,23 @@ impl Supervisor {
     pub fn child_ended(&self) {
         self.ended.ring();
         self.wake.ring();
+    }
+
+    /// Tries again to take all children on, now and then; says when to look again.
+    fn complete(&self, next: Option<Duration>) -> Duration {
+        let now = clock::since_boot();
+        if self.complete_at.get() <= now {
+            self.complete_at.set(now + super::LATER);
+            self.is_incomplete.set(false);
+            if let Err(error) = self.read_definitions(false) {
+                log::error!("definitions can't be read: {error}");
+                self.is_incomplete.set(true);
+            }
+            // What came is looked at at once.
+            return Duration::ZERO;
+        }
+        let wait = self.complete_at.get() - now;
+        next.map_or(wait, |next| next.min(wait))
     }
 
     /// Takes in the jobs of the inbox.

@@ -41,6 +41,13 @@ pub struct Line {
     pub next_start: Option<u64>,
 }
 
+/// Whether there is any child: one that is defined by a file, or that a job has brought.
+pub fn has_children(state: &Path, definitions: &Path) -> bool {
+    let is_definition = |name: &String| name.ends_with(".json");
+    durable::list(definitions).unwrap_or_default().iter().any(is_definition)
+        || !durable::list(&state.join(CHILDREN)).unwrap_or_default().is_empty()
+}
+
 /// Looks at a state folder, and at the operator's definitions.
 pub fn look(state: &Path, definitions: &Path) -> Overview {
     let names = durable::list(&state.join(CHILDREN)).unwrap_or_default();

@@ -94,12 +94,12 @@ class Children:
             for pid in filter(alive, self.pids(file.name)):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-        for folder in sorted(Path("/sys/fs/cgroup").glob(f"**/{self.cgroup}/**"), reverse=True):
-            if folder.is_dir():
-                for pid in (folder / "cgroup.procs").read_text().split():
-                    with contextlib.suppress(ProcessLookupError):
+        hierarchies = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")]
+        for ours in [hierarchy / self.cgroup for hierarchy in hierarchies]:
+            for folder in [*ours.glob("*/"), ours]:
+                with contextlib.suppress(OSError, TimeoutError):
+                    for pid in (folder / "cgroup.procs").read_text().split():
                         os.kill(int(pid), signal.SIGKILL)
-                with contextlib.suppress(OSError):
                     until(f"{folder} is removed", lambda folder=folder: _removed(folder), 5)
 
     def wait_for(self, name: str, status: str, patience: float = 60) -> dict:
