@@ -5,7 +5,7 @@ use super::backoff::Backoff;
 use super::status;
 use crate::identity::bootagent::Activation;
 use crate::lane::Lane;
-use crate::supervise::{Accepted, Supervisor};
+use crate::supervise::{Accepted, SettingsDone, Supervisor};
 use crate::sys::random;
 use crate::uplink::UplinkError;
 use crate::uplink::bootagent::BootAgent;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use stint_wire::bootagent::status::Report;
-use stint_wire::bootagent::{Action, Job, JobResult};
+use stint_wire::bootagent::{Job, JobResult};
 
 /// The pause after a report that failed; each further one doubles it, up to the step.
 const REPORT_AGAIN: Duration = Duration::from_secs(180);
@@ -32,7 +32,7 @@ const EVENTS: usize = 50;
 /// So would more results in one delivery.
 const RESULTS: usize = 50;
 
-/// So many of the jobs that are answered here are remembered while their results wait. No server
+/// So many of the jobs that can't be read are remembered while their results wait. No server
 /// gives more at once.
 const ANSWERED: usize = 64;
 
@@ -60,7 +60,6 @@ pub struct Link {
 #[derive(Default)]
 struct Heard {
     jobs: Vec<Result<Job, JobResult>>,
-    result: Option<JobResult>,
     taken_in: bool,
     step: u64,
 }
@@ -77,7 +76,7 @@ struct Task {
     step: Duration,
     /// A server has taken this node in.
     taken_in: bool,
-    /// Jobs that were answered here and whose results wait.
+    /// Jobs that couldn't be read, and whose results wait.
     answered: Vec<String>,
     /// A new job is being done: when its result is delivered, the children have changed.
     expecting: bool,
@@ -91,10 +90,26 @@ pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) {
     let uplink = Arc::new(Mutex::new(uplink));
     let answered = waiting(&supervisor);
     let lane = Lane::new("report");
+    supervisor.on_settings(settings(&uplink, &lane));
     let expecting = false;
     let mut task =
         Task { uplink, provision, lane, supervisor, board, step, taken_in, answered, expecting };
     task.run().await;
+}
+
+/// What does jobs that are about the agent's own settings.
+fn settings(uplink: &Arc<Mutex<BootAgent>>, lane: &Lane) -> impl Fn(Job) -> SettingsDone + 'static {
+    let (uplink, lane) = (uplink.clone(), lane.clone());
+    move |job| {
+        let (uplink, lane) = (uplink.clone(), lane.clone());
+        Box::pin(async move {
+            log::info!("job {} changes this agent's settings", job.id);
+            // On the lane, where it waits for an exchange that is under way.
+            let done = lane
+                .run(move || uplink.lock().unwrap_or_else(PoisonError::into_inner).configure(&job));
+            done.await.unwrap_or_else(|error| Err(error.to_string()))
+        })
+    }
 }
 
 /// Results that wait from before: they aren't made a second time.
@@ -248,28 +263,14 @@ impl Task {
             log::error!("events that were told can't be removed: {error}");
         }
         for job in jobs {
-            self.take(job).await;
+            self.take(job);
         }
         self.board.pinged(self.step);
         Ok(())
     }
 
-    async fn take(&mut self, job: Result<Job, JobResult>) {
+    fn take(&mut self, job: Result<Job, JobResult>) {
         match job {
-            Ok(job) if job.action == Action::Config && job.name.is_empty() => {
-                if self.answered.contains(&job.id) {
-                    return;
-                }
-                log::info!("job {} changes this agent's settings", job.id);
-                let work: Work = Box::new(move |uplink, heard| {
-                    heard.result = Some(uplink.configure(&job));
-                    Ok(())
-                });
-                // Else it comes again.
-                if let Ok(Heard { result: Some(result), .. }) = self.call(work).await {
-                    self.answer(result);
-                }
-            }
             Ok(job) => {
                 let (id, action, name) = (job.id.clone(), job.action, job.name.clone());
                 match self.supervisor.accept(job) {

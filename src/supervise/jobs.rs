@@ -49,7 +49,7 @@ pub fn is_slow(action: Action) -> bool {
 pub async fn perform(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String, Failure> {
     if job.name.is_empty() {
         return match job.action {
-            Action::Config => supervisor.settings_job(job),
+            Action::Config => supervisor.settings_job(job).await,
             _ => Err(Failure::new("the job names no child agent")),
         };
     }

@@ -46,6 +46,7 @@ use smol::Timer;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::bootagent::{Child, Event, Job, JobResult};
@@ -63,7 +64,10 @@ const LOOK: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_secs(10);
 
 /// What does a job that is for the agent's own settings: the uplink.
-type SettingsJob = Box<dyn Fn(&Job) -> Result<String, Failure>>;
+type SettingsJob = Box<dyn Fn(Job) -> SettingsDone>;
+
+/// What comes of it, in words.
+pub type SettingsDone = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 
 /// The children and their jobs. Lives on the loop.
 pub struct Supervisor {
@@ -175,9 +179,8 @@ impl Supervisor {
         self.notes.result(result)
     }
 
-    /// Who does a job that is for the agent's own settings and came from elsewhere than its own
-    /// server. Without anybody such a job fails.
-    pub fn on_settings(&self, does: impl Fn(&Job) -> Result<String, Failure> + 'static) {
+    /// Who does a job that is for the agent's own settings. Without anybody such a job fails.
+    pub fn on_settings(&self, does: impl Fn(Job) -> SettingsDone + 'static) {
         self.settings_job.replace(Some(Box::new(does)));
     }
 
@@ -356,9 +359,10 @@ impl Supervisor {
         Rules { fast, check, cooldown, window, retries }
     }
 
-    fn settings_job(&self, job: &Job) -> Result<String, Failure> {
-        match self.settings_job.borrow().as_ref() {
-            Some(does) => does(job),
+    async fn settings_job(&self, job: &Job) -> Result<String, Failure> {
+        let doing = self.settings_job.borrow().as_ref().map(|does| does(job.clone()));
+        match doing {
+            Some(doing) => doing.await.map_err(Failure::new),
             None => {
                 Err(Failure::new("this agent has no BootAgent server whose settings these are"))
             }

@@ -25,9 +25,6 @@ use trust::Worth;
 /// The link's name in `stint status`.
 pub const NAME: &str = "bootagent";
 
-/// The `errcode` of settings that couldn't be kept.
-const FAILED: i32 = 1;
-
 /// The link of one node to its servers.
 pub struct BootAgent {
     config: Config,
@@ -183,16 +180,11 @@ impl BootAgent {
         }
     }
 
-    /// Does a job that is about the agent's own settings.
-    pub fn configure(&mut self, job: &Job) -> JobResult {
-        let result = |errcode, message| JobResult { id: job.id.clone(), errcode, message };
-        match self.apply(job) {
-            Ok(message) => result(0, message),
-            Err(message) => result(FAILED, message),
-        }
-    }
-
-    fn apply(&mut self, job: &Job) -> Result<String, String> {
+    /// Does a job that is about the agent's own settings; durable when it returns.
+    ///
+    /// # Errors
+    /// In words: a list that makes no sense, or a disk that doesn't take it. Nothing is changed.
+    pub fn configure(&mut self, job: &Job) -> Result<String, String> {
         let mut message = "success".to_owned();
         let (old_list, old_step) = (self.identity.pushed.clone(), self.identity.step);
         let before = self.round.first().to_owned();
