@@ -1,4 +1,4 @@
-"""Child agents by the BootAgent protocol: they are reported, jobs reach them, and what happens to them is told once."""
+"""Child agents by the BootAgent protocol: reported, driven by jobs, and told of once."""
 
 import json
 import re
