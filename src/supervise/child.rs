@@ -467,7 +467,8 @@ impl Unit {
     /// Its process is gone.
     fn ended(&mut self, end: End, now: Duration, notes: &Notes) {
         let age = self.record.run.map_or(Duration::ZERO, |run| now.saturating_sub(started(run)));
-        let killed_by_kernel = self.group.oom_kills() > 0 && end == End::Signal(libc::SIGKILL);
+        // The first process may be another than the killed one, and end for its sake.
+        let killed_by_kernel = self.group.oom_kills() > 0 && end != End::Code(0);
         // What it has left behind would be in the next one's way.
         self.group.kill_all(self.record.run.take());
         self.lingering = true;

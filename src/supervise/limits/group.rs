@@ -167,7 +167,7 @@ impl Group {
             self.make();
         }
         let before = self.ready.len();
-        if let Some(leader) = leader.filter(|leader| leader.is_alive()) {
+        if let Some(leader) = leader.filter(|leader| runs(*leader)) {
             let mut ready = std::mem::take(&mut self.ready);
             ready.retain(|ready| holds_or_takes(&ready.folder, leader, &self.known, &self.child));
             self.ready = ready;
@@ -447,5 +447,12 @@ fn holds_or_takes(
     for member in members::find(Some(leader), known, child) {
         let _ = cgroup::write(folder, "cgroup.procs", &member.identity.pid.to_string());
     }
-    is_in()
+    // One that is just ending is in no group any more, and the rest of the tree still is.
+    is_in() || !runs(leader)
+}
+
+/// Whether a process is there and hasn't ended.
+fn runs(identity: Identity) -> bool {
+    let found = Process::of(identity.pid);
+    found.is_some_and(|found| found.identity == identity && found.state != b'Z')
 }

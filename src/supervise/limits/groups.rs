@@ -135,12 +135,14 @@ impl Groups {
 
     /// As if the machine had none.
     #[cfg(test)]
+    #[allow(dead_code)] // in builds without the tests that need it
     pub(super) fn none() -> Groups {
         Groups { places: Vec::new() }
     }
 
     /// As if the machine hadn't these controllers.
     #[cfg(test)]
+    #[allow(dead_code)] // as above
     pub(super) fn without(mut self, controllers: u8) -> Groups {
         self.places.iter_mut().for_each(|place| place.controllers &= !controllers);
         self

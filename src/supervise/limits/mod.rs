@@ -16,7 +16,9 @@ mod groups;
 mod kernel;
 mod members;
 mod polled;
+// With real processes, which takes time: once for all sets of features is enough.
 #[cfg(test)]
+#[cfg(all(feature = "documents", feature = "serial"))]
 mod tests;
 
 // Their caller, the table of children, is being written.
