@@ -209,8 +209,9 @@ def test_a_bad_upgrade_is_taken_back_and_the_operator_sees_it(hub, client, boot_
     put(hub, tmp_path / "app-1.tgz", kids.package("app", "1"), "app", "1")
     assert do(client, node, Action="install", Package="app")["Status"] == "Success"
     put(hub, tmp_path / "app-2.tgz", kids.package("app", "2", then="exit 1"), "app", "2")
-    # The job was done; what became of it is an event.
-    assert do(client, node, Action="upgrade", Package="app")["Status"] == "Success"
+    done = do(client, node, Action="upgrade", Package="app")
+    assert (done["Status"], done["ResponseCode"]) == ("Failed", 1)
+    assert "version 1 is in its place again" in done["StandardErrorContent"]
 
     def rollback() -> str:
         events = inventory(client, node, "StintChildEvent")
