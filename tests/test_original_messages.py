@@ -185,7 +185,7 @@ def test_associations_are_empty_and_no_error(node):
 
 def test_an_operation_that_is_not_for_nodes_is_refused_by_name(node):
     """The original asks for a few more; it lives on without them."""
-    for namespace, operation in [(SSM, "GetManifest"), (SSM, "PutInventory"), (MESSAGES, "Bogus")]:
+    for namespace, operation in [(SSM, "GetManifest"), (SSM, "PutComplianceItems"), (MESSAGES, "Bogus")]:
         answer = node.by_token(operation, {}, namespace)
         assert answer.status == 400, operation
         assert answer.code in ("AccessDeniedException", "UnknownOperationException"), operation
