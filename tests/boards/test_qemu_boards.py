@@ -2,46 +2,14 @@
 
 import re
 
-import pytest
-
-from boards.machine import HOST, Board, Machine
-from harness.clients import finished, shell, wait_until_online
+from boards.machine import HOST
+from harness.clients import finished, shell
 from harness.wait import until
 
-BOARDS = [
-    Board("qemu-virt-armv7", "qemu-system-arm", "cortex-a7"),
-    Board("qemu-virt-aarch64", "qemu-system-aarch64", "cortex-a53"),
-]
 # The serial report's promise: it fits a terminal.
 COLUMNS = 120
 # What `make bench` promises natively is a megabyte or two; this is a 32-bit or 64-bit guest's.
 MEMORY_AT_MOST_KB = 4096
-
-
-@pytest.fixture(params=BOARDS, ids=lambda board: board.name)
-def machine(request, home, hub, activate):
-    """A board that is off, with an empty disk and an activation for its first boot."""
-    if not (request.param.image / "initramfs").exists():
-        pytest.skip(f"no image: make image BOARD={request.param.name}")
-    machine = Machine(request.param, home, hub, activate())
-    yield machine
-    machine.unplug()
-
-
-@pytest.fixture
-def node(client):
-    """Tells the id of the one node of the hub, once it is Online."""
-
-    def find() -> str:
-        def listed() -> str | None:
-            found = client.describe_instance_information()["InstanceInformationList"]
-            return found[0]["InstanceId"] if found else None
-
-        name = until("the board has registered", listed, 240)
-        wait_until_online(client, name)
-        return name
-
-    return find
 
 
 def test_a_board_registers_at_first_boot_and_says_so_on_its_serial_console(machine, aws, client, node):
