@@ -8,20 +8,20 @@
 use super::Observer;
 use crate::sys::{FileError, clock, durable, lock};
 use crate::uplink::UplinkError;
-use miniserde::{Deserialize, Serialize, json};
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
+use stint_wire::json::{self, Node, ObjectWriter};
 use stint_wire::time::Utc;
 
 const LOCK: &str = "run/lock";
 const FILE: &str = "status.json";
 
 /// What the daemon knows of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Its process id.
     pub pid: u32,
@@ -30,23 +30,19 @@ pub struct Snapshot {
 }
 
 /// How one link is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkState {
     /// Its name: `ec2messages`, `bootagent`.
     pub link: String,
     /// The last exchange with the server went well.
     pub online: bool,
     /// When the last health report was accepted, ISO 8601.
-    #[serde(rename = "lastPing")]
     pub last_ping: Option<String>,
     /// The time between two of them, seconds.
-    #[serde(rename = "pingSeconds")]
     pub ping_seconds: u64,
     /// How long it waits before it tries again, seconds.
-    #[serde(rename = "backoffSeconds")]
     pub backoff_seconds: Option<u64>,
     /// What went wrong last, in words.
-    #[serde(rename = "lastError")]
     pub last_error: Option<String>,
 }
 
@@ -72,7 +68,7 @@ pub fn look(state: &Path, status: &Path) -> Option<Snapshot> {
         return None;
     }
     let text = fs::read_to_string(status.join(FILE)).unwrap_or_default();
-    Some(json::from_str(&text).unwrap_or_default())
+    Some(Snapshot::read(&text))
 }
 
 /// The side of one link.
@@ -113,7 +109,7 @@ impl Board {
     }
 
     fn write(&self) {
-        let text = json::to_string(&*self.snapshot.borrow());
+        let text = self.snapshot.borrow().write();
         let temporary = self.path.with_extension("new");
         let written =
             fs::write(&temporary, &text).and_then(|()| fs::rename(&temporary, &self.path));
@@ -201,6 +197,24 @@ fn online(link: &mut LinkState) {
 }
 
 impl Snapshot {
+    fn write(&self) -> String {
+        let links: Vec<String> = self.links.iter().map(LinkState::write).collect();
+        ObjectWriter::new()
+            .raw("pid", &self.pid.to_string())
+            .raw("links", &format!("[{}]", links.join(",")))
+            .finish()
+    }
+
+    /// What is missing, or isn't there yet, is empty.
+    fn read(text: &str) -> Snapshot {
+        let Ok(node) = json::parse(text) else { return Snapshot::default() };
+        let links = node.get("links").and_then(Node::elements).unwrap_or_default();
+        Snapshot {
+            pid: node.get("pid").and_then(Node::as_u64).unwrap_or_default() as u32,
+            links: links.iter().map(LinkState::read).collect(),
+        }
+    }
+
     /// Whether the node is as it should be: connected, and heard by every server not long ago.
     pub fn is_healthy(&self, now: Utc) -> bool {
         !self.links.is_empty() && self.links.iter().all(|link| link.is_healthy(now))
@@ -208,6 +222,34 @@ impl Snapshot {
 }
 
 impl LinkState {
+    /// The link as JSON.
+    pub fn write(&self) -> String {
+        let number = |number: u64| number.to_string();
+        let null = || "null".to_owned();
+        let text = |text: &Option<String>| text.as_deref().map_or_else(null, json::quote);
+        ObjectWriter::new()
+            .string("link", &self.link)
+            .raw("online", if self.online { "true" } else { "false" })
+            .raw("lastPing", &text(&self.last_ping))
+            .raw("pingSeconds", &number(self.ping_seconds))
+            .raw("backoffSeconds", &self.backoff_seconds.map_or_else(null, number))
+            .raw("lastError", &text(&self.last_error))
+            .finish()
+    }
+
+    fn read(node: &Node) -> LinkState {
+        let text = |name| node.get(name).and_then(Node::as_str).map(str::to_owned);
+        let number = |name| node.get(name).and_then(Node::as_u64);
+        LinkState {
+            link: text("link").unwrap_or_default(),
+            online: node.get("online").and_then(Node::as_bool).unwrap_or_default(),
+            last_ping: text("lastPing"),
+            ping_seconds: number("pingSeconds").unwrap_or_default(),
+            backoff_seconds: number("backoffSeconds"),
+            last_error: text("lastError"),
+        }
+    }
+
     fn is_healthy(&self, now: Utc) -> bool {
         let heard = self.last_ping.as_deref().and_then(Utc::parse_iso);
         let patience = self.ping_seconds * 2 * 1000;

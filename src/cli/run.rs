@@ -3,7 +3,7 @@
 use super::logger;
 use crate::agent::status;
 use crate::config::{self, Config, Loaded};
-use crate::identity::{Registration, RegistrationError};
+use crate::identity::{self, Registration, RegistrationError};
 use std::path::{Path, PathBuf};
 
 /// What was typed.
@@ -34,7 +34,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         return Err(format!("another agent is running with the state in {}", state.display()));
     };
     let observer = Observer::new(&config);
-    let found = Registration::load(&state);
+    let found = identity::registration(&state);
     observer.started(found.as_ref().ok());
     serve(config, path, &state, found, observer)
 }

@@ -1,11 +1,11 @@
 //! `stint status`.
 
 use super::{Exit, Status, complain, print};
-use crate::agent::status::{self, Snapshot};
+use crate::agent::status::{self, LinkState, Snapshot};
 use crate::config::{self, DEFAULT_PATH};
 #[cfg(feature = "bootagent")]
 use crate::identity::bootagent::BootIdentity;
-use crate::identity::{Registration, RegistrationError};
+use crate::identity::{self, Registration, RegistrationError};
 use crate::spool::{Counts, Outbox, Spool};
 #[cfg(feature = "supervise")]
 use crate::supervise::status::{self as children, Overview};
@@ -19,7 +19,7 @@ pub fn run(wish: &Status) -> Exit {
         Err(error) => return complain(&format!("stint: {error}"), Exit::Failure),
     };
     let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
-    let (registration, problem) = match Registration::load(state) {
+    let (registration, problem) = match identity::registration(state) {
         Ok(registration) => (Some(registration), None),
         Err(RegistrationError::Missing(_)) => (None, None),
         Err(error) => (None, Some(error.to_string())),
@@ -70,7 +70,7 @@ impl Report {
         let link = daemon.and_then(|daemon| daemon.links.first());
         let error = self.problem.as_deref().or(link.and_then(|link| link.last_error.as_deref()));
         let links = daemon.map_or_else(String::new, |daemon| {
-            let links: Vec<String> = daemon.links.iter().map(miniserde::json::to_string).collect();
+            let links: Vec<String> = daemon.links.iter().map(LinkState::write).collect();
             links.join(",")
         });
         let online =

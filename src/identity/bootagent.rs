@@ -11,7 +11,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use stint_wire::bootagent::{is_agentsn, sign};
-use stint_wire::json::{self, Node, ObjectWriter, quote};
+use stint_wire::json::{self, Node, ObjectWriter, Value, quote};
 use stint_wire::keys::{KeyType, parse_ed25519_public_key};
 use zeroize::Zeroizing;
 
@@ -86,7 +86,7 @@ impl BootIdentity {
     /// What the file of a state folder says, for whoever only looks.
     pub fn look(state: &Path) -> Option<BootIdentity> {
         let text = Zeroizing::new(fs::read_to_string(state.join(FILE)).ok()?);
-        json::parse(&text).ok().and_then(|node| read(&node))
+        json::parse(&text).ok().and_then(read)
     }
 
     /// Reads the file of a state folder; `None` if there is none.
@@ -103,7 +103,7 @@ impl BootIdentity {
             Err(cause) if cause.kind() == ErrorKind::InvalidData => Zeroizing::default(),
             Err(cause) => return Err(FileError::new("read", &path)(cause)),
         };
-        let read = json::parse(&text).ok().and_then(|node| read(&node));
+        let read = json::parse(&text).ok().and_then(read);
         if read.is_none() {
             log::error!("{} is damaged; this device starts with a new identity", path.display());
             durable::rename(&path, &state.join(DAMAGED))?;
@@ -171,10 +171,17 @@ impl BootIdentity {
     }
 }
 
-fn read(node: &Node) -> Option<BootIdentity> {
+fn read(mut node: Node) -> Option<BootIdentity> {
+    let mut key = Zeroizing::default();
+    if let Value::Object(members) = &mut node.value {
+        for (name, value) in members {
+            if let ("privateKey", Value::String(text)) = (name.as_str(), &mut value.value) {
+                key = Zeroizing::new(std::mem::take(text));
+            }
+        }
+    }
     let text = |name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
     let truth = |name: &str| node.get(name).and_then(Node::as_bool).unwrap_or_default();
-    let key = Zeroizing::new(text("privateKey"));
     let pins = node.get("serverKeys")?.elements()?.iter();
     Some(BootIdentity {
         agentsn: Some(text("agentsn")).filter(|id| is_agentsn(id))?,

@@ -13,3 +13,23 @@ mod rsa;
 
 pub use keys::KeyPair;
 pub use registration::{Registration, RegistrationError};
+
+use std::path::Path;
+
+/// The registration of a state folder with Systems Manager.
+///
+/// # Errors
+/// See [`RegistrationError`].
+#[cfg(feature = "ssm")]
+pub fn registration(state: &Path) -> Result<Registration, RegistrationError> {
+    Registration::load(state)
+}
+
+/// There is none in a build without Systems Manager, which so needs no code to read it.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "ssm"))]
+pub fn registration(state: &Path) -> Result<Registration, RegistrationError> {
+    Err(RegistrationError::Missing(Registration::path(state)))
+}

@@ -16,6 +16,8 @@ pub mod faults;
 #[cfg(feature = "supervise")]
 pub mod fifo;
 pub mod host;
+#[cfg(all(target_env = "musl", not(debug_assertions)))]
+mod lean_libc;
 pub mod lock;
 pub mod memory;
 pub mod part;

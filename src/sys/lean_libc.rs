@@ -1,0 +1,28 @@
+//! Functions of the C library in fewer bytes than its own, which the linker takes instead.
+//!
+//! They are in static builds for musl alone. Each says what it saves on ARMv7.
+
+use libc::{c_char, c_int, c_ulong, pthread_t};
+
+/// Names a thread. musl's can name others too, and brings `snprintf` for that: 9 kB. Rust's
+/// standard library, the only caller, names the thread that it is in.
+#[unsafe(no_mangle)]
+extern "C" fn pthread_setname_np(_thread: pthread_t, name: *const c_char) -> c_int {
+    // SAFETY: the name ends in zero; the kernel copies its first 15 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name as c_ulong, 0, 0, 0) }
+}
+
+/// The unwinder's entry that the tables of C code name. Nothing unwinds here: a panic aborts, and C
+/// throws nothing. Its own would bring the unwinder and `fprintf` along.
+#[cfg(target_arch = "arm")]
+#[unsafe(no_mangle)]
+extern "C" fn __aeabi_unwind_cpp_pr0() {
+    std::process::abort()
+}
+
+/// As [`__aeabi_unwind_cpp_pr0`].
+#[cfg(target_arch = "arm")]
+#[unsafe(no_mangle)]
+extern "C" fn __aeabi_unwind_cpp_pr1() {
+    std::process::abort()
+}
