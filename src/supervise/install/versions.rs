@@ -70,6 +70,10 @@ impl Versions {
 
     /// What is known of a version; `None` if it isn't there whole.
     pub fn note(&self, name: &str) -> Option<Note> {
+        // One that is still being made may have its note already.
+        if name == MAKING {
+            return None;
+        }
         let node = json::parse(&fs::read_to_string(self.path(name).join(NOTE)).ok()?).ok()?;
         let text = |name| node.get(name).and_then(Node::as_str).map(str::to_owned);
         Some(Note {
@@ -268,6 +272,10 @@ mod tests {
         fs::create_dir(versions.path("0.9")).unwrap();
         symlink("versions/0.9", folder.path().join(CURRENT)).unwrap();
         assert_eq!(versions.current(), None);
+        // Killed when it had its note and not yet its name.
+        let noted = "{\"version\":\"0.9\",\"sha256\":\"cc\",\"kind\":\"tar.gz\"}";
+        fs::write(made.join(NOTE), noted).unwrap();
+        assert_eq!(versions.find("cc"), None);
         let name = add(&versions, "0.9", "cc");
         assert_eq!((name.as_str(), versions.current().as_deref()), ("0.9", Some("0.9")));
         assert!(!versions.path(MAKING).exists());

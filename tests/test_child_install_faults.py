@@ -1,0 +1,157 @@
+"""Power cuts and failing disks in the middle of an upgrade of a child agent.
+
+A run without a fault tells the places (src/sys/faults.rs); then each of them is struck in a run of its own. What
+runs afterwards is the old version or the new one, whole and once, and the job has one result.
+"""
+
+import itertools
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness import packages
+from harness.agent import Agent
+from harness.children import Children
+from harness.faults import ERRORS, KILLS, Fault, Faults, Place
+from harness.installs import Installs
+from harness.wait import until
+from harness.web import Web
+
+# Trials at once: they wait more than they compute.
+AT_ONCE = 12
+# A few places are reached only if one process is not quicker than another; then it is tried again.
+TRIES = 4
+PATIENCE = 120
+_LOG_LINES_SHOWN = 25
+
+
+class Trial:
+    """One agent with version 1 of a child, at most one fault, and an upgrade to version 2."""
+
+    def __init__(self, agent: Agent, web: Web, fault: Fault | None):
+        self.kids = Installs(agent)
+        self.agent = agent
+        self.web = web
+        self.fault = fault
+        self.faults = Faults(agent.home / "faults")
+        self.places: list[Place] = []
+        agent.environment = self.faults.environment()
+
+    def wait(self, what: str, probe) -> object:
+        """Waits, and starts the agent again when it has died, as init would."""
+
+        def probe_and_restart() -> object:
+            if not self.agent.program.alive():
+                self.agent.start()
+            return probe()
+
+        return until(what, probe_and_restart, PATIENCE)
+
+    def upgrade(self, version: str) -> dict:
+        """Has a version installed; what became of it."""
+        package = self.kids.package("app", version)
+        path = f"{self.agent.home}/app-{version}.tgz"
+        url = self.web.serve(path, package)
+        job = self.kids.hand_in("upgrade", "app", url=url, checksum=packages.checksum(package))
+        return self.wait("the job is answered", lambda: self.kids.answer(job))
+
+    def run(self) -> None:
+        """Holds the agent to its promises."""
+        self.agent.start()
+        assert self.upgrade("1")["errcode"] == 0
+        before = self.lines()
+        if self.fault:
+            # Only now, because installers are counted one by one.
+            place = self.fault.place
+            plan = f"{place.role} {self.fault.kind} {place.occurrence} {place.name}\n"
+            (self.faults.folder / "plan").write_text(plan)
+        result = self.upgrade("2")
+        expected = "2" if result["errcode"] == 0 else "1"
+        # A process that dies leaves no doubt: another one goes on.
+        assert expected == "2" or (self.fault and self.fault.kind in ERRORS), result
+        self.wait(f"version {expected} runs: {result}", lambda: self.kids.running("app") == [expected])
+        program = self.kids.folder("app") / "current" / "app"
+        assert f"echo {expected} >>" in program.read_text()
+        jobs = self.agent.state / "supervise" / "jobs"
+        self.wait("no job is left", lambda: not list(jobs.glob("[0-9]*.json")))
+        self.find_places(before)
+        # It is none the worse for it: the next one succeeds, and clears away what was left.
+        assert self.upgrade("3")["errcode"] == 0
+        self.wait("version 3 runs", lambda: self.kids.running("app") == ["3"])
+        assert self.kids.kept("app") == [expected, "3"]
+        incoming = self.kids.folder("app") / "incoming"
+        assert {path.name for path in incoming.iterdir()} <= {"doorbell"}
+
+    def lines(self) -> list[str]:
+        """The places that have been reached, one by one."""
+        return (self.faults.folder / "points").read_text().splitlines()
+
+    def find_places(self, before: list[str]) -> None:
+        """The places of the upgrade. The daemon has counted since its start, an installer is a new one."""
+        seen: Counter[str] = Counter(line for line in before if line.startswith("run "))
+        for line in self.lines()[len(before) :]:
+            role, _, name = line.partition(" ")
+            if role in ("run", "install-package"):
+                seen[line] += 1
+                self.places.append(Place(role, name, seen[line]))
+
+
+@pytest.fixture
+def web():
+    """Where packages are."""
+    web = Web()
+    yield web
+    web.close()
+
+
+@pytest.fixture
+def run(hub, activate, home, web):
+    """Runs a trial with a fault, or with none."""
+    activation = activate(limit=1000)
+    numbers = itertools.count()
+    lock = threading.Lock()
+    made: list[Children] = []
+
+    def run(fault: Fault | None = None) -> Trial:
+        with lock:
+            # The last two names of each path have to be the same in every trial.
+            folder = home / str(next(numbers)) / "home"
+            folder.mkdir(parents=True)
+        agent = Agent(folder)
+        agent.register(hub, activation)
+        trial = Trial(agent, web, fault)
+        made.append(trial.kids)
+        try:
+            trial.run()
+        except (AssertionError, TimeoutError, OSError) as error:
+            log = "\n".join(agent.logs().splitlines()[-_LOG_LINES_SHOWN:])
+            raise AssertionError(f"{fault}: {error}\n{log}") from error
+        finally:
+            trial.kids.clean_up()
+        return trial
+
+    yield run
+    for kids in made:
+        kids.clean_up()
+
+
+def attempt(run, fault: Fault) -> str:
+    """What is wrong with the agent under this fault; empty if nothing."""
+    try:
+        struck = any(run(fault).faults.struck() for _ in range(TRIES))
+    except AssertionError as error:
+        return str(error)
+    return "" if struck else f"{fault}: the place was not reached in {TRIES} runs"
+
+
+@pytest.mark.parametrize("kind", (*KILLS, *ERRORS))
+def test_wherever_an_upgrade_is_cut_short_one_whole_version_runs_and_the_job_has_its_result(run, kind):
+    places = [place for place in run().places if place.can_suffer(kind)]
+    installers = [place for place in places if place.role == "install-package"]
+    # Every durable step of an upgrade: the list can't have become empty by accident.
+    assert kind == "ENOSPC" or (len(installers) >= 20 and len(places) >= 60), places
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        wrong = [found for found in pool.map(lambda place: attempt(run, Fault(place, kind)), places) if found]
+    assert not wrong, f"{len(wrong)} of {len(places)} places:\n" + "\n".join(wrong)
