@@ -1,5 +1,6 @@
 """Jobs install, upgrade and uninstall child agents; a version that fails gives way to the one before."""
 
+import json
 import os
 import signal
 import threading
@@ -8,7 +9,9 @@ import time
 import pytest
 
 from harness import packages, processes
+from harness.clients import finished, wait_until_online
 from harness.installs import Installs
+from harness.programs import HUB, run
 from harness.wait import until
 from harness.web import Web
 
@@ -245,3 +248,56 @@ def test_an_installer_that_always_dies_is_given_up(kids, web):
     result = kids.job("install", "app", url=web.url + "/app", checksum="SHA256:" + "0" * 64)
     assert result["errcode"] != 0 and "died 5 times" in result["message"]
     assert len(web.seen) == 5 and "app" not in kids.of_status()
+
+
+def test_a_package_of_the_system_goes_back_by_its_own_manager(site, web, home):
+    """A real dpkg, which installs into a folder of the test's own."""
+    kids = site()
+    root, where = packages.dpkg_of_its_own(home)
+    kids.agent.environment = where
+    kids.agent.start()
+    program = root / "usr/lib/app/app"
+    definition = {"name": "app", "exec": "/bin/sh", "args": [str(program)], "exitcodes": "9"}
+
+    def deb(version: str, then: str = "while sleep 0.1; do :; done") -> bytes:
+        note = f"echo $$ >>{kids.marks}/app; echo {version} >>{kids.notes}/app"
+        return packages.deb(home, "some-app", version, {"usr/lib/app/app": f"#!/bin/sh\n{note}\n{then}\n"})
+
+    def alive() -> list[str]:
+        started = dict(zip(kids.pids("app"), kids.versions("app"), strict=False))
+        return [started.get(process.pid, "?") for process in processes.mentioning(str(program))]
+
+    first, bad = deb("1.0"), deb("2.0", "exit 3")
+    good(kids.install("app", web.serve("/1.deb", first), first, definition=definition))
+    assert alive() == ["1.0"] and kids.of_status()["app"]["version"] == "1.0"
+    result = kids.install("app", web.serve("/2.deb", bad), bad, action="upgrade")
+    assert "version 2.0 failed: exit:3; version 1.0 is in its place again" in result["message"]
+    until("the version before runs", lambda: alive() == ["1.0"])
+    assert "echo 1.0" in program.read_text()
+    # What dpkg can't install leaves what there was.
+    broken = packages.deb(home, "some-app", "3.0", {"usr/lib/app/app": "x"}, depends="no-such-package")
+    result = kids.install("app", web.serve("/3.deb", broken), broken, action="upgrade")
+    assert result["errcode"] != 0 and "dpkg failed:" in result["message"]
+    until("the version before runs", lambda: alive() == ["1.0"])
+    good(kids.job("uninstall", "app"))
+    assert not program.exists() and alive() == []
+
+
+def test_the_operator_installs_from_the_hubs_store_with_the_aws_cli(site, hub, aws, client, home):
+    """Stint-ConfigureAgent, to a node that polls for commands."""
+    kids = site()
+    kids.agent.start()
+    wait_until_online(client, kids.agent.node)
+    file = home / "app.tgz"
+    file.write_bytes(kids.package("app", "1.2", envs={"A": "b"}))
+    put = ["put", file, "--name", "app", "--version", "1.2", "--arch", "any"]
+    assert run([HUB, "package", *put, "--data", hub.data], home).returncode == 0
+    parameters = json.dumps({"Action": ["install"], "Package": ["app"]})
+    sent = aws(
+        "send-command", "--document-name", "Stint-ConfigureAgent", "--instance-ids", kids.agent.node,
+        "--parameters", parameters,
+    )  # fmt: skip
+    seen = finished(client, sent["Command"]["CommandId"], kids.agent.node)
+    assert seen["Status"] == "Success", seen
+    assert "version 1.2 is installed" in seen["StandardOutputContent"]
+    assert kids.running("app") == ["1.2"]

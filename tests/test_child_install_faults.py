@@ -1,7 +1,7 @@
 """Power cuts and failing disks in the middle of an upgrade of a child agent.
 
-A run without a fault tells the places (src/sys/faults.rs); then each of them is struck in a run of its own. What
-runs afterwards is the old version or the new one, whole and once, and the job has one result.
+A run without a fault tells the places (src/sys/faults.rs); then each of them is struck in a run of its own.
+What runs afterwards is the old version or the new one, whole and once, and the job has one result.
 """
 
 import itertools

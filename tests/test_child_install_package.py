@@ -331,25 +331,10 @@ def test_a_full_disk_is_told_and_the_next_try_succeeds(home, web):
 # --- packages for the system's own package managers --------------------------------------------
 
 
-def dpkg_of_its_own(home: Path) -> dict[str, str]:
-    """A real dpkg that installs into a folder of the test's own."""
-    tools, root = home / "tools", home / "root"
-    tools.mkdir()
-    admin = root / "var/lib/dpkg"
-    for folder in ("info", "updates", "triggers"):
-        (admin / folder).mkdir(parents=True)
-    (admin / "status").touch()
-    (admin / "available").touch()
-    options = f"--force-not-root --force-script-chrootless --root={root} --log={home}/dpkg.log"
-    (tools / "dpkg").write_text(f'#!/bin/sh\nexec {shutil.which("dpkg")} {options} "$@"\n')
-    (tools / "dpkg").chmod(0o755)
-    return {"PATH": f"{tools}:{os.environ['PATH']}"}
-
-
 @pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="there is no dpkg")
 def test_a_deb_is_prepared_without_touching_the_system_then_installed_and_removed_by_dpkg(child, web, home):
-    where = dpkg_of_its_own(home)
-    program = home / "root/usr/bin/agent"
+    root, where = packages.dpkg_of_its_own(home)
+    program = root / "usr/bin/agent"
     for version in ("1.0-1", "2.0-1"):
         package = packages.deb(home, "some-agent", version, {"usr/bin/agent": f"#!/bin/sh\n# {version}\n"})
         child.order(url=web.serve("/x", package), checksum=packages.checksum(package))

@@ -51,6 +51,15 @@ fn serve(
     found: Result<Registration, RegistrationError>,
     observer: Observer,
 ) -> Result<(), String> {
+    #[cfg(feature = "supervise")]
+    let supervise = {
+        let mut supervise = config.supervise.clone();
+        // Packages are mostly where the server is, so whom it was trusted by is good for them, too.
+        let sources = &mut supervise.sources;
+        let registered = || found.as_ref().ok()?.ca_file.clone();
+        sources.ca_file = sources.ca_file.take().or_else(registered);
+        supervise
+    };
     let links = links(&config, state, found)?;
     let settings = crate::agent::Settings {
         health_interval: config.health_interval,
@@ -60,7 +69,7 @@ fn serve(
         scripts: config.scripts_dir,
         reboot_command: config.reboot_command,
         #[cfg(feature = "supervise")]
-        supervise: config.supervise,
+        supervise,
         // Workers run in another folder.
         config: config_path.map(std::path::absolute).transpose().map_err(in_words)?,
         state: state.to_owned(),

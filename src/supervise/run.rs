@@ -24,8 +24,9 @@ pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>
     spawn(&executor, listen(supervisor.clone()));
     spawn(&executor, bury(supervisor.clone()));
     loop {
-        supervisor.take_in();
-        let mut next = supervisor.turn(&executor);
+        // Most often a full disk is in the way, and nobody rings when there is room again.
+        let again = supervisor.take_in().then_some(BURIAL);
+        let mut next = supervisor.turn(&executor).into_iter().chain(again).min();
         // After the look, because a version on trial may just have been given up.
         supervisor.dispatch(&executor);
         if supervisor.is_incomplete.get() {
@@ -110,8 +111,9 @@ impl Supervisor {
         next.map_or(wait, |next| next.min(wait))
     }
 
-    /// Takes in the jobs of the inbox.
-    fn take_in(&self) {
+    /// Takes in the jobs of the inbox. One that can't be is left there; says whether there is one.
+    fn take_in(&self) -> bool {
+        let mut is_left = false;
         for (name, mut job) in self.inbox.jobs() {
             // Nobody else has an id like this one: what is awaited is one answer to one file.
             job.id.clone_from(&name);
@@ -119,8 +121,10 @@ impl Supervisor {
             let taken = accepted.and_then(|_| self.inbox.remove(&name));
             if let Err(error) = taken {
                 log::error!("a job in the inbox can't be taken in: {error}");
+                is_left = true;
             }
         }
+        is_left
     }
 
     /// Gives jobs their turn: of one child a quick one and a slow one at a time, the quick ones

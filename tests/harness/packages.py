@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import io
+import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -34,7 +36,7 @@ def tarball(*entries: tuple[tarfile.TarInfo, bytes], how: str = "gz") -> bytes:
     return out.getvalue()
 
 
-def deb(folder: Path, name: str, version: str, files: dict[str, str]) -> bytes:
+def deb(folder: Path, name: str, version: str, files: dict[str, str], depends: str = "") -> bytes:
     """A package for dpkg, by dpkg-deb."""
     root = folder / f"{name}-{version}-deb"
     for path, content in files.items():
@@ -43,12 +45,28 @@ def deb(folder: Path, name: str, version: str, files: dict[str, str]) -> bytes:
         (root / path).chmod(0o755)
     (root / "DEBIAN").mkdir(parents=True)
     control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: a test <t@example.org>\n"
+    control += f"Depends: {depends}\n" if depends else ""
     (root / "DEBIAN" / "control").write_text(control + "Description: a child agent of a test\n")
     made = root.with_suffix(".deb")
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "-b", root, made], check=True, stdout=subprocess.DEVNULL
     )
     return made.read_bytes()
+
+
+def dpkg_of_its_own(home: Path) -> tuple[Path, dict[str, str]]:
+    """A real dpkg that installs into a folder of the test's own: that, and how it is found first."""
+    tools, root = home / "tools", home / "root"
+    tools.mkdir()
+    admin = root / "var/lib/dpkg"
+    for folder in ("info", "updates", "triggers"):
+        (admin / folder).mkdir(parents=True)
+    (admin / "status").touch()
+    (admin / "available").touch()
+    options = f"--force-not-root --force-script-chrootless --root={root} --log={home}/dpkg.log"
+    (tools / "dpkg").write_text(f'#!/bin/sh\nexec {shutil.which("dpkg")} {options} "$@"\n')
+    (tools / "dpkg").chmod(0o755)
+    return root, {"PATH": f"{tools}:{os.environ['PATH']}"}
 
 
 def ipk(name: str, version: str, files: dict[str, str]) -> bytes:
