@@ -184,18 +184,20 @@ def test_a_package_of_the_store_is_installed_upgraded_and_uninstalled(hub, clien
         until("it is gone from the inventory", lambda: inventory(client, node) == [])
 
 
-def test_one_command_installs_on_nodes_of_both_kinds(hub, client, boot_children, document_children, tmp_path):
+def test_one_command_of_the_aws_cli_installs_on_nodes_of_both_kinds(
+    hub, aws, client, boot_children, document_children, tmp_path
+):
     both = [boot_children("reporter", {"site": "lab"}), document_children("poller", {"site": "lab"})]
     for kids in both:
         kids.agent.start()
         wait_until_online(client, kids.agent.node)
     put(hub, tmp_path / "app-1.tgz", both[0].package("app", "1"), "app", "1")
-    sent = client.send_command(
-        DocumentName="Stint-ConfigureAgent",
-        Targets=[{"Key": "tag:site", "Values": ["lab"]}],
-        Parameters={"Action": ["install"], "Package": ["app"]},
-    )["Command"]
+    sent = aws(
+        "send-command", "--document-name", "Stint-ConfigureAgent", "--targets", "Key=tag:site,Values=lab",
+        "--parameters", "Action=install,Package=app",
+    )["Command"]  # fmt: skip
     for kids in both:
+        aws("wait command-executed", "--command-id", sent["CommandId"], "--instance-id", kids.agent.node)
         assert finished(client, sent["CommandId"], kids.agent.node)["Status"] == "Success"
         assert kids.of_status()["app"]["status"] == "running"
     (command,) = client.list_commands(CommandId=sent["CommandId"])["Commands"]
@@ -220,3 +222,26 @@ def test_a_bad_upgrade_is_taken_back_and_the_operator_sees_it(hub, client, boot_
     assert "version 1" in until("the hub knows of the rollback", rollback)
     shown(client, node, "app", Status="running", Version="1")
     assert kids.running("app") == ["1"]
+
+
+def test_a_package_comes_over_tls_from_a_hub_with_its_own_authority(new_hub, client_of, new_agent, tmp_path):
+    hub = new_hub("--tls-self-signed")
+    client = client_of(hub, verify=str(hub.ca()))
+    kids = Installs(new_agent())
+    try:
+        config = json.loads(kids.agent.config.read_text())
+        config |= {"bootagent": {"servers": hub.endpoint, "step": 1}, "caFile": str(hub.ca())}
+        kids.agent.config.write_text(json.dumps(config))
+        activation = client.create_activation(IamRole="EdgeRole", RegistrationLimit=1)
+        words = ["--activation-id", activation["ActivationId"], "--ca-file", hub.ca()]
+        words += ["--activation-code", activation["ActivationCode"], "--state-dir", kids.agent.state]
+        done = kids.agent.command("register", "--server", hub.endpoint, *words)
+        assert done.returncode == 0, done.stderr
+        node = done.stdout.strip()
+        kids.agent.start()
+        put(hub, tmp_path / "app-1.tgz", kids.package("app", "1"), "app", "1")
+        done = do(client, node, Action="install", Package="app")
+        assert done["Status"] == "Success", done
+        assert kids.running("app") == ["1"]
+    finally:
+        kids.clean_up()
