@@ -24,7 +24,7 @@ from harness.clients import boto3_client  # noqa: E402
 from harness.hub import Hub  # noqa: E402
 
 from . import agent as agents  # noqa: E402
-from . import crowd, latency  # noqa: E402
+from . import crowd, latency, tiny  # noqa: E402
 from .proxy import Proxy  # noqa: E402
 from .table import Row, text  # noqa: E402
 
@@ -52,6 +52,8 @@ def measure(home: Path) -> list[Row]:
         agent.stop()
         # A fresh hub: its memory should not hold what the measurements before have left.
         hub.stop()
+        say("the set tiny with an idle child")
+        rows += tiny.rows(home, _TARGET, agents.IDLE_SECONDS)
         hub.start()
         say(f"{crowd.NODES} nodes polling")
         return rows + crowd.hub(hub, client)

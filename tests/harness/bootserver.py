@@ -1,10 +1,12 @@
 """A BootAgent server written from the founding page alone: three paths, plain JSON, nothing signed."""
 
 import json
+import ssl
 import threading
 import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 REGISTER, STATUS, RESULT = "/agent/register", "/agent/status", "/agent/job/result"
 
@@ -23,7 +25,7 @@ class Exchange:
 class BootServer:
     """Takes every agent in, hands each job to the next status report, and keeps what it hears."""
 
-    def __init__(self, port: int = 0):
+    def __init__(self, port: int = 0, certificate: Path | None = None):
         self.exchanges: list[Exchange] = []
         self.jobs: list[dict] = []
         self.tags = "service=ecs,component"
@@ -52,6 +54,12 @@ class BootServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://{self.address}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = f"https://{self.address}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def serve(self, exchange: Exchange) -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import time
+from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -28,7 +29,7 @@ class Key:
 class SigningServer(BootServer):
     """Signs every answer, and believes only what the agent's key has signed."""
 
-    def __init__(self, port: int = 0):
+    def __init__(self, port: int = 0, certificate: Path | None = None):
         self.keys = [Key()]
         # The server's clock is so far off the machine's, seconds.
         self.ahead = 0
@@ -36,7 +37,7 @@ class SigningServer(BootServer):
         self.nonces: set[str] = set()
         # Called with an exchange and its text to sign; what it returns is signed instead.
         self.forge = None
-        super().__init__(port)
+        super().__init__(port, certificate)
 
     def serve(self, exchange: Exchange) -> None:
         """The plain answer, if the request is to be believed, and a signature."""
