@@ -11,18 +11,3 @@ extern "C" fn pthread_setname_np(_thread: pthread_t, name: *const c_char) -> c_i
     // SAFETY: the name ends in zero; the kernel copies its first 15 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, name as c_ulong, 0, 0, 0) }
 }
-
-/// The unwinder's entry that the tables of C code name. Nothing unwinds here: a panic aborts, and C
-/// throws nothing. Its own would bring the unwinder and `fprintf` along.
-#[cfg(target_arch = "arm")]
-#[unsafe(no_mangle)]
-extern "C" fn __aeabi_unwind_cpp_pr0() {
-    std::process::abort()
-}
-
-/// As [`__aeabi_unwind_cpp_pr0`].
-#[cfg(target_arch = "arm")]
-#[unsafe(no_mangle)]
-extern "C" fn __aeabi_unwind_cpp_pr1() {
-    std::process::abort()
-}
