@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.agent import Agent
+from harness.bootserver import STATUS, BootServer
 from harness.children import Children, alive, carrying
 from harness.programs import AGENT, Program, environment
 from harness.wait import until
@@ -36,12 +37,22 @@ time.sleep(600)
 
 
 def _mechanism() -> str:
-    """What limits CPU and memory here: `v2`, `v1`, or nothing."""
-    mounts = [line.split(" - ")[1].split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    if any(kind == "cgroup" and {"cpu", "memory"} & set(options.split(",")) for kind, _, options in mounts):
-        return "v1"
-    roots = [Path("/sys/fs/cgroup/cgroup.controllers")]
-    return "v2" if any(root.exists() and "memory" in root.read_text() for root in roots) else ""
+    """What may limit both CPU and memory here: `v2`, `v1`, or nothing."""
+    elder = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, after = line.split(" - ")
+        point, (kind, _, options) = Path(before.split()[4]), after.split()
+        usable = os.access(point, os.W_OK) and point.is_dir()
+        if kind == "cgroup" and usable:
+            elder.update(dict.fromkeys(options.split(",")))
+        elif kind == "cgroup2" and usable:
+            given = (point / "cgroup.subtree_control").read_text().split()
+            ours = not (point / "cgroup.type").exists() and not any(p.is_dir() for p in point.iterdir())
+            if ours:
+                given = (point / "cgroup.controllers").read_text().split()
+            if {"cpu", "memory"} <= set(given):
+                return "v2"
+    return "v1" if {"cpu", "memory"} <= set(elder) else ""
 
 
 def _can_hide() -> bool:
@@ -84,6 +95,14 @@ def kids(request, home, hub, activate):
     children.clean_up()
     groups = [path for path in Path("/sys/fs/cgroup").glob(f"*/{children.cgroup}*")]
     assert groups == [], "groups are left"
+
+
+@pytest.fixture
+def server():
+    """A server written from the founding page alone, for what the agent reports."""
+    server = BootServer()
+    yield server
+    server.close()
 
 
 def everywhere(*mechanisms):
@@ -232,14 +251,34 @@ def test_a_limit_of_memory_changes_without_a_restart_and_may_be_below_what_is_in
 
 
 @everywhere(kernel, no_cgroups)
-def test_what_is_enforced_is_said_and_never_overstated(kids):
-    """T5, and its counterpart: `polled` without groups, `hard` with them."""
+def test_what_is_enforced_is_reported_and_never_overstated(kids, server):
+    """T5, and its counterpart: `polled` without groups, `hard` with them; and it stays so."""
+    config = json.loads(kids.agent.config.read_text())
+    config["bootagent"] = {"servers": server.address, "step": 1, "acceptUnsignedJobs": True}
+    kids.agent.config.write_text(json.dumps(config))
     kids.define("both", "exec sleep 600", limits={"CPU": "10%", "memory": "20M", "processes": 50})
+    kids.define("none", "exec sleep 600")
     kids.agent.start()
-    kids.wait_for("both", "running")
     how = "polled" if polled(kids) else "hard"
-    wanted = f"limits of both: CPU {how}, memory {how}"
-    until("the agent has said how the limits hold", lambda: wanted in kids.agent.logs())
+
+    def enforced() -> dict:
+        reports = server.heard(STATUS)
+        body = reports[-1].body if reports else {"agents": []}
+        running = {child["name"]: child for child in body["agents"] if child["status"] == "running"}
+        return {"feature": body.get("feature"), **running} if len(running) == 2 else {}
+
+    said = until("both children are reported", enforced)
+    assert said["both"]["enforced"] == {"CPU": how, "memory": how}
+    assert "enforced" not in said["none"]
+    assert said["feature"] & 1 == (not polled(kids))
+    assert f"limits of both: CPU {how}, memory {how}" in kids.agent.logs()
+    # What somebody else takes away is put back by the next report, or no longer claimed.
+    for limit in Path("/sys/fs/cgroup").glob(f"*/{kids.cgroup}/both/memory.limit_in_bytes"):
+        limit.with_name("memory.memsw.limit_in_bytes").write_text("-1")
+        limit.write_text("-1")
+        assert int(limit.read_text()) > 20 << 20
+        until("the limit is back", lambda limit=limit: int(limit.read_text()) == 20 << 20)
+        assert enforced()["both"]["enforced"]["memory"] == "hard"
 
 
 @everywhere(kernel)

@@ -140,6 +140,14 @@ impl Groups {
         Groups { places: Vec::new() }
     }
 
+    /// The controllers of one kind of hierarchies.
+    #[cfg(test)]
+    #[allow(dead_code)] // as above
+    pub(super) fn controllers(&self, unified: bool) -> u8 {
+        let of_kind = self.places.iter().filter(|place| place.unified == unified);
+        of_kind.fold(0, |all, place| all | place.controllers)
+    }
+
     /// As if the machine hadn't these controllers.
     #[cfg(test)]
     #[allow(dead_code)] // as above
@@ -263,5 +271,27 @@ mod tests {
         assert_eq!(base(root.path(), &leaf, "stint"), (unit.clone(), true));
         // Without the leaf, the next daemon couldn't be put where the controllers are.
         assert_eq!(base(root.path(), &unit, "stint"), (root.path().to_owned(), false));
+    }
+
+    #[test]
+    fn in_a_real_hierarchy_children_go_where_the_service_manager_gave_a_group_away() {
+        let mounts = cgroup::mounts();
+        let Some(mount) = mounts.iter().find(|mount| mount.unified) else {
+            return eprintln!("skipped: there is no cgroup v2");
+        };
+        let name = format!("stint-test-unit-{}", std::process::id());
+        let unit = mount.point.join(&name);
+        if cgroup::make(&unit).is_err() || !cgroup::delegate(&unit) {
+            return eprintln!("skipped: needs root and a writable cgroup v2");
+        }
+        cgroup::make(&unit.join(LEAF)).unwrap();
+        let own = format!("{}/{name}/{LEAF}", mount.root.trim_end_matches('/'));
+        let place = unified_place(mount, &own, "stint").unwrap();
+        assert_eq!((place.folder.clone(), place.above_is_ours), (unit.join("stint"), true));
+        assert!(!place.folder.exists(), "made when it is needed");
+        // All that is handed out to the unit is handed on to the children.
+        let handed_out = controllers(&unit, "cgroup.controllers") & (CPU | MEMORY | PIDS);
+        assert_eq!(place.prepare().unwrap() & (CPU | MEMORY | PIDS), handed_out);
+        cgroup::remove(&unit).unwrap();
     }
 }
