@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "fuzz"
-TARGETS = ("document", "payload", "reply", "spool", "config", "answers", "bootagent")
+TARGETS = ("document", "payload", "reply", "spool", "config", "answers", "bootagent", "children")
 
 # Coverage for libFuzzer; all of these are options of the stable compiler.
 COVERAGE = [
@@ -70,6 +70,13 @@ def seeds(target: str) -> list[bytes]:
             *(path.read_text() for path in (ROOT / "wire/src/bootagent/samples").iterdir()),
             '{"status":0,"agentsn":"a","tags":"b=c,d","serverkeys":["ed25519:' + 43 * "A" + '="]}',
             "https://a:1,b,[::1]:2",
+        ],
+        "children": [
+            '{"name":"a","exec":"/a","args":["-f"],"type":"daemon","user":"u","envs":{"A":"b"},'
+            '"limits":{"CPU":"10%","memory":"20M"},"stopsignal":"SIGINT","exitcodes":"0,9","order":1,'
+            '"check":{"path":"/s","interval":5,"match":"regex:^a+$"},"heartbeat":{"match":"string:x"}}',
+            '{"boot":"b","wanted":true,"status":"killed","reason":"oom","streak":1,"mark":"m","version":"1",'
+            '"trial":true,"file":"/f","due":5,"pid":1,"started":2,"envs":{"A":"b"},"limits":{"CPU":"1%"}}',
         ],
     }
     return [text.encode() for text in found[target]]

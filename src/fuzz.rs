@@ -17,9 +17,11 @@ fn target() -> fn(&str) {
         Ok("config") => crate::config::fuzz::config,
         Ok("answers") => crate::uplink::fuzz::answers,
         Ok("bootagent") => crate::uplink::fuzz::bootagent,
+        Ok("children") => crate::supervise::fuzz::children,
         _ => {
             eprintln!(
-                "STINT_FUZZ must be document, payload, reply, spool, config, answers or bootagent"
+                "STINT_FUZZ must be document, payload, reply, spool, config, answers, bootagent or \
+                 children"
             );
             std::process::exit(2);
         }

@@ -6,6 +6,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from harness.children import alive
 from harness.wait import until
 
@@ -119,6 +121,31 @@ def test_a_child_gets_its_environment_and_nothing_of_the_agents(children):
     assert os.getsid(pid) == pid
     # 0, 1, 2, and what the shell itself has opened for the list.
     assert {"0", "1", "2"} <= set((kids.notes / "fds").read_text().split()) <= {"0", "1", "2", "10", "255"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start programs as others")
+def test_a_child_runs_as_the_user_that_its_definition_names(children):
+    kids = children()
+    os.chmod(kids.notes, 0o777)
+    os.chmod(kids.marks, 0o777)
+    kids.define(
+        "other",
+        f"id -u >{kids.notes}/who; id -g >>{kids.notes}/who; echo said >/proc/self/fd/1; exec sleep 600",
+        user="1234",
+        group="4321",
+    )
+    for folder in [kids.agent.home, *kids.agent.home.parents]:
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    kids.agent.start()
+    pid = kids.started("other")
+    log = kids.folder("other") / "log"
+    until("it has said who it is", lambda: log.exists() and "said" in log.read_text())
+    assert (kids.notes / "who").read_text().split() == ["1234", "4321"]
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
+    assert status["Groups"].split() in ([], ["4321"]) and status["Uid"].split() == ["1234"] * 4
 
 
 def test_output_goes_into_a_log_that_is_turned_over(children):
@@ -251,7 +278,12 @@ def test_a_child_whose_definition_is_removed_is_stopped_and_forgotten(children):
     kids.agent.start()
     until("it has stopped", lambda: not alive(old))
     until("it is forgotten", lambda: not kids.folder("old").exists())
-    # A file that is being mended doesn't end its child.
+    # A file that is being mended doesn't end its child, nor does a folder that isn't mounted.
+    assert alive(mended) and kids.status("mended") == "running"
+    kids.agent.stop()
+    kids.definitions.rename(kids.agent.home / "elsewhere")
+    kids.agent.start()
+    until("it is found", lambda: kids.agent.logs().count("mended still runs") == 2)
     assert alive(mended) and kids.status("mended") == "running"
 
 

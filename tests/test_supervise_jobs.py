@@ -77,6 +77,8 @@ def test_a_fatal_child_is_started_again_by_a_job(children):
     kids.define("a", f"[ -e {kids.notes}/mended ] && exec sleep 600; exit 1")
     kids.agent.start()
     kids.wait_for("a", "fatal")
+    assert kids.job("stop", "a") == DONE
+    assert kids.status("a") == "fatal", "what was given up isn't down on purpose"
     (kids.notes / "mended").touch()
     assert kids.job("start", "a") == DONE
     running(kids, "a")

@@ -312,10 +312,13 @@ impl Unit {
                     self.group.kill_all(None);
                     self.lingering = true;
                 }
-                self.record.status = ChildStatus::Stopped;
-                self.record.reason.clear();
-                self.record.streak = 0;
                 self.record.mark.clear();
+                // What was given up isn't down on purpose.
+                if self.record.status != ChildStatus::Fatal {
+                    self.record.status = ChildStatus::Stopped;
+                    self.record.reason.clear();
+                    self.record.streak = 0;
+                }
                 self.save();
             }
         }
@@ -519,6 +522,9 @@ impl Unit {
                 "oom" => "the kernel killed it for its use of memory".to_owned(),
                 "gone" => {
                     "it ended; nobody saw how, because an earlier agent had started it".to_owned()
+                }
+                reason if reason.starts_with("spawn") => {
+                    format!("it can't be started: {}", reason.trim_start_matches("spawn: "))
                 }
                 "start" => "it didn't show its process in the background in time".to_owned(),
                 reason => format!("it ended unexpectedly: {reason}"),

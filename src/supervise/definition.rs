@@ -306,7 +306,7 @@ impl Definition {
                 let wanted = "a whole number from 1 to 1000";
                 self.checks = number(key, node, 1..=1000, wanted)? as u32;
             }
-            _ => self.recheck = seconds(key, node)?,
+            _ => self.recheck = seconds(key, node)?.max(Duration::from_secs(1)),
         }
         Ok(())
     }

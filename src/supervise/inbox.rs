@@ -6,11 +6,15 @@ use crate::sys::{FileError, durable, fifo};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use stint_wire::bootagent::{Job, JobResult};
 use stint_wire::json;
 
 /// The FIFO that is rung.
 const BELL: &str = "bell";
+
+/// An answer that is older than any step's time limit is awaited by nobody.
+const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The inbox below a state folder.
 pub struct Inbox(PathBuf);
@@ -28,9 +32,23 @@ impl Inbox {
     pub fn listen(&self) -> Result<File, FileError> {
         durable::make_folder(&self.0)?;
         durable::sweep(&self.0)?;
+        self.sweep();
         let bell = self.0.join(BELL);
         fifo::make(&bell)?;
         fifo::open(&bell, false)
+    }
+
+    /// Removes answers that nobody has come for: their worker died.
+    fn sweep(&self) {
+        for name in durable::list(&self.0).unwrap_or_default() {
+            let path = self.0.join(&name);
+            let age =
+                fs::metadata(&path).and_then(|meta| meta.modified()).map(|time| time.elapsed());
+            let is_old = age.is_ok_and(|age| age.is_ok_and(|age| age > KEPT));
+            if name.ends_with(".result") && is_old {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// Takes the bell's news away.

@@ -76,7 +76,7 @@ pub async fn start(supervisor: &Rc<Supervisor>, name: &str) -> Result<String, Fa
         return success();
     }
     // What is left of it from before must be gone first.
-    supervisor.until(name, |unit| unit.is_clear()).await?;
+    supervisor.until_clear(name).await?;
     supervisor.begin(name)?;
     let (is_up, reason) =
         supervisor.with(name, |unit| (unit.is_up(), unit.record.reason.clone()))?;
@@ -89,7 +89,7 @@ pub async fn start(supervisor: &Rc<Supervisor>, name: &str) -> Result<String, Fa
 /// There is none.
 pub async fn stop(supervisor: &Rc<Supervisor>, name: &str) -> Result<String, Failure> {
     supervisor.halt(name)?;
-    supervisor.until(name, |unit| unit.is_clear()).await?;
+    supervisor.until_clear(name).await?;
     success()
 }
 

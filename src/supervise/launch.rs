@@ -58,7 +58,9 @@ pub fn start(
     let output = folder.join(OUTPUT);
     fifo::make(&output).map_err(words)?;
     if let Some(who) = &who {
-        let _ = std::os::unix::fs::chown(&output, Some(who.uid), Some(who.gid));
+        for path in [Some(output.as_path()), socket].into_iter().flatten() {
+            let _ = std::os::unix::fs::chown(path, Some(who.uid), Some(who.gid));
+        }
         open_way(folder);
     }
     let stdout = fifo::open(&output, true).map_err(words)?;

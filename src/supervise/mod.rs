@@ -10,6 +10,8 @@ mod child;
 pub mod definition;
 pub mod definitions;
 mod entries;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod health;
 pub mod inbox;
 pub mod install;
@@ -62,6 +64,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Before a child is tried to be taken on again.
 const LATER: Duration = Duration::from_secs(10);
+
+/// A process that lives for so long after it was killed is stuck in the kernel.
+const DYING: Duration = Duration::from_secs(60);
 
 /// What does a job that is for the agent's own settings: the uplink.
 type SettingsJob = Box<dyn Fn(Job) -> SettingsDone>;
@@ -224,16 +229,20 @@ impl Supervisor {
         unit.map(act).ok_or_else(|| Failure::no_such_child(name))
     }
 
-    /// Waits until something holds of a child.
+    /// Waits until nothing of a child that is being stopped is left.
     ///
     /// # Errors
-    /// There is none of that name.
-    pub async fn until(
-        &self,
-        name: &str,
-        holds: impl Fn(&mut Unit) -> bool,
-    ) -> Result<(), Failure> {
-        while !self.with(name, &holds)? {
+    /// There is none of that name, or one of its processes is stuck in the kernel.
+    pub async fn until_clear(&self, name: &str) -> Result<(), Failure> {
+        let stop_time = self.with(name, |unit| unit.definition.stop_time)?;
+        let end = clock::since_boot() + stop_time + DYING;
+        while !self.with(name, Unit::is_clear)? {
+            if clock::since_boot() > end {
+                let seconds = DYING.as_secs();
+                return Err(Failure::new(format!(
+                    "{name} lives on {seconds} s after it was killed"
+                )));
+            }
             Timer::after(LOOK).await;
         }
         Ok(())
@@ -288,7 +297,9 @@ impl Supervisor {
             .collect();
         for name in names {
             let _ = self.halt(&name);
-            while self.with(&name, Unit::is_clear) == Ok(false) {
+            let stop_time = self.with(&name, |unit| unit.definition.stop_time).unwrap_or_default();
+            let end = clock::since_boot() + stop_time + DYING;
+            while self.with(&name, Unit::is_clear) == Ok(false) && clock::since_boot() < end {
                 // Nobody listens for SIGCHLD any more.
                 self.wake.ring();
                 Timer::after(LOOK).await;
@@ -432,8 +443,12 @@ impl Supervisor {
             return Ok(());
         };
         self.define(definition, None)?;
+        // So is a folder that isn't there, or can't be read: its disk may not be mounted yet.
+        let folder = &self.settings.definitions;
         let is_bad = self.with(name, |unit| {
-            problems.iter().any(|problem| problem.path == Path::new(&unit.record.file))
+            let file = Path::new(&unit.record.file);
+            let is_bad = |problem: &Problem| problem.path == file || problem.path == *folder;
+            !folder.is_dir() || problems.iter().any(is_bad)
         });
         // While its file is being mended, what it last said holds.
         if is_bad != Ok(true) {

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// longest one: of 180 s these are 5 s, 15 s, 60 s and 180 s.
 const FAST_PARTS: [u32; 4] = [36, 12, 3, 1];
 
+/// The shortest pause: a child that dies at once must not keep the device busy with starting it.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// The numbers of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -39,7 +42,7 @@ impl Rules {
         if self.fast {
             let at = (*streak as usize).saturating_sub(1).min(FAST_PARTS.len() - 1);
             let part = FAST_PARTS.get(at).copied().unwrap_or(1);
-            return Verdict::Again(now + self.cooldown / part);
+            return Verdict::Again(now + (self.cooldown / part).max(SHORTEST));
         }
         if *streak > self.retries {
             return Verdict::GiveUp;
