@@ -23,6 +23,9 @@ pub struct App {
     /// The S3 server of the fleet, without a slash at its end, if it isn't AWS's. Nodes upload
     /// there; the hub makes URLs of it.
     pub s3_server: Option<String>,
+    /// The URL under which nodes get packages, without a slash at its end, if the operator said
+    /// it; else it is the one by which a node reached the hub.
+    pub public_url: Option<String>,
     /// Agents of the BootAgent protocol that can't sign are nodes too.
     pub accept_unsigned_bootagents: bool,
 }
@@ -48,6 +51,7 @@ impl App {
             metrics: Metrics::default(),
             account_id,
             s3_server: None,
+            public_url: None,
             accept_unsigned_bootagents: false,
         }
     }

@@ -108,21 +108,22 @@ pub async fn ensure(store: &Store, seal: &Seal, now: Utc) -> Result<(), ServerKe
     }
 }
 
-/// How many nodes trust this key and no other that the hub has: without it they could not be
-/// told anything any more.
+/// How many nodes may trust this key and no other that the hub has: without it they could not be
+/// told anything any more. A node that has not reported since it registered may trust any of them.
 ///
 /// # Errors
 /// [`ServerKeyError::Store`].
 pub async fn depending(store: &Store, id: &str) -> Result<usize, ServerKeyError> {
     let others: Vec<String> =
         list(store).await?.into_iter().map(|key| key.id).filter(|key| key != id).collect();
-    let pins: Vec<String> =
-        sqlx::query_scalar("SELECT pins FROM boot_agent WHERE signed = 1 AND pins <> ''")
-            .fetch_all(&store.read)
-            .await?;
+    let pins: Vec<String> = sqlx::query_scalar("SELECT pins FROM boot_agent WHERE signed = 1")
+        .fetch_all(&store.read)
+        .await?;
     let depends = |pins: &String| {
         let mut trusted = pins.split(',');
-        trusted.clone().any(|pin| pin == id) && !trusted.any(|p| others.iter().any(|o| o == p))
+        pins.is_empty()
+            || trusted.clone().any(|pin| pin == id)
+                && !trusted.any(|p| others.iter().any(|o| o == p))
     };
     Ok(pins.iter().filter(|pins| depends(pins)).count())
 }

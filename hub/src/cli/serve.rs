@@ -58,6 +58,10 @@ pub struct Arguments {
     /// not given.
     #[arg(long, value_name = "URL", value_parser = server_url)]
     s3_endpoint: Option<String>,
+    /// The URL under which nodes reach this hub, for the links to packages in their jobs. Without it
+    /// a link has the name in the request's Host header, which no BootAgent node signs.
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    public_url: Option<String>,
     /// Take in agents of the BootAgent protocol that can't sign, without an activation: anybody who
     /// reaches the hub can pretend to be one, and nothing they are told is protected.
     #[arg(long)]
@@ -105,9 +109,10 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let (store, seal) = open::open(&dir).await?;
     let account = account(&store, arguments.account_id.as_deref()).await?;
     let s3_server = arguments.s3_endpoint.clone();
+    let public_url = arguments.public_url.clone();
     let accept_unsigned_bootagents = arguments.accept_unsigned_bootagents;
     let app = App::new(store, seal, account);
-    let app = Arc::new(App { s3_server, accept_unsigned_bootagents, ..app });
+    let app = Arc::new(App { s3_server, public_url, accept_unsigned_bootagents, ..app });
     let variable = |name: &str| std::env::var(name).ok();
     let given = first_key::from_environment(
         variable(first_key::ID_VARIABLE),

@@ -28,7 +28,7 @@ const LINK_MILLIS: u64 = 24 * 3_600_000;
 pub struct Place<'p> {
     /// The node's id.
     pub node: &'p str,
-    /// The URL under which the node reached the hub.
+    /// The URL under which the node reached the hub; [`App::public_url`] goes before it.
     pub endpoint: &'p str,
     /// The time.
     pub now: Utc,
@@ -159,7 +159,8 @@ pub async fn resolve_package(
     };
     let until = Utc(place.now.0.saturating_add(LINK_MILLIS));
     let link = attachments::link_for(app, &package.hash, &package.file_name, until)?;
-    inputs.insert("url".to_owned(), json!(format!("{}{link}", place.endpoint)));
+    let endpoint = app.public_url.as_deref().unwrap_or(place.endpoint);
+    inputs.insert("url".to_owned(), json!(format!("{endpoint}{link}")));
     inputs.insert("checksum".to_owned(), json!(format!("SHA256:{}", package.hash)));
     for (member, value) in [("name", package.name), ("version", package.version)] {
         if inputs.get(member).is_none_or(is_nothing) {

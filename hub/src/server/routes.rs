@@ -65,7 +65,7 @@ async fn call(State(site): State<Site>, request: axum::extract::Request) -> Resp
     let request_id = answer::request_id();
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().copied();
-    let outcome = match read(body).await {
+    let outcome = match read(body, BODY_LIMIT).await {
         Ok(body) => {
             let request = Request::new(&parts, &body);
             // What hyper handed out keeps its read buffer alive, and a poll would do so for as
@@ -88,19 +88,19 @@ async fn call(State(site): State<Site>, request: axum::extract::Request) -> Resp
     }
 }
 
-/// Reads a body of an honest size in an honest time.
+/// Reads a body of an honest size, at most `limit` bytes, in an honest time.
 ///
 /// # Errors
 /// `RequestEntityTooLargeException`, `RequestTimeoutException`, `SerializationException`.
-pub async fn read(body: Body) -> Result<Bytes, ApiError> {
+pub async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     // A body that says how long it is is refused before it crosses the line.
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
-        return Err(too_large());
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
     }
-    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
+    let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect());
     match whole.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_large(limit)),
         Ok(Err(e)) => Err(ApiError::new(
             "SerializationException",
             format!("The request body could not be read: {e}."),
@@ -115,12 +115,12 @@ pub async fn read(body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-fn too_large() -> ApiError {
+fn too_large(limit: usize) -> ApiError {
     ApiError {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         ..ApiError::new(
             "RequestEntityTooLargeException",
-            format!("The request body is larger than {BODY_LIMIT} bytes."),
+            format!("The request body is larger than {limit} bytes."),
         )
     }
 }

@@ -60,7 +60,8 @@ pub struct Exchange<'r> {
     pub claim: Option<Claim<'r>>,
     /// The client's address.
     pub peer: IpAddr,
-    /// The URL under which the hub was reached.
+    /// The URL under which the hub was reached; empty if the hub has one of its own and the
+    /// request has none.
     pub endpoint: &'r str,
     /// The server's keys, the newest first.
     pub keys: &'r [Stored],
@@ -130,9 +131,20 @@ async fn perform(
     keys: &[Stored],
     now: Utc,
 ) -> Result<Said, Refusal> {
+    let claim = claim(request)?;
+    // Before anybody looks into the body: strangers don't choose how much work it is.
+    if claim.is_none() && !app.accept_unsigned_bootagents {
+        return Err(only_signed());
+    }
+    if endpoint.is_empty() && app.public_url.is_none() {
+        return Err(Refusal::new(
+            MALFORMED,
+            "The request has no Host header, so links would lead nowhere; send one, or start the \
+             hub with --public-url.",
+        ));
+    }
     let body = std::str::from_utf8(&request.body)
         .map_err(|_| Refusal::new(MALFORMED, "The body is no UTF-8 text."))?;
-    let claim = claim(request)?;
     let exchange = Exchange { request, body, claim, peer, endpoint, keys, now };
     match operation {
         Operation::Register => register::answer(app, &exchange).await,
@@ -260,7 +272,7 @@ fn signed(app: &App, request: &Request, mut reply: Reply, keys: &[Stored]) -> Re
 }
 
 /// The answer to a founding agent of a hub that takes none.
-pub fn only_signed() -> Refusal {
+fn only_signed() -> Refusal {
     Refusal::new(
         REFUSED,
         "This hub takes only agents that sign; `stint-hub serve --accept-unsigned-bootagents` \

@@ -1,7 +1,8 @@
 //! Agents that can't sign, as the founding page has them. Anybody on the line can pretend to be
-//! one of them, so the hub takes them only when its operator said so.
+//! one of them, so the hub takes them only when its operator said so: the exchange refuses them
+//! otherwise, before anything here is asked.
 
-use super::exchange::{Exchange, only_signed};
+use super::exchange::Exchange;
 use super::refusal::{REFUSED, Refusal, UNKNOWN, UNPROVED};
 use super::register::{free_agentsn, insert};
 use super::status;
@@ -22,15 +23,12 @@ const NO_KEY: &str = "None";
 /// (the founding server's rule).
 ///
 /// # Errors
-/// Refuses when the hub takes no such agents, or no more.
+/// Refuses when the hub takes no more of them.
 pub async fn register(
     app: &App,
     exchange: &Exchange<'_>,
     request: &Request,
 ) -> Result<(String, String), Refusal> {
-    if !app.accept_unsigned_bootagents {
-        return Err(only_signed());
-    }
     let said = request.ipaddr.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
     let address = said.unwrap_or(exchange.peer).to_string();
     let mut tx = app.store.begin().await?;
@@ -86,9 +84,6 @@ pub async fn find(
     agentsn: &str,
     hostname: &str,
 ) -> Result<String, Refusal> {
-    if !app.accept_unsigned_bootagents {
-        return Err(only_signed());
-    }
     if !agentsn.is_empty() {
         let row: Option<(String, i64)> =
             sqlx::query_as("SELECT node_id, signed FROM boot_agent WHERE agentsn = $1")

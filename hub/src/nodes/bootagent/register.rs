@@ -68,7 +68,10 @@ async fn signed(
     }
     claim.prove(key, exchange.request, exchange.now)?;
     let public_key = ed25519_public_key(key);
+    // Nonces of registrations are kept for the key: the node may have no id yet.
+    let key_id = sign::key_id(key);
     if let Some((node, agentsn)) = known(app, &public_key, &request.agentsn).await? {
+        claim.first_time(app, &key_id, exchange.now).await?;
         status::note_registration(app, exchange, request, &node).await?;
         return Ok((node, agentsn));
     }
@@ -87,6 +90,8 @@ async fn signed(
         public_key: &public_key,
     };
     registration::check(app, &applicant).await?;
+    // Not before: anybody can sign with a key of their own.
+    claim.first_time(app, &key_id, exchange.now).await?;
     let mut tx = app.store.begin().await?;
     let (node, is_new) = registration::admit(&mut tx, &applicant, exchange.now).await?;
     let agentsn = free_agentsn(&mut tx, &request.agentsn).await?;

@@ -31,9 +31,13 @@ pub struct Sender {
 /// # Errors
 /// The refusal that the node is to hear.
 pub async fn answer(app: &App, exchange: &Exchange<'_>) -> Result<Said, Refusal> {
+    let proved = match exchange.claim {
+        Some(_) => Some(proved(app, exchange).await?),
+        None => None,
+    };
     let report = Report::read(exchange.body)
         .map_err(|error| Refusal::new(MALFORMED, format!("The body is no report: {error}.")))?;
-    let sender = sender(app, exchange, &report.agentsn, &report.hostname).await?;
+    let sender = sender(app, exchange, proved, &report).await?;
     let mut tx = app.store.begin().await?;
     note_report(&mut tx, exchange, &sender.node, &report).await?;
     children::put(&mut tx, &sender.node, &report.agents, exchange.now).await?;
@@ -50,24 +54,21 @@ pub async fn answer(app: &App, exchange: &Exchange<'_>) -> Result<Said, Refusal>
     Ok(Said { node: sender.node, body: answer.write() })
 }
 
-/// Who sent a request that may say its agent's id and its host's name in the body too.
-///
-/// # Errors
-/// The refusal of one that proves nothing.
-pub async fn sender(
+/// Who sent a report, which may say its agent's id and its host's name too: the node that was
+/// proved, else a founding agent.
+async fn sender(
     app: &App,
     exchange: &Exchange<'_>,
-    agentsn: &str,
-    hostname: &str,
+    proved: Option<String>,
+    report: &Report,
 ) -> Result<Sender, Refusal> {
-    let Some(claim) = &exchange.claim else {
-        let node = founding::find(app, exchange, agentsn, hostname).await?;
+    let (Some(claim), Some(node)) = (&exchange.claim, proved) else {
+        let node = founding::find(app, exchange, &report.agentsn, &report.hostname).await?;
         return Ok(Sender { node, signed: false });
     };
-    if !agentsn.is_empty() && agentsn != claim.agentsn {
+    if !report.agentsn.is_empty() && report.agentsn != claim.agentsn {
         return Err(Refusal::new(UNPROVED, "Stint-Agent and \"agentsn\" are not the same."));
     }
-    let node = proved(app, exchange).await?;
     Ok(Sender { node, signed: true })
 }
 
@@ -128,14 +129,11 @@ pub async fn note_registration(
     let mut tx = app.store.begin().await?;
     let version = request.version.as_deref().unwrap_or_default();
     note(&mut tx, exchange, node, &request.hostname, version, request.feature).await?;
-    // The answer hands all keys over.
-    let pins: Vec<&str> = match exchange.claim {
-        Some(_) => exchange.keys.iter().map(|key| key.id.as_str()).collect(),
-        None => Vec::new(),
-    };
+    // What it shows, not what the answer is going to hand over: the answer may never arrive.
+    let pins = exchange.claim.map(|claim| claim.pins).unwrap_or_default();
     sqlx::query("UPDATE boot_agent SET pins = $2 WHERE node_id = $1")
         .bind(node)
-        .bind(pins.join(","))
+        .bind(pins)
         .execute(&mut *tx)
         .await?;
     if let Some(address) = request.ipaddr.as_deref().filter(|ip| !ip.is_empty()) {

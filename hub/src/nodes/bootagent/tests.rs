@@ -60,7 +60,7 @@ async fn another_device_with_the_same_id_gets_one_of_its_own() {
 
 #[tokio::test]
 async fn nobody_registers_without_a_good_activation_and_a_good_signature() {
-    let (app, _dir) = hub().await;
+    let (mut app, _dir) = hub().await;
     let device = Device::new(1);
     let without = |members: &[&str]| {
         let mut body = device.registration();
@@ -89,8 +89,10 @@ async fn nobody_registers_without_a_good_activation_and_a_good_signature() {
         let answer = device.post(&app, REGISTER, body.clone()).await;
         assert_eq!(refused(&answer), errcode, "{body} {answer:?}");
     }
-    let unsigned = plain(&app, REGISTER, &device.registration().to_string(), peer()).await;
-    assert_eq!(refused(&unsigned), UNPROVED);
+    let unsigned = device.registration().to_string();
+    assert_eq!(refused(&plain(&app, REGISTER, &unsigned, peer()).await), REFUSED);
+    app.accept_unsigned_bootagents = true;
+    assert_eq!(refused(&plain(&app, REGISTER, &unsigned, peer()).await), UNPROVED);
     assert_eq!(count(&app, "node").await + count(&app, "boot_agent").await, 0);
 }
 
@@ -140,6 +142,68 @@ async fn a_report_counts_only_with_the_nodes_own_signature_now_and_once() {
     let stranger = Device::new(9);
     let unknown = stranger.post(&app, STATUS, body).await;
     assert_eq!((unknown.0, refused(&unknown)), (403, UNKNOWN));
+}
+
+#[tokio::test]
+async fn a_body_is_read_only_after_its_sender_is_believed() {
+    let (mut app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    device.register(&app).await;
+    for path in [STATUS, "/agent/job/result"] {
+        let mut forged = device.request(path, &json!({}), *NOW);
+        forged.body = "no JSON".as_bytes().into();
+        assert_eq!(refused(&device.send(&app, forged).await), UNPROVED, "{path}");
+        assert_eq!(refused(&plain(&app, path, "no JSON", peer()).await), REFUSED, "{path}");
+        let proved = device.post(&app, path, json!("no report")).await;
+        assert_eq!(refused(&proved), MALFORMED, "{path}");
+    }
+    assert_eq!(refused(&plain(&app, REGISTER, "no JSON", peer()).await), REFUSED);
+    app.accept_unsigned_bootagents = true;
+    assert_eq!(refused(&plain(&app, STATUS, "no JSON", peer()).await), MALFORMED);
+}
+
+#[tokio::test]
+async fn a_registration_counts_once() {
+    let (app, _dir) = hub().await;
+    let device = Device::new(1);
+    let first = device.request(REGISTER, &device.registration(), *NOW);
+    assert_eq!(device.send(&app, first.clone()).await.0, 200);
+    let again = device.request(REGISTER, &device.registration(), *NOW);
+    assert_eq!(device.send(&app, again.clone()).await.0, 200);
+    for replayed in [first, again] {
+        let answer = device.send(&app, replayed).await;
+        assert_eq!((answer.0, refused(&answer)), (401, UNPROVED));
+    }
+    // Strangers leave no traces.
+    let mut stranger = Device::new(2);
+    stranger.agentsn = "stranger".to_owned();
+    let mut body = stranger.registration();
+    body["activationcode"] = json!("x".repeat(20));
+    assert_eq!(refused(&stranger.post(&app, REGISTER, body).await), REFUSED);
+    assert_eq!(count(&app, "nonce_seen").await, 2);
+}
+
+#[tokio::test]
+async fn a_node_that_may_not_have_got_its_keys_keeps_them_from_being_deleted() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    device.register(&app).await;
+    let first = sign::key_id(&device.pins[0]);
+    server_keys::add(&app.store, &app.seal, Utc(NOW.0 + 1)).await.unwrap();
+    let newer = server_keys::list(&app.store).await.unwrap()[0].id.clone();
+    // Its registration's answer is lost as far as the hub knows.
+    for id in [&first, &newer] {
+        assert_eq!(server_keys::depending(&app.store, id).await.unwrap(), 1);
+    }
+    let answer = device.report(&app, json!({})).await;
+    assert_eq!(server_keys::depending(&app.store, &first).await.unwrap(), 1);
+    assert_eq!(server_keys::depending(&app.store, &newer).await.unwrap(), 0);
+    // It registers again, the first key alone in hand, before it reports what it has got now.
+    let (_, _) = device.post(&app, REGISTER, device.registration()).await;
+    assert_eq!(server_keys::depending(&app.store, &first).await.unwrap(), 1);
+    device.pins = keys(&answer);
+    device.report(&app, json!({})).await;
+    assert_eq!(server_keys::depending(&app.store, &first).await.unwrap(), 0);
 }
 
 #[tokio::test]

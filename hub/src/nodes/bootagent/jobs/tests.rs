@@ -104,7 +104,7 @@ async fn what_is_cancelled_before_it_is_handed_out_never_is() {
 
 #[tokio::test]
 async fn a_package_becomes_a_link_and_a_checksum_for_the_nodes_architecture() {
-    let (app, _dir) = hub().await;
+    let (mut app, _dir) = hub().await;
     let mut device = Device::new(1);
     let node = device.register(&app).await;
     for (version, arch) in [("1.9", "armv7"), ("1.10", "armv7"), ("2.0", "x86_64")] {
@@ -112,7 +112,7 @@ async fn a_package_becomes_a_link_and_a_checksum_for_the_nodes_architecture() {
     }
     let install = json!({"Action": ["install"], "Package": ["sensor"],
         "Envs": ["{\"MODE\": \"fast\"}"], "Limits": ["{\"CPU\": \"10%\", \"memory\": \"20M\"}"]});
-    send(&app, &node, install).await;
+    send(&app, &node, install.clone()).await;
     let answer = device.report(&app, json!({})).await;
     let job = &answer["jobs"][0];
     let hash = stint_wire::text::sha256_hex(b"1.10");
@@ -123,6 +123,13 @@ async fn a_package_becomes_a_link_and_a_checksum_for_the_nodes_architecture() {
     assert_eq!((&job["name"], &job["version"]), (&json!("sensor"), &json!("1.10")));
     assert_eq!(job["envs"], json!({"MODE": "fast"}));
     assert_eq!(job["limits"], json!({"CPU": "10%", "memory": "20M"}));
+    device.result(&app, job["id"].as_str().unwrap(), 0, "success").await;
+
+    app.public_url = Some("https://packages.test/hub".to_owned());
+    send(&app, &node, install).await;
+    let answer = device.report(&app, json!({})).await;
+    let url = answer["jobs"][0]["url"].as_str().unwrap();
+    assert!(url.starts_with("https://packages.test/hub/attachments/"), "{url}");
 }
 
 #[tokio::test]
