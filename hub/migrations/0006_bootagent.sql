@@ -42,7 +42,13 @@ CREATE TABLE boot_job (
     id          TEXT PRIMARY KEY,
     command_id  TEXT NOT NULL REFERENCES command (id) ON DELETE CASCADE,
     node_id     TEXT NOT NULL,
-    handed_out  BIGINT NOT NULL
+    handed_out  BIGINT NOT NULL,
+    -- The job as it was handed out: what comes again under this id is the same.
+    job         TEXT NOT NULL,
+    -- The package that its URL leads to, and until when; empty and 0 if it is none of the hub's.
+    hash        TEXT NOT NULL,
+    file_name   TEXT NOT NULL,
+    link_until  BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX boot_job_by_invocation ON boot_job (command_id, node_id);
 
@@ -86,3 +92,9 @@ CREATE TABLE package (
     PRIMARY KEY (name, version, arch)
 );
 CREATE INDEX package_by_hash ON package (hash);
+
+-- Contents that links lead to, and until when: they outlive the package that named them.
+CREATE TABLE promised_content (
+    hash  TEXT PRIMARY KEY,
+    until BIGINT NOT NULL
+);

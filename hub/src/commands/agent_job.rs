@@ -6,7 +6,7 @@
 use super::values;
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
-use crate::tools::documents::attachments;
+use crate::tools::documents::attachments::{self, Promised};
 use crate::tools::packages::{self, Choice};
 use serde_json::{Map, Value, json};
 use stint_wire::bootagent::{Action, Job};
@@ -21,8 +21,9 @@ pub const NOT_FOR_BOOT_AGENTS: &str = "The node only looks after child agents (B
      protocol). It runs Stint-ConfigureAgent and documents with one step, stint:configureAgent; \
      this document is none of them.";
 
-/// How long a link to a package is good: a device that is away for a day still gets it.
-const LINK_MILLIS: u64 = 24 * 3_600_000;
+/// Bytes of a job. A node of the BootAgent protocol reads answers of at most 256 KiB, and one that
+/// can't read its answer gets nothing any more; definitions and environments are far smaller.
+pub const MOST_BYTES: usize = 64 * 1024;
 
 /// For whom a job is made.
 pub struct Place<'p> {
@@ -37,8 +38,8 @@ pub struct Place<'p> {
 /// What became of a preparation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Prepared {
-    /// The node can have it.
-    Ready,
+    /// The node can have it, with this link if it needs one.
+    Ready(Option<Promised>),
     /// The node can't have it, for this reason.
     Refused(String),
 }
@@ -146,9 +147,11 @@ pub async fn resolve_package(
     inputs: &mut Map<String, Value>,
     place: &Place<'_>,
 ) -> ApiResult<Prepared> {
-    let Some(wanted) = inputs.remove("package") else { return Ok(Prepared::Ready) };
+    let Some(wanted) = inputs.remove("package") else {
+        return Ok(Prepared::Ready(None));
+    };
     let wanted = match wanted.as_str() {
-        Some("") => return Ok(Prepared::Ready),
+        Some("") => return Ok(Prepared::Ready(None)),
         Some(wanted) => wanted.to_owned(),
         None => return Ok(Prepared::Refused("Package has to be a text.".to_owned())),
     };
@@ -157,17 +160,21 @@ pub async fn resolve_package(
         Choice::Nothing(reason) => return Ok(Prepared::Refused(reason)),
         Choice::Package(package) => package,
     };
-    let until = Utc(place.now.0.saturating_add(LINK_MILLIS));
-    let link = attachments::link_for(app, &package.hash, &package.file_name, until)?;
-    let endpoint = app.public_url.as_deref().unwrap_or(place.endpoint);
-    inputs.insert("url".to_owned(), json!(format!("{endpoint}{link}")));
+    let promised = attachments::promise(app, &package.hash, &package.file_name, place.now).await?;
+    inputs.insert("url".to_owned(), json!(url(app, &promised, place.endpoint)));
     inputs.insert("checksum".to_owned(), json!(format!("SHA256:{}", package.hash)));
     for (member, value) in [("name", package.name), ("version", package.version)] {
         if inputs.get(member).is_none_or(is_nothing) {
             inputs.insert(member.to_owned(), json!(value));
         }
     }
-    Ok(Prepared::Ready)
+    Ok(Prepared::Ready(Some(promised)))
+}
+
+/// The URL of a link, for a node that reached the hub under `endpoint`.
+pub fn url(app: &App, promised: &Promised, endpoint: &str) -> String {
+    let endpoint = app.public_url.as_deref().unwrap_or(endpoint);
+    format!("{endpoint}{}", promised.link)
 }
 
 /// The architecture of a node: its tag `arch`, which only operators set, else what it says.
@@ -215,6 +222,13 @@ pub fn job(id: &str, inputs: &Map<String, Value>) -> Result<Job, String> {
         Some(Err(result)) => return Err(format!("{}.", result.message)),
         Some(Ok(job)) => job,
     };
+    let size = job.write().len();
+    if size > MOST_BYTES {
+        return Err(format!(
+            "The job has {size} bytes, and nodes take {MOST_BYTES}; put large settings into the \
+             package."
+        ));
+    }
     let fetches = matches!(job.action, Action::Install | Action::Upgrade);
     match (fetches, &job.url, &job.checksum) {
         (true, None, _) => Err("Say what to install, with Package or with Url.".to_owned()),
@@ -245,14 +259,14 @@ pub async fn prepare(
         let by_name = written.remove("package").is_some();
         match resolve_package(app, &mut filled, place).await? {
             Prepared::Refused(reason) => return Ok(Err(reason)),
-            Prepared::Ready if by_name => {
+            Prepared::Ready(_) if by_name => {
                 for member in ["url", "checksum", "name", "version"] {
                     if let Some(value) = filled.remove(member) {
                         written.insert(member.to_owned(), value);
                     }
                 }
             }
-            Prepared::Ready => {}
+            Prepared::Ready(_) => {}
         }
     }
     Ok(Ok(prepared))

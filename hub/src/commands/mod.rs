@@ -18,7 +18,7 @@ pub use options::Options;
 pub use progress::{advance, commit, progressed};
 pub use rollup::rollup;
 pub use status::is_finished;
-pub(crate) use status::unfinished;
+pub(crate) use status::{delivery_seconds, unfinished};
 pub use tally::{Tally, tallies, tally};
 
 #[cfg(test)]

@@ -8,6 +8,17 @@ macro_rules! unfinished {
 }
 pub(crate) use unfinished;
 
+/// How long an invocation waits for its node, seconds, as SQL over a command `c` and the node's row
+/// `b` of `boot_agent`, if it has one. A node of the BootAgent protocol asks once in a step, so it
+/// gets two of them at least.
+macro_rules! delivery_seconds {
+    () => {
+        "(CASE WHEN b.only_this = 1 AND c.timeout_seconds < 2 * b.step THEN 2 * b.step
+          ELSE c.timeout_seconds END)"
+    };
+}
+pub(crate) use delivery_seconds;
+
 /// Whether an invocation or command of this status has ended.
 pub fn is_finished(status: &str) -> bool {
     !matches!(status, "Pending" | "Delayed" | "InProgress" | "Cancelling")

@@ -7,6 +7,9 @@ pub mod parameters;
 mod prune;
 mod timeouts;
 
+#[cfg(test)]
+pub use timeouts::run as deadlines;
+
 use crate::app::App;
 use crate::commands::progressed;
 use crate::error::ApiResult;

@@ -36,6 +36,7 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
             COMMANDS_MS,
         ),
         ("DELETE FROM child_event WHERE received_at < $1", EVENTS_MS),
+        ("DELETE FROM promised_content WHERE until < $1", 0),
         ("DELETE FROM reply_seen WHERE seen_at < $1", REPLIES_MS),
         ("DELETE FROM node_credential WHERE expires_at < $1", CREDENTIALS_MS),
         (

@@ -1,7 +1,7 @@
 //! Invocations that a node never took, or never finished.
 
 use crate::app::App;
-use crate::commands::{Options, progressed};
+use crate::commands::{Options, delivery_seconds, progressed};
 use crate::error::ApiResult;
 use sqlx::FromRow;
 use std::collections::BTreeSet;
@@ -36,11 +36,14 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
 
 /// Released, and not acknowledged within the delivery timeout.
 async fn undelivered(app: &App, now: Utc) -> ApiResult<BTreeSet<String>> {
-    let late: Vec<(String, String)> = sqlx::query_as(
+    let late: Vec<(String, String)> = sqlx::query_as(concat!(
         "SELECT i.command_id, i.node_id FROM invocation i JOIN command c ON c.id = i.command_id
+         LEFT JOIN boot_agent b ON b.node_id = i.node_id
          WHERE i.status IN ('Pending', 'Delayed') AND i.acknowledged_at IS NULL
-           AND i.released_at + c.timeout_seconds * 1000 <= $1",
-    )
+           AND i.released_at + 1000 * ",
+        delivery_seconds!(),
+        " <= $1",
+    ))
     .bind(now.0 as i64)
     .fetch_all(&app.store.read)
     .await?;

@@ -111,6 +111,18 @@ async fn a_node_that_runs_documents_gets_the_link_in_its_document() {
     assert_eq!(same, shell);
 }
 
+#[test]
+fn a_job_fits_into_what_nodes_read() {
+    let of = |size: usize| {
+        let envs = json!({"A": "x".repeat(size), "Q": "\u{1}".repeat(size / 10)});
+        job("1", &given(json!({"action": "config", "name": "a", "envs": envs})))
+    };
+    let fits = of(MOST_BYTES / 2).unwrap();
+    assert!(fits.write().len() <= MOST_BYTES);
+    let refused = of(MOST_BYTES * 2 / 3).unwrap_err();
+    assert!(refused.contains("bytes, and nodes take 65536"), "{refused}");
+}
+
 proptest! {
     #[test]
     fn no_inputs_make_the_reader_panic(text: String, name: String) {

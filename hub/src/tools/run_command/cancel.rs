@@ -24,10 +24,14 @@ struct Row {
     status: String,
     hidden_until: Option<i64>,
     acknowledged_at: Option<i64>,
+    /// 1: a node that can't be told, as nothing but the BootAgent protocol reaches it.
+    untold: i64,
 }
 
 /// CancelCommand: on all nodes, or on those named. What no node has accepted is cancelled at once;
-/// the others are told, and say themselves how it ended. What has ended stays as it is.
+/// the others are told, and say themselves how it ended. The BootAgent protocol has no word for it:
+/// on its nodes the command is cancelled at once, and what the node did all the same is seen in the
+/// step. What has ended stays as it is.
 ///
 /// # Errors
 /// `InvalidCommandId`, `InvalidInstanceId` for a node that the command was not sent to,
@@ -51,13 +55,14 @@ pub async fn cancel(app: &App, input: Cancel) -> ApiResult<Value> {
             continue;
         }
         // A message that was handed out may be running although nobody acknowledged it.
-        if row.acknowledged_at.is_some() || row.hidden_until.is_some() {
+        let told_of = row.acknowledged_at.is_some() || row.hidden_until.is_some();
+        if told_of && row.untold == 0 {
             tell(&mut tx, command, &row.node_id, now).await?;
             told.push(row.node_id.clone());
         }
         let (state, finished_at) = match row.acknowledged_at {
-            Some(_) => ("Cancelling", None),
-            None => ("Cancelled", Some(now.0 as i64)),
+            Some(_) if row.untold == 0 => ("Cancelling", None),
+            _ => ("Cancelled", Some(now.0 as i64)),
         };
         sqlx::query(
             "UPDATE invocation SET status = $3, status_details = $3, finished_at = $4
@@ -100,8 +105,10 @@ async fn invocations(tx: &mut Transaction<'static, Any>, command: &str) -> ApiRe
         ));
     }
     let rows = sqlx::query_as(
-        "SELECT node_id, status, hidden_until, acknowledged_at FROM invocation
-         WHERE command_id = $1",
+        "SELECT i.node_id, i.status, i.hidden_until, i.acknowledged_at,
+           COALESCE(b.only_this, 0) AS untold
+         FROM invocation i LEFT JOIN boot_agent b ON b.node_id = i.node_id
+         WHERE i.command_id = $1",
     )
     .bind(command)
     .fetch_all(&mut **tx)

@@ -1,10 +1,14 @@
 //! Jobs from command to result.
 
-use super::super::testing::{Device, ENDPOINT, hub};
-use crate::app::{App, Caller};
-use crate::error::ApiError;
-use crate::tools;
-use serde_json::{Value, json};
+use super::super::testing::{Device, ENDPOINT, NOW, hub, peer};
+use super::*;
+use crate::app::Caller;
+use crate::schedule;
+use crate::store::data_dir::DataDir;
+use crate::tools::documents::attachments;
+use crate::tools::{self, packages};
+use serde_json::json;
+use std::time::{Duration, UNIX_EPOCH};
 
 async fn call(app: &App, operation: &str, input: Value) -> Result<Value, ApiError> {
     let caller = Caller {
@@ -20,6 +24,10 @@ async fn send(app: &App, node: &str, parameters: Value) -> String {
                        "Parameters": parameters});
     let answer = call(app, "SendCommand", input).await.unwrap();
     answer["Command"]["CommandId"].as_str().unwrap().to_owned()
+}
+
+fn stop() -> Value {
+    json!({"Action": ["stop"], "Name": ["sensor"]})
 }
 
 async fn invocation(app: &App, node: &str, command: &str) -> Value {
@@ -42,8 +50,7 @@ async fn a_job_comes_with_every_report_until_its_result_is_here() {
     let (app, _dir) = hub().await;
     let mut device = Device::new(1);
     let node = device.register(&app).await;
-    let stop = json!({"Action": ["stop"], "Name": ["sensor"]});
-    let command = send(&app, &node, stop).await;
+    let command = send(&app, &node, stop()).await;
     assert_eq!(invocation(&app, &node, &command).await["Status"], "Pending");
     let first = device.report(&app, json!({})).await;
     let job = &first["jobs"][0];
@@ -83,11 +90,10 @@ async fn a_failed_job_fails_its_invocation_with_the_nodes_words() {
 }
 
 #[tokio::test]
-async fn what_is_cancelled_before_it_is_handed_out_never_is() {
+async fn what_is_cancelled_is_cancelled_at_once() {
     let (app, _dir) = hub().await;
     let mut device = Device::new(1);
     let node = device.register(&app).await;
-    let stop = || json!({"Action": ["stop"], "Name": ["sensor"]});
     let early = send(&app, &node, stop()).await;
     call(&app, "CancelCommand", json!({"CommandId": early})).await.unwrap();
     assert_eq!(device.report(&app, json!({})).await["jobs"], json!([]));
@@ -96,10 +102,178 @@ async fn what_is_cancelled_before_it_is_handed_out_never_is() {
     let answer = device.report(&app, json!({})).await;
     call(&app, "CancelCommand", json!({"CommandId": late})).await.unwrap();
     assert_eq!(device.report(&app, json!({})).await["jobs"], json!([]));
-    assert_eq!(invocation(&app, &node, &late).await["StatusDetails"], "Cancelling");
-    // The node was quicker, and says how it ended.
+    assert_eq!(invocation(&app, &node, &late).await["StatusDetails"], "Cancelled");
+    let shown = call(&app, "ListCommands", json!({"CommandId": late})).await.unwrap();
+    assert_eq!(shown["Commands"][0]["Status"], "Cancelled");
+    let untold: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM cancellation")
+        .fetch_one(&app.store.read)
+        .await
+        .unwrap();
+    assert_eq!(untold, 0, "there is nobody to tell");
+    // The node was quicker: its step says so, and the invocation stays what the operator made it.
+    device.result(&app, answer["jobs"][0]["id"].as_str().unwrap(), 0, "done").await;
+    let ended = invocation(&app, &node, &late).await;
+    assert_eq!((&ended["Status"], &ended["ResponseCode"]), (&json!("Cancelled"), &json!(0)));
+    assert_eq!(ended["StandardOutputContent"], "done");
+}
+
+#[tokio::test]
+async fn what_ends_while_an_answer_is_made_is_not_in_it() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    let node = device.register(&app).await;
+    let to = Sender { node: node.clone(), signed: true };
+    let request = device.request("/agent/status", &json!({}), *NOW);
+    let exchange = Exchange {
+        request: &request,
+        body: "{}",
+        claim: None,
+        peer: peer(),
+        endpoint: ENDPOINT,
+        keys: &[],
+        now: *NOW,
+    };
+    for told_before in [false, true] {
+        let command = send(&app, &node, stop()).await;
+        let kept = send(&app, &node, stop()).await;
+        if told_before {
+            assert_eq!(offer(&app, &exchange, &to).await.unwrap().len(), 2);
+        }
+        let rows = waiting(&app, &node, *NOW).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        call(&app, "CancelCommand", json!({"CommandId": command})).await.unwrap();
+        let jobs = handed(&app, &exchange, &to, rows).await.unwrap();
+        assert_eq!(jobs.len(), 1, "told before: {told_before}");
+        assert_eq!(invocation(&app, &node, &command).await["Status"], "Cancelled");
+        device.result(&app, &jobs[0].id, 0, "success").await;
+        assert_eq!(invocation(&app, &node, &kept).await["Status"], "Success");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_was_told_stays_as_it_was_told() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    let node = device.register(&app).await;
+    package(&app, "1.0", "armv7").await;
+    let install = json!({"Action": ["install"], "Package": ["sensor"]});
+    let command = send(&app, &node, install).await;
+    let first = device.report(&app, json!({})).await;
+    for change in [
+        "INSERT INTO package VALUES ('sensor', '2.0', 'armv7', 'new.tar.gz', 'x', 4, 1)",
+        "UPDATE package SET hash = 'y' WHERE version = '1.0'",
+        "DELETE FROM package",
+        "UPDATE boot_agent SET arch = 'mips'",
+    ] {
+        sqlx::query(change).execute(&app.store.write).await.unwrap();
+        assert_eq!(device.report(&app, json!({})).await["jobs"], first["jobs"], "{change}");
+        assert_eq!(invocation(&app, &node, &command).await["Status"], "InProgress");
+    }
+    device.result(&app, first["jobs"][0]["id"].as_str().unwrap(), 0, "success").await;
+    assert_eq!(invocation(&app, &node, &command).await["Status"], "Success");
+}
+
+#[tokio::test]
+async fn a_link_that_ends_soon_is_renewed_for_the_same_content() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    let node = device.register(&app).await;
+    package(&app, "1.0", "armv7").await;
+    send(&app, &node, json!({"Action": ["install"], "Package": ["sensor"]})).await;
+    let first = device.report(&app, json!({})).await;
+    sqlx::query("DELETE FROM package").execute(&app.store.write).await.unwrap();
+    let token = |answer: &Value| {
+        let url = answer["jobs"][0]["url"].as_str().unwrap();
+        url.split_once("?token=").unwrap().1.to_owned()
+    };
+    let hash = stint_wire::text::sha256_hex(b"1.0");
+    let good = |answer: &Value, hours: u64| {
+        let at = Utc(NOW.0 + hours * 3_600_000);
+        attachments::checked(&app, &hash, &token(answer), at).is_ok()
+    };
+    assert!(good(&first, 23) && !good(&first, 25));
+    // Thirteen hours later, as far as the row knows.
+    let earlier = "UPDATE boot_job SET link_until = link_until - 46800000";
+    sqlx::query(earlier).execute(&app.store.write).await.unwrap();
+    let second = device.report(&app, json!({})).await;
+    assert_ne!(token(&second), token(&first));
+    assert!(good(&second, 23));
+    for member in ["id", "action", "name", "version", "checksum"] {
+        assert_eq!(second["jobs"][0][member], first["jobs"][0][member]);
+    }
+    assert_eq!(device.report(&app, json!({})).await["jobs"], second["jobs"]);
+}
+
+#[tokio::test]
+async fn the_content_of_an_unfinished_job_stays_in_the_store() {
+    let (app, outer) = hub().await;
+    let dir = DataDir::open(&outer.path().join("data")).unwrap();
+    let source = outer.path().join("sensor.tar.gz");
+    std::fs::write(&source, "abc").unwrap();
+    let mut device = Device::new(1);
+    let node = device.register(&app).await;
+    let place = ("sensor", "1.0", "any");
+    let hash = packages::put(&app.store, &dir, &source, place, *NOW).await.unwrap().hash;
+    send(&app, &node, json!({"Action": ["install"], "Package": ["sensor"]})).await;
+    let answer = device.report(&app, json!({})).await;
+    packages::delete(&app.store, "sensor", "1.0", None).await.unwrap();
+    let after = |hours: u64| UNIX_EPOCH + Duration::from_millis(NOW.0 + hours * 3_600_000);
+    for hours in [2, 23, 25, 1000] {
+        assert_eq!(attachments::sweep(&app.store, &dir, after(hours)).await.unwrap(), 0);
+    }
+    assert!(attachments::blob(&dir, &hash).exists());
     device.result(&app, answer["jobs"][0]["id"].as_str().unwrap(), 0, "success").await;
-    assert_eq!(invocation(&app, &node, &late).await["Status"], "Success");
+    // The link itself is still good.
+    assert_eq!(attachments::sweep(&app.store, &dir, after(23)).await.unwrap(), 0);
+    assert_eq!(attachments::sweep(&app.store, &dir, after(25)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_no_node_could_read_is_not_sent() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    let node = device.register(&app).await;
+    let envs = json!({"A": "x".repeat(70_000)}).to_string();
+    let config = json!({"Action": ["config"], "Name": ["sensor"], "Envs": [envs]});
+    let input = json!({"DocumentName": "Stint-ConfigureAgent", "InstanceIds": [node],
+                       "Parameters": config});
+    let refused = call(&app, "SendCommand", input).await.unwrap_err();
+    assert_eq!(refused.code, "InvalidParameters");
+    assert!(refused.message.contains("nodes take 65536"), "{}", refused.message);
+    // One that came into the store in another way ends there, and the next one is told.
+    let large = send(&app, &node, stop()).await;
+    sqlx::query("UPDATE command SET parameters = $1")
+        .bind(config.to_string())
+        .execute(&app.store.write)
+        .await
+        .unwrap();
+    let small = send(&app, &node, stop()).await;
+    let answer = device.report(&app, json!({})).await;
+    assert_eq!(answer["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!(invocation(&app, &node, &small).await["Status"], "InProgress");
+    let ended = invocation(&app, &node, &large).await;
+    assert_eq!(ended["Status"], "Failed");
+    assert!(ended["StandardErrorContent"].as_str().unwrap().contains("nodes take 65536"));
+}
+
+#[tokio::test]
+async fn a_command_waits_for_two_steps_of_its_node_at_least() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    let node = device.register(&app).await;
+    device.report(&app, json!({"step": 3600})).await;
+    let command = send(&app, &node, stop()).await;
+    for (seconds, status) in [(7_100, "Pending"), (200, "TimedOut")] {
+        sqlx::query("UPDATE invocation SET released_at = released_at - $1")
+            .bind(seconds * 1000_i64)
+            .execute(&app.store.write)
+            .await
+            .unwrap();
+        schedule::deadlines(&app, app.now()).await.unwrap();
+        let waits = waiting(&app, &node, app.now()).await.unwrap().len();
+        assert_eq!(waits, usize::from(status == "Pending"));
+        assert_eq!(invocation(&app, &node, &command).await["Status"], status);
+    }
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@
 //! there, documents take them by hash, and whoever may read the document gets links to them.
 
 mod link;
+mod promises;
 mod sources;
 mod store;
 
 pub use link::{checked, link, link_for};
+pub use promises::{LINK_MILLIS, Promised, promise};
 pub use sources::{SCHEME, Source, resolve};
 pub use store::{Stored, blob, copy, delete, keep, list, put, sweep};
 

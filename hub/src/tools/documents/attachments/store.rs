@@ -12,7 +12,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stint_wire::text::hex;
 use stint_wire::time::Utc;
 
@@ -101,7 +101,8 @@ pub async fn list(store: &Store) -> Result<Vec<Stored>, StartError> {
         .map_err(database)
 }
 
-/// Takes a file out of the store. Its content goes too, unless a document or another path has it.
+/// Takes a file out of the store. Its content goes too, unless a document or another path has it;
+/// where a link may still lead to it, it goes with a later sweep.
 ///
 /// # Errors
 /// When there is no such file, and those of the file system and the database.
@@ -133,7 +134,7 @@ pub async fn delete(store: &Store, dir: &DataDir, path: &str) -> Result<(), Star
     Ok(())
 }
 
-/// Whether anything names the content with this hash.
+/// Whether anything names the content with this hash, or a link to it was given out.
 ///
 /// # Errors
 /// Those of the database.
@@ -141,6 +142,7 @@ async fn is_used(tx: &mut Transaction<'static, Any>, hash: &str) -> Result<bool,
     let users: i64 = sqlx::query_scalar(
         "SELECT (SELECT COUNT(*) FROM attachment WHERE hash = $1)
            + (SELECT COUNT(*) FROM package WHERE hash = $1)
+           + (SELECT COUNT(*) FROM promised_content WHERE hash = $1)
            + (SELECT COUNT(*) FROM document_version WHERE attachments LIKE $2)",
     )
     .bind(hash)
@@ -150,8 +152,9 @@ async fn is_used(tx: &mut Transaction<'static, Any>, hash: &str) -> Result<bool,
     Ok(users > 0)
 }
 
-/// Removes contents that neither a path, a package nor a document names any more, and copies that were never
-/// finished, when they are older than [`SPARED`]. Answers how many went.
+/// Removes contents that neither a path, a package nor a document names any more, and copies that
+/// were never finished, when they are older than [`SPARED`]. What a link or an unfinished job
+/// leads to stays. Answers how many went.
 ///
 /// # Errors
 /// Those of the file system and the database.
@@ -161,10 +164,17 @@ pub async fn sweep(store: &Store, dir: &DataDir, now: SystemTime) -> ApiResult<u
         return Ok(0);
     }
     let mut tx = store.begin().await?;
-    let paths: Vec<String> =
-        sqlx::query_scalar("SELECT hash FROM attachment UNION SELECT hash FROM package")
-            .fetch_all(&mut *tx)
-            .await?;
+    let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let paths: Vec<String> = sqlx::query_scalar(
+        "SELECT hash FROM attachment UNION SELECT hash FROM package
+         UNION SELECT hash FROM promised_content WHERE until > $1
+         UNION SELECT j.hash FROM boot_job j JOIN invocation i
+           ON i.command_id = j.command_id AND i.node_id = j.node_id
+         WHERE j.hash <> '' AND i.finished_at IS NULL",
+    )
+    .bind(i64::try_from(millis).unwrap_or(i64::MAX))
+    .fetch_all(&mut *tx)
+    .await?;
     let mut named: HashSet<String> = paths.into_iter().collect();
     let versions: Vec<String> =
         sqlx::query_scalar("SELECT attachments FROM document_version WHERE attachments <> '[]'")
