@@ -1,12 +1,14 @@
 //! What a report says of the children: their state becomes inventory, and what happened to them
 //! is kept for a while.
 
+use super::members::logged;
 use super::refusal::Refusal;
 use crate::tools::inventory::{self, CHILD_AGENTS, Item};
 use serde_json::{Map, Value};
 use sqlx::{Any, Transaction};
+use std::collections::HashMap;
 use stint_wire::bootagent::{Child, Event};
-use stint_wire::text::head;
+use stint_wire::text::sha256_hex;
 use stint_wire::time::Utc;
 
 /// Children of one node that are kept; a device has a handful.
@@ -14,9 +16,6 @@ const MOST_CHILDREN: usize = 256;
 
 /// Events of one node that are kept: what inventory shows has to fit in an answer.
 pub const MOST_EVENTS: i64 = 500;
-
-/// Bytes kept of a text.
-const TEXT_LIMIT: usize = 1024;
 
 /// Replaces what is known of the node's children.
 ///
@@ -40,7 +39,7 @@ fn entry(child: &Child) -> Map<String, Value> {
     let word = |enforced: Option<stint_wire::bootagent::Enforcement>| {
         enforced.map(|enforced| enforced.as_str().to_owned())
     };
-    let text = |text: &str| (!text.is_empty()).then(|| head(text, TEXT_LIMIT).to_owned());
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     [
         ("Name", text(&child.name)),
         ("Version", text(&child.version)),
@@ -59,7 +58,8 @@ fn entry(child: &Child) -> Map<String, Value> {
 }
 
 /// Keeps events that have not been here before; answers their categories. A report that is sent
-/// again brings the same ones.
+/// again brings the same ones. The order in which they came decides which are too many, for a
+/// node's clock may be wrong.
 ///
 /// # Errors
 /// Those of the database.
@@ -69,7 +69,7 @@ pub async fn add_events(
     events: &[Event],
     now: Utc,
 ) -> Result<Vec<String>, Refusal> {
-    let mut added = Vec::new();
+    let (mut added, mut same) = (Vec::new(), HashMap::new());
     for event in events.iter().take(MOST_EVENTS as usize) {
         let done = sqlx::query(
             "INSERT INTO child_event (node_id, happened_at, local_id, category, child, reason,
@@ -79,32 +79,31 @@ pub async fn add_events(
         )
         .bind(node)
         .bind(i64::try_from(event.timestamp).unwrap_or(i64::MAX))
-        .bind(i64::try_from(event.local_id).unwrap_or(i64::MAX))
-        .bind(head(&event.category, TEXT_LIMIT))
-        .bind(head(&event.subject, TEXT_LIMIT))
-        .bind(head(&event.extra, TEXT_LIMIT))
-        .bind(head(&event.message, TEXT_LIMIT))
+        .bind(local_id(event, &mut same))
+        .bind(&event.category)
+        .bind(&event.subject)
+        .bind(&event.extra)
+        .bind(&event.message)
         .bind(now.0 as i64)
         .execute(&mut **tx)
         .await?;
         if done.rows_affected() == 1 {
             tracing::info!(
                 node,
-                category = event.category,
-                child = event.subject,
-                reason = event.extra,
-                message = event.message,
+                category = logged(&event.category),
+                child = logged(&event.subject),
+                reason = logged(&event.extra),
+                message = logged(&event.message),
                 "child event"
             );
             added.push(event.category.clone());
         }
     }
     if !added.is_empty() {
-        // The oldest go, in the order in which they happened.
         sqlx::query(
             "DELETE FROM child_event WHERE node_id = $1 AND (happened_at, local_id) IN (
                SELECT happened_at, local_id FROM child_event WHERE node_id = $1
-               ORDER BY happened_at DESC, local_id DESC LIMIT 100000 OFFSET $2)",
+               ORDER BY received_at DESC, local_id DESC, happened_at DESC LIMIT 100000 OFFSET $2)",
         )
         .bind(node)
         .bind(MOST_EVENTS)
@@ -112,4 +111,19 @@ pub async fn add_events(
         .await?;
     }
     Ok(added)
+}
+
+/// The event's number among those of its second. One that has none gets one that its content makes,
+/// so that it is the same when the report is sent again; `same` counts equal ones in one report.
+fn local_id(event: &Event, same: &mut HashMap<String, u32>) -> i64 {
+    if event.local_id != 0 {
+        return i64::try_from(event.local_id).unwrap_or(i64::MAX);
+    }
+    let content = event.write();
+    let nth = same.entry(content.clone()).or_default();
+    *nth = nth.saturating_add(1);
+    let digest = sha256_hex(format!("{nth} {content}").as_bytes());
+    // Fifteen digits are 60 bits, which a signed number holds.
+    let number = digest.get(..15).and_then(|digits| i64::from_str_radix(digits, 16).ok());
+    number.unwrap_or(i64::MAX)
 }

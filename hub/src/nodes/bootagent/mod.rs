@@ -10,6 +10,7 @@ mod children;
 mod exchange;
 mod founding;
 mod jobs;
+mod members;
 mod nonces;
 mod refusal;
 mod register;

@@ -2,7 +2,7 @@
 
 use super::exchange::{Claim, Exchange, Said};
 use super::refusal::{MALFORMED, REFUSED, Refusal, UNPROVED};
-use super::{founding, status};
+use super::{founding, members, status};
 use crate::app::App;
 use crate::nodes::registration::{self, Applicant, NODE_TAGS};
 use crate::random;
@@ -18,7 +18,7 @@ use stint_wire::keys::{KeyType, ed25519_public_key};
 /// # Errors
 /// The refusal that the node is to hear.
 pub async fn answer(app: &App, exchange: &Exchange<'_>) -> Result<Said, Refusal> {
-    let request = Request::read(exchange.body).map_err(|error| {
+    let request = Request::read(exchange.body).map(members::of_registration).map_err(|error| {
         Refusal::new(MALFORMED, format!("The body is no registration: {error}."))
     })?;
     if !is_agentsn(&request.agentsn) {

@@ -2,7 +2,7 @@
 
 use super::exchange::{Exchange, Said};
 use super::refusal::{MALFORMED, Refusal};
-use super::status;
+use super::{members, status};
 use crate::app::App;
 use crate::commands::{Ending, finish};
 use stint_wire::bootagent::JobResult;
@@ -23,6 +23,7 @@ pub async fn answer(app: &App, exchange: &Exchange<'_>) -> Result<Said, Refusal>
         None => None,
     };
     let results = read_results(exchange.body)
+        .map(members::of_results)
         .map_err(|error| Refusal::new(MALFORMED, format!("The body has no results: {error}.")))?;
     for result in results.iter().take(MOST) {
         take(app, exchange, node.as_deref(), result).await?;
@@ -53,6 +54,7 @@ async fn take(
     let ending = Ending { command: &command, node: &node, errcode, message };
     finish(app, &ending, exchange.now).await?;
     app.metrics.job_ended(errcode == 0);
+    let message = members::logged(message);
     tracing::info!(job = result.id, command, node, errcode, message, "job ended");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::exchange::{Exchange, Said};
 use super::refusal::{MALFORMED, Refusal, UNKNOWN, UNPROVED};
-use super::{children, founding, jobs};
+use super::{children, founding, jobs, members};
 use crate::app::App;
 use crate::auth::server_keys;
 use crate::nodes::registration::key_of;
@@ -10,10 +10,6 @@ use sqlx::{Any, Transaction};
 use stint_wire::bootagent::register::Request;
 use stint_wire::bootagent::status::{Answer, Report};
 use stint_wire::bootagent::{DEFAULT_STEP, sign};
-use stint_wire::text::head;
-
-/// Bytes kept of each thing a node says of itself.
-const MEMBER_LIMIT: usize = 256;
 
 /// The longest step that is believed, seconds: an hour is the protocol's longest.
 const LONGEST_STEP: u64 = 3600;
@@ -36,6 +32,7 @@ pub async fn answer(app: &App, exchange: &Exchange<'_>) -> Result<Said, Refusal>
         None => None,
     };
     let report = Report::read(exchange.body)
+        .map(members::of_report)
         .map_err(|error| Refusal::new(MALFORMED, format!("The body is no report: {error}.")))?;
     let sender = sender(app, exchange, proved, &report).await?;
     let mut tx = app.store.begin().await?;
@@ -139,7 +136,7 @@ pub async fn note_registration(
     if let Some(address) = request.ipaddr.as_deref().filter(|ip| !ip.is_empty()) {
         sqlx::query("UPDATE node SET ip_address = $2 WHERE id = $1")
             .bind(node)
-            .bind(head(address, MEMBER_LIMIT))
+            .bind(address)
             .execute(&mut *tx)
             .await?;
     }
@@ -155,7 +152,7 @@ async fn note(
     version: &str,
     feature: Option<u32>,
 ) -> Result<(), Refusal> {
-    let said = |text: &str| (!text.is_empty()).then(|| head(text, MEMBER_LIMIT).to_owned());
+    let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let Version { name, number, arch } = Version::of(version);
     sqlx::query(
         "UPDATE node SET last_ping_at = $1, computer_name = COALESCE($2, computer_name),

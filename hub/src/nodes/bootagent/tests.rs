@@ -272,7 +272,7 @@ async fn events_are_kept_once_and_never_too_many() {
     let mut device = Device::new(1);
     device.register(&app).await;
     let event = |n: usize| {
-        json!({"timestamp": 1000 + n, "localid": n, "category": "exit", "subject": "sensor",
+        json!({"timestamp": 1000 + n, "localid": n + 1, "category": "exit", "subject": "sensor",
                "extra": "exit:1", "message": "sensor ended"})
     };
     for from in [0, 0, 300, 400] {
@@ -284,5 +284,74 @@ async fn events_are_kept_once_and_never_too_many() {
             .fetch_one(&app.store.read)
             .await
             .unwrap();
-    assert_eq!(kept, (500, 200, 699));
+    assert_eq!(kept, (500, 201, 700));
+}
+
+#[tokio::test]
+async fn events_go_in_the_order_in_which_they_came_whatever_the_nodes_clock_says() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    device.register(&app).await;
+    let event = |at: u64, n: usize| json!({"timestamp": at, "localid": n, "category": "exit"});
+    let early: Vec<Value> = (1..=400).map(|n| event(4_000_000_000, n)).collect();
+    device.report(&app, json!({"events": early})).await;
+    sqlx::query("UPDATE child_event SET received_at = received_at - 1000")
+        .execute(&app.store.write)
+        .await
+        .unwrap();
+    // After a start without a clock: 1970, and the numbers go on.
+    let late: Vec<Value> = (401..=700).map(|n| event(5, n)).collect();
+    device.report(&app, json!({"events": late})).await;
+    let kept: (i64, i64, i64) =
+        sqlx::query_as("SELECT COUNT(*), MIN(local_id), MAX(local_id) FROM child_event")
+            .fetch_one(&app.store.read)
+            .await
+            .unwrap();
+    assert_eq!(kept, (500, 201, 700));
+}
+
+#[tokio::test]
+async fn events_of_one_second_without_a_number_are_all_kept_and_once() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    device.register(&app).await;
+    let event = |text: &str| json!({"timestamp": 7, "category": "exit", "message": text});
+    let events = json!({"events": [event("a"), event("b"), event("a")]});
+    for _ in 0..2 {
+        device.report(&app, events.clone()).await;
+        assert_eq!(count(&app, "child_event").await, 3);
+    }
+    device.report(&app, json!({"events": [event("c")]})).await;
+    assert_eq!(count(&app, "child_event").await, 4);
+}
+
+#[tokio::test]
+async fn no_nul_of_a_node_reaches_the_store() {
+    let (app, _dir) = hub().await;
+    let mut device = Device::new(1);
+    let mut registration = device.registration();
+    registration["hostname"] = json!("ed\0ge");
+    registration["ipaddr"] = json!("10.\0");
+    let (_, answer) = device.post(&app, REGISTER, registration).await;
+    assert_eq!(answer["status"], 0, "{answer}");
+    device.pins = keys(&answer);
+    let nul = "a\0b";
+    let child = json!({"name": nul, "version": nul, "status": "running", "reason": nul});
+    let event = json!({"timestamp": 1, "localid": 1, "category": nul, "subject": nul,
+                       "extra": nul, "message": nul});
+    let report = json!({"hostname": nul, "agents": [child], "events": [event]});
+    device.report(&app, report).await;
+    device.result(&app, "no\0job", 1, nul).await;
+    let texts: (String, String, String, String, String, String) = sqlx::query_as(
+        "SELECT n.computer_name, n.ip_address, e.category || e.child || e.reason, e.message,
+           i.content, b.agentsn
+         FROM node n JOIN child_event e ON e.node_id = n.id
+         JOIN inventory_item i ON i.node_id = n.id JOIN boot_agent b ON b.node_id = n.id",
+    )
+    .fetch_one(&app.store.read)
+    .await
+    .unwrap();
+    assert_eq!((texts.0.as_str(), texts.1.as_str()), ("ab", "10."));
+    assert_eq!((texts.2.as_str(), texts.3.as_str()), ("ababab", "ab"));
+    assert!(!texts.4.contains("u0000") && texts.4.contains("\"ab\""), "{}", texts.4);
 }
