@@ -80,6 +80,8 @@ def test_an_id_that_another_agent_has_is_replaced_and_the_new_one_is_kept(agent,
     agent.start()
     until("a report", lambda: server.heard(STATUS))
     assert server.heard(STATUS)[0].body["agentsn"] == new
+    kept = agent.state / "bootagent.json"
+    until("the answer is taken in", lambda: '"settled":true' in kept.read_text())
     agent.kill()
     count = len(server.exchanges)
     agent.start()

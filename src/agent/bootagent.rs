@@ -36,6 +36,12 @@ const RESULTS: usize = 50;
 /// gives more at once.
 const ANSWERED: usize = 64;
 
+/// So many jobs wait for room on the disk. Few servers hand a job out a second time.
+const UNTAKEN: usize = 64;
+
+/// Between two tries to take them in.
+const TAKE_AGAIN: Duration = Duration::from_secs(30);
+
 /// Each wait is up to this part shorter or longer, so that a fleet doesn't report in step.
 const JITTER: f64 = 0.1;
 
@@ -78,6 +84,8 @@ struct Task {
     taken_in: bool,
     /// Jobs that couldn't be read, and whose results wait.
     answered: Vec<String>,
+    /// Jobs that couldn't be written down.
+    untaken: Vec<Job>,
     /// A new job is being done: when its result is delivered, the children have changed.
     expecting: bool,
 }
@@ -91,9 +99,18 @@ pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) {
     let answered = waiting(&supervisor);
     let lane = Lane::new("report");
     supervisor.on_settings(settings(&uplink, &lane));
-    let expecting = false;
-    let mut task =
-        Task { uplink, provision, lane, supervisor, board, step, taken_in, answered, expecting };
+    let mut task = Task {
+        uplink,
+        provision,
+        lane,
+        supervisor,
+        board,
+        step,
+        taken_in,
+        answered,
+        untaken: Vec::new(),
+        expecting: false,
+    };
     task.run().await;
 }
 
@@ -123,12 +140,17 @@ impl Task {
         let (mut failed_reports, mut failed_deliveries) = (0, 0);
         let (mut report_at, mut deliver_at) = (Instant::now(), Instant::now());
         let mut reported: Option<Instant> = None;
+        let mut register_at = Instant::now();
         let mut batch: Vec<(u64, JobResult)> = Vec::new();
         loop {
             if !self.taken_in {
+                // A server that takes a node in and doesn't know it then would be asked without end.
+                Timer::at(register_at).await;
                 self.register().await;
+                register_at = Instant::now() + EARLY;
                 report_at = Instant::now();
             }
+            self.take_again();
             if batch.is_empty() {
                 batch = self.next_batch();
             }
@@ -154,8 +176,13 @@ impl Task {
                 let wait = match self.report().await {
                     Ok(()) => {
                         failed_reports = 0;
-                        reported = Some(Instant::now());
-                        jittered(self.step)
+                        if reported.replace(Instant::now()).is_none() {
+                            // An activation that lies there though this node is registered.
+                            self.provision.used();
+                        }
+                        // More than fit into one report don't wait for the next one's time.
+                        let more = self.supervisor.events().len() > 0;
+                        if more { EARLY } else { jittered(self.step) }
                     }
                     Err(error) => {
                         let wait = again(REPORT_AGAIN, failed_reports, self.step);
@@ -168,7 +195,10 @@ impl Task {
                 // What was handed in may have been answered at once.
                 continue;
             }
-            let until = if batch.is_empty() { report_at } else { report_at.min(deliver_at) };
+            let mut until = if batch.is_empty() { report_at } else { report_at.min(deliver_at) };
+            if !self.untaken.is_empty() {
+                until = until.min(Instant::now() + TAKE_AGAIN);
+            }
             let rung = or(
                 async {
                     Timer::at(until).await;
@@ -272,15 +302,9 @@ impl Task {
     fn take(&mut self, job: Result<Job, JobResult>) {
         match job {
             Ok(job) => {
-                let (id, action, name) = (job.id.clone(), job.action, job.name.clone());
-                match self.supervisor.accept(job) {
-                    Ok(Accepted::New) => {
-                        log::info!("job {id} ({} {name}) accepted", action.as_str());
-                        self.expecting = true;
-                    }
-                    Ok(Accepted::Known | Accepted::Repeated) => {}
-                    // It comes again, and by then the disk may have room for it.
-                    Err(error) => log::error!("job {id} can't be taken: {error}"),
+                let again = |waits: &Job| waits.id == job.id && waits.action == job.action;
+                if !self.untaken.iter().any(again) {
+                    self.hand_in(job);
                 }
             }
             Err(result) if self.answered.contains(&result.id) => {}
@@ -288,6 +312,33 @@ impl Task {
                 log::warn!("job {} can't be done: {}", result.id, result.message);
                 self.answer(result);
             }
+        }
+    }
+
+    fn hand_in(&mut self, job: Job) {
+        let (id, action, name) = (job.id.clone(), job.action.as_str(), job.name.clone());
+        match self.supervisor.accept(job.clone()) {
+            Ok(Accepted::New) => {
+                log::info!("job {id} ({action} {name}) accepted");
+                self.expecting = true;
+            }
+            Ok(Accepted::Known | Accepted::Repeated) => {}
+            Err(error) if self.untaken.len() < UNTAKEN => {
+                log::error!("job {id} can't be taken yet: {error}");
+                self.untaken.push(job);
+            }
+            Err(error) => {
+                log::error!("job {id} can't be taken: {error}");
+                let message = format!("the device can't take the job: {error}");
+                self.answer(JobResult { id, errcode: 1, message });
+            }
+        }
+    }
+
+    /// Tries once more to take in what there was no room for.
+    fn take_again(&mut self) {
+        for job in std::mem::take(&mut self.untaken) {
+            self.hand_in(job);
         }
     }
 

@@ -165,11 +165,16 @@ fn spawn(executor: &LocalExecutor<'static>, task: impl Future<Output = ()> + 'st
     executor.spawn(task).detach();
 }
 
+/// Sets the link to Systems Manager up. Is called on a lane, as a device that isn't registered yet
+/// has to be first, however long that takes: meanwhile the children and the other link go on.
+/// `None`: there is no such link after all.
+pub type Commands = Box<dyn FnOnce() -> Option<Arc<dyn Uplink>> + Send>;
+
 /// The ways to servers that this daemon has.
 #[derive(Default)]
 pub struct Links {
     /// To Systems Manager.
-    pub commands: Option<Arc<dyn Uplink>>,
+    pub commands: Option<Commands>,
     /// To a BootAgent server.
     #[cfg(feature = "bootagent")]
     pub bootagent: Option<bootagent::Link>,
@@ -191,8 +196,14 @@ pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), Age
     let supervisor = Rc::new(Supervisor::open(state, settings.supervise.clone())?);
     // Nothing of it is in a build that has no such uplink.
     #[cfg(feature = "ssm")]
-    if let Some(uplink) = links.commands {
-        take_commands(&executor, uplink, &board, state, settings)?;
+    if let Some(commands) = links.commands {
+        let stores = Stores::open(state, settings.retention)?;
+        let (board, loop_) = (board.clone(), executor.clone());
+        spawn(&executor, async move {
+            if let Ok(Some(uplink)) = Lane::new("register").run(commands).await {
+                take_commands(&loop_, uplink, &board, stores, settings);
+            }
+        });
     }
     #[cfg(feature = "bootagent")]
     if let Some(link) = links.bootagent {
@@ -221,28 +232,40 @@ pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), Age
     }))
 }
 
+/// Where jobs and reports are kept.
+struct Stores {
+    spool: Spool,
+    outbox: Outbox,
+}
+
+impl Stores {
+    fn open(state: &Path, retention: Retention) -> Result<Stores, FileError> {
+        Ok(Stores { spool: Spool::open(state)?.keeping(retention), outbox: Outbox::open(state)? })
+    }
+}
+
 /// Starts the tasks that take commands and report what becomes of them.
 fn take_commands(
     executor: &Rc<LocalExecutor<'static>>,
     uplink: Arc<dyn Uplink>,
     board: &Rc<Board>,
-    state: &Path,
+    stores: Stores,
     settings: Settings,
-) -> Result<(), FileError> {
+) {
     let shared = Rc::new(Shared {
         board: board.link(uplink.name()),
         uplink,
         poll_lane: Lane::new("poll"),
         talk_lane: Lane::new("talk"),
-        spool: Spool::open(state)?.keeping(settings.retention),
-        outbox: Outbox::open(state)?,
+        spool: stores.spool,
+        outbox: stores.outbox,
+        state: settings.state.clone(),
         settings,
         acknowledged: RefCell::default(),
         running: RefCell::default(),
         jobs: Bell::new(),
         reports: Bell::new(),
         reboot: Bell::new(),
-        state: state.to_owned(),
     });
     spawn(executor, poll::run(shared.clone()));
     spawn(executor, health::run(shared.clone()));
@@ -252,5 +275,4 @@ fn take_commands(
         spawn(executor, jobs::run(shared.clone(), executor.clone()));
         spawn(executor, reboot::run(shared.clone()));
     }
-    Ok(())
 }

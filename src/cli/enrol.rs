@@ -10,6 +10,9 @@ use crate::uplink::bootagent::{BootAgent, is_wanted};
 use std::path::{Path, PathBuf};
 use stint_wire::bootagent::{servers, sign};
 
+/// The end of a sentence about something else.
+const NO_SERVER: &str = "is no server; say host:port or https://host:port, several with commas";
+
 /// What was typed.
 #[derive(Default)]
 pub struct Wish {
@@ -34,9 +37,8 @@ pub struct Wish {
 pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let mut config = config::load(wish.config.as_deref(), usual).map_err(in_words)?.config;
     let state = wish.state_dir.clone().unwrap_or_else(|| config.state_dir.clone());
-    let wanted = "is no server; say host:port or https://host:port, several with commas";
     let list = servers::parse(&wish.servers, config.bootagent.tls);
-    let list = list.map_err(|entry| format!("--server: {entry} {wanted}"))?;
+    let list = list.map_err(|entry| format!("--server: {entry} {NO_SERVER}"))?;
     // What was typed wins over the configuration, here; the daemon goes by the configuration.
     config.bootagent.servers = list.clone();
     if let Some(text) = &wish.server_key {
@@ -91,20 +93,24 @@ pub fn link(config: &Config, state: &Path) -> Result<Option<Link>, String> {
         Some(identity) => identity,
         None => BootIdentity::load_or_make(state).map_err(in_words)?,
     };
-    if identity.registered {
-        provision::wipe(|activation| !activation.is_for_commands());
-    } else if let Some(server) = brought {
+    // What lies beside a registration is wiped when a server has shown that it knows this node.
+    if let Some(server) = brought.filter(|_| !identity.registered) {
+        let list = servers::parse(server, config.bootagent.tls);
+        let list =
+            list.map_err(|entry| format!("the activation's \"server\": {entry} {NO_SERVER}"))?;
         // Kept, because the activation is wiped once it has served.
-        identity.servers = server.to_owned();
+        identity.servers = list.join(",");
         identity.ca_file = activation.and_then(|activation| activation.ca_file);
         identity.save(state).map_err(in_words)?;
     }
     let uplink = BootAgent::new(config, state, identity)?;
-    Ok(Some(Link { uplink, provision: Box::new(Image) }))
+    Ok(Some(Link { uplink, provision: Box::new(Image { state: state.to_owned() }) }))
 }
 
 /// The activation that the image carries.
-struct Image;
+struct Image {
+    state: PathBuf,
+}
 
 impl Provision for Image {
     fn activation(&self) -> Option<Activation> {
@@ -113,7 +119,7 @@ impl Provision for Image {
     }
 
     fn used(&self) {
-        provision::wipe(provision::Activation::is_for_bootagent);
+        provision::wipe(&self.state);
     }
 }
 

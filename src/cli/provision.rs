@@ -11,6 +11,8 @@ use super::register;
 use crate::config::Config;
 #[cfg(feature = "ssm")]
 use crate::identity::Registration;
+#[cfg(feature = "bootagent")]
+use crate::identity::bootagent::BootIdentity;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +63,12 @@ impl Activation {
     }
 }
 
+/// Whether the image carries an activation for Systems Manager.
+#[cfg(feature = "ssm")]
+pub fn carries_commands() -> bool {
+    find().is_some_and(|activation| activation.is_for_commands())
+}
+
 /// Registers with the activation that the image carries, however long it takes. `None` if it
 /// carries none for Systems Manager.
 #[cfg(feature = "ssm")]
@@ -92,13 +100,13 @@ pub fn register(config: &Config, state: &Path) -> Option<Registration> {
     }
 }
 
-/// Wipes the activations that the image carried and that the caller has used: this device is
-/// registered. What is on a read-only file system stays and is worth nothing once its places are
-/// taken.
-pub fn wipe(used: fn(&Activation) -> bool) {
+/// Wipes the activations that the image carried once this device is registered for all that they
+/// are meant for. What is on a read-only file system stays and is worth nothing once its places
+/// are taken.
+pub fn wipe(state: &Path) {
     for path in FILES {
         let kept = fs::read_to_string(path).ok().and_then(|text| parse(&text).ok());
-        if kept.is_some_and(|activation| !used(&activation)) {
+        if kept.is_some_and(|activation| !is_used(&activation, state)) {
             continue;
         }
         match wipe_file(Path::new(path)) {
@@ -107,6 +115,20 @@ pub fn wipe(used: fn(&Activation) -> bool) {
             Err(error) => log::warn!("{path} was used and can't be wiped: {error}"),
         }
     }
+}
+
+fn is_used(activation: &Activation, state: &Path) -> bool {
+    #[cfg(feature = "ssm")]
+    if activation.is_for_commands() && !Registration::path(state).exists() {
+        return false;
+    }
+    #[cfg(feature = "bootagent")]
+    if activation.is_for_bootagent() {
+        return BootIdentity::look(state).is_some_and(|identity| identity.registered);
+    }
+    // One that no part of this build has a use for.
+    let _ = (activation, state);
+    true
 }
 
 /// Overwrites before it removes: on flash without wear levelling that is all one can do.
@@ -230,6 +252,27 @@ mod tests {
         ] {
             assert!(parse(text).unwrap_err().contains(wanted), "{text}");
         }
+    }
+
+    /// The two registrations come in any order, and the first must not take the other's means.
+    #[cfg(all(feature = "ssm", feature = "bootagent"))]
+    #[test]
+    fn an_activation_for_both_protocols_is_used_when_both_have_taken_the_device_in() {
+        let activation = |text: &str| {
+            parse(&format!(r#"{{"activationId":"i","activationCode":"c"{text}}}"#)).unwrap()
+        };
+        let (one, other) = (activation(""), activation(r#","server":"https://hub""#));
+        let both = activation(r#","server":"https://hub","endpoint":"https://hub""#);
+        let folder = Folder::new();
+        let state = folder.path();
+        let used = || [&one, &other, &both].map(|it| is_used(it, state));
+        let mut identity = BootIdentity::load_or_make(state).unwrap();
+        assert_eq!(used(), [false, false, false]);
+        identity.registered = true;
+        identity.save(state).unwrap();
+        assert_eq!(used(), [false, true, false]);
+        fs::write(Registration::path(state), "{}").unwrap();
+        assert_eq!(used(), [true, true, true]);
     }
 
     #[test]

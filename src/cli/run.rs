@@ -85,33 +85,32 @@ fn links(
     state: &Path,
     found: Result<Registration, RegistrationError>,
 ) -> Result<crate::agent::Links, String> {
-    let version = env!("CARGO_PKG_VERSION");
     let mut links = crate::agent::Links::default();
     #[cfg(feature = "bootagent")]
-    {
-        links.bootagent = super::enrol::link(config, state)?;
-        if let Some(link) = &links.bootagent {
-            log::info!("stint {version} runs as agent {}", link.uplink.identity().agentsn);
-        }
+    match super::enrol::link(config, state) {
+        Ok(link) => links.bootagent = link,
+        // The other link needn't suffer for it.
+        Err(error) => log::error!("there is no link to a BootAgent server: {error}"),
+    }
+    #[cfg(feature = "bootagent")]
+    if let Some(link) = &links.bootagent {
+        let agentsn = &link.uplink.identity().agentsn;
+        log::info!("stint {} runs as agent {agentsn}", env!("CARGO_PKG_VERSION"));
     }
     #[cfg(feature = "ssm")]
-    {
-        let registration = match found {
-            Err(missing @ RegistrationError::Missing(_)) => {
-                match super::provision::register(config, state) {
-                    Some(registration) => Some(registration),
-                    None if has_link(&links) || has_children(config, state) => None,
-                    None => return Err(missing.to_string()),
-                }
+    match found {
+        Ok(registration) => links.commands = Some(commands(config, state, registration)?),
+        Err(missing @ RegistrationError::Missing(_)) => {
+            if super::provision::carries_commands() {
+                links.commands = Some(first_boot(config.clone(), state.to_owned()));
+            } else if !has_link(&links) && !has_children(config, state) {
+                return Err(missing.to_string());
             }
-            other => Some(other.map_err(in_words)?),
-        };
-        if let Some(registration) = registration {
-            log::info!("stint {version} runs as {}", registration.instance_id);
-            super::provision::wipe(|activation| !activation.is_for_bootagent());
-            let uplink = crate::uplink::ssm::Ssm::new(config, registration).map_err(in_words)?;
-            links.commands = Some(std::sync::Arc::new(uplink));
         }
+        Err(error) if has_link(&links) || has_children(config, state) => {
+            log::error!("there is no link for commands: {error}");
+        }
+        Err(error) => return Err(error.to_string()),
     }
     #[cfg(not(feature = "ssm"))]
     if !has_link(&links) && !has_children(config, state) {
@@ -121,6 +120,34 @@ fn links(
             .to_owned());
     }
     Ok(links)
+}
+
+/// The link for commands of a device that is registered.
+#[cfg(feature = "ssm")]
+fn commands(
+    config: &Config,
+    state: &Path,
+    registration: Registration,
+) -> Result<crate::agent::Commands, String> {
+    log::info!("stint {} runs as {}", env!("CARGO_PKG_VERSION"), registration.instance_id);
+    super::provision::wipe(state);
+    let uplink = crate::uplink::ssm::Ssm::new(config, registration).map_err(in_words)?;
+    Ok(Box::new(|| Some(std::sync::Arc::new(uplink))))
+}
+
+/// The same of one that has yet to be registered, with the activation that its image carries.
+#[cfg(feature = "ssm")]
+fn first_boot(config: Config, state: PathBuf) -> crate::agent::Commands {
+    Box::new(move || {
+        let registration = super::provision::register(&config, &state)?;
+        match commands(&config, &state, registration) {
+            Ok(commands) => commands(),
+            Err(error) => {
+                log::error!("there is no link for commands: {error}");
+                None
+            }
+        }
+    })
 }
 
 /// Whether there are child agents to look after, be it without any server.

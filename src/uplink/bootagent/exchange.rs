@@ -32,10 +32,10 @@ impl BootAgent {
         path: &'static str,
         body: &str,
     ) -> Result<Heard, UplinkError> {
-        let mut last = None;
+        let (mut last, mut lost) = (None, false);
         let servers = self.round.order();
         for server in &servers {
-            match self.ask(server, operation, path, body) {
+            match self.ask(server, operation, path, body, &mut lost) {
                 Ok(heard) => {
                     self.round.answered(server);
                     return Ok(heard);
@@ -49,6 +49,9 @@ impl BootAgent {
             }
         }
         self.round.failed();
+        if lost {
+            self.forget_registration();
+        }
         Err(last.unwrap_or_else(|| UplinkError::Local("there is no server to ask".to_owned())))
     }
 
@@ -58,6 +61,7 @@ impl BootAgent {
         operation: &'static str,
         path: &'static str,
         body: &str,
+        lost: &mut bool,
     ) -> Result<Heard, UplinkError> {
         let url = endpoint::allowed(server.to_owned(), &self.config).map_err(local)?;
         let ca_file = self.config.ca_file.as_deref().or(self.identity.ca_file.as_deref());
@@ -73,10 +77,8 @@ impl BootAgent {
             }
             Outcome::Stale(_) => Err(refused(operation, sign::STALE, None)),
             Outcome::Refused { worth, code, message } => {
-                // Only where a server that is trusted says so: it has lost this node.
-                if code == sign::UNKNOWN && worth == Worth::Signed {
-                    self.taken_in = false;
-                }
+                // Only where a server that is trusted says so.
+                *lost |= code == sign::UNKNOWN && worth == Worth::Signed;
                 Err(refused(operation, code, message))
             }
         }

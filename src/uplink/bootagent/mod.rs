@@ -20,10 +20,14 @@ use std::time::Instant;
 use stint_wire::bootagent::{
     Job, JobResult, REGISTER, RESULT, STATUS, STEPS, is_agentsn, register, servers, status,
 };
+use stint_wire::text::head;
 use trust::Worth;
 
 /// The link's name in `stint status`.
 pub const NAME: &str = "bootagent";
+
+/// Tags beyond this are cut, bytes.
+const MAX_TAGS: usize = 1024;
 
 /// The link of one node to its servers.
 pub struct BootAgent {
@@ -99,6 +103,7 @@ impl BootAgent {
         if answer.status != 0 {
             return Err(refused(operation, answer.status, answer.message));
         }
+        let configured = self.config.bootagent.server_key;
         let identity = &mut self.identity;
         if let Some(agentsn) = answer.agentsn {
             if !is_agentsn(&agentsn) {
@@ -111,9 +116,12 @@ impl BootAgent {
         }
         if heard.worth == Worth::Signed && !answer.serverkeys.is_empty() {
             identity.pins = answer.serverkeys;
+        } else if heard.worth == Worth::Signed && identity.pins.is_empty() {
+            // It has just shown that it has the key that was named.
+            identity.pins.extend(configured);
         }
-        identity.tags = answer.tags.unwrap_or_default();
-        identity.node_id = answer.nodeid.unwrap_or_default();
+        identity.tags = head(&answer.tags.unwrap_or_default(), MAX_TAGS).to_owned();
+        identity.node_id = answer.nodeid.filter(|id| is_agentsn(id)).unwrap_or_default();
         identity.registered = true;
         self.save()?;
         self.taken_in = true;
@@ -149,20 +157,44 @@ impl BootAgent {
             let said = answer.message.unwrap_or_default();
             log::info!("the server answers the report with errcode {} {said}", answer.errcode);
         }
-        let keys = answer.serverkeys.filter(|_| heard.worth == Worth::Signed);
-        let new_keys = keys.is_some_and(|keys| {
-            let new = keys != self.identity.pins;
-            if new {
-                log::info!("the server has changed its keys");
-                self.identity.pins = keys;
-            }
-            new
-        });
-        if new_keys || !self.identity.settled {
+        if let Some(keys) = answer.serverkeys.filter(|_| heard.worth == Worth::Signed) {
+            self.pin(keys);
+        }
+        if !self.identity.settled {
             self.identity.settled = true;
-            self.save()?;
+            self.keep();
         }
         Ok(answer.jobs)
+    }
+
+    /// Trusts these keys from now on. Only what is on disk is told to the server as trusted: it may
+    /// throw the old keys away then.
+    fn pin(&mut self, keys: Vec<[u8; 32]>) {
+        if keys.is_empty() || keys == self.identity.pins {
+            return;
+        }
+        let old = std::mem::replace(&mut self.identity.pins, keys);
+        match self.identity.save(&self.state) {
+            Ok(()) => log::info!("the server has changed its keys"),
+            Err(error) => {
+                log::error!("the server's new keys can't be kept, so the old ones stay: {error}");
+                self.identity.pins = old;
+            }
+        }
+    }
+
+    /// The servers have lost this node: it has to be taken in again, also by the next agent.
+    fn forget_registration(&mut self) {
+        self.taken_in = false;
+        self.identity.registered = false;
+        self.keep();
+    }
+
+    /// Writes down what is only convenient to know after a restart.
+    fn keep(&self) {
+        if let Err(error) = self.identity.save(&self.state) {
+            log::error!("{error}");
+        }
     }
 
     /// Delivers results of jobs.
