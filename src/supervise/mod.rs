@@ -3,9 +3,6 @@
 //! Never here: a server's protocol. Jobs come in by [`Supervisor::accept`], from whichever side;
 //! what becomes of them and of the children waits in queues on disk for whoever delivers it.
 
-// Its callers, the uplink and the installer, are being written.
-#![allow(dead_code)]
-
 mod child;
 pub mod definition;
 pub mod definitions;

@@ -115,14 +115,6 @@ impl<T: Entry> Queue<T> {
         Ok(found)
     }
 
-    /// Replaces an entry.
-    ///
-    /// # Errors
-    /// It couldn't be written; the old one is still there.
-    pub fn replace(&self, number: u64, entry: &T) -> Result<(), FileError> {
-        durable::write(&self.file(number), entry.to_text().as_bytes())
-    }
-
     /// Removes entries: the server has them.
     ///
     /// # Errors
@@ -210,8 +202,7 @@ mod tests {
         assert_eq!(words(&queue), "1a 2b 3c ");
         assert_eq!(queue.peek(1).unwrap().len(), 1);
         queue.remove(&[1, 3]).unwrap();
-        queue.replace(2, &Word(0, "B".into())).unwrap();
-        assert_eq!(words(&open(&folder)), "2B ");
+        assert_eq!(words(&open(&folder)), "2b ");
     }
 
     #[test]

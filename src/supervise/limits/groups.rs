@@ -37,6 +37,7 @@ pub enum Kind {
     None,
 }
 
+#[cfg(test)]
 impl Kind {
     /// For people: `cgroup v2`.
     pub fn name(self) -> &'static str {
