@@ -182,7 +182,6 @@ pub fn processes(folder: &Path) -> Vec<u32> {
 /// Puts the calling process into groups by their files `cgroup.procs`. To be called between fork
 /// and exec: it does only what is safe there. Every file is tried; where the process really is,
 /// the parent looks up afterwards.
-#[allow(dead_code)] // The start of children, which calls it, is being written.
 pub fn enter(files: &[CString]) {
     for file in files {
         // SAFETY: the strings end in zero; open, write and close are async-signal-safe and none

@@ -108,7 +108,6 @@ pub fn limit_data(pid: u32, bytes: Option<u64>) -> io::Result<()> {
 
 /// From now on orphans below this process become its children rather than those of process 1, so
 /// that what a child leaves behind can still be told to be the child's.
-#[allow(dead_code)]
 pub fn adopt_orphans() {
     // SAFETY: takes integers only.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };

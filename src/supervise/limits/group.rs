@@ -1,15 +1,15 @@
 //! One child's group, in as many hierarchies as it takes, or in none.
 
-use super::groups::{CPU, CPU_TIME, FREEZER, MEMORY, PIDS, Place};
-use super::polled::{Polled, Verdict};
-use super::{Applied, Excess, Resource, Usage, kernel, members};
-use crate::sys::process::{self, Identity};
-use crate::sys::tree::{self, Process};
-use crate::sys::{cgroup, process::signal};
+use super::groups::{CPU, MEMORY, PIDS, Place};
+use super::polled::Polled;
+use super::processes::list;
+use super::{Applied, kernel, members};
+use crate::sys::cgroup;
+use crate::sys::process::Identity;
+use crate::sys::tree::Process;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 use stint_wire::bootagent::{Enforcement, Limits};
 
 /// Where memory is only looked at, one process may ask for this much more than the tree may use:
@@ -19,14 +19,10 @@ const ROOM: u64 = 64 * 1024 * 1024;
 /// Where memory is only looked at, the kernel is to pick the child first when it runs out.
 const OOM_SCORE: i32 = 500;
 
-/// So often the tree is listed anew while it is being stopped. Each time only those are new that
-/// were made between listing and stopping.
-const ROUNDS: u8 = 32;
-
 /// What a child is to be started with where nothing better limits it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backstop {
-    /// For [`tree::limit_data`], bytes of private memory of one process.
+    /// For [`crate::sys::tree::limit_data`], bytes of private memory of one process.
     pub data: Option<u64>,
     /// For `/proc/self/oom_score_adj`.
     pub oom_score: i32,
@@ -34,28 +30,28 @@ pub struct Backstop {
 
 /// A group that was made.
 #[derive(Clone, Debug)]
-struct Ready {
-    folder: PathBuf,
-    unified: bool,
-    controllers: u8,
+pub(super) struct Ready {
+    pub folder: PathBuf,
+    pub unified: bool,
+    pub controllers: u8,
 }
 
 /// The group of one child.
 #[derive(Debug)]
 pub struct Group {
-    child: String,
-    places: Vec<Place>,
-    ready: Vec<Ready>,
-    limits: Limits,
-    applied: Applied,
+    pub(super) child: String,
+    pub(super) places: Vec<Place>,
+    pub(super) ready: Vec<Ready>,
+    pub(super) limits: Limits,
+    pub(super) applied: Applied,
     /// Kills by the kernel before this start, and those that [`Group::look`] has told of.
-    kills_before: u64,
-    kills_told: u64,
-    polled: Polled,
-    known: Vec<Identity>,
+    pub(super) kills_before: u64,
+    pub(super) kills_told: u64,
+    pub(super) polled: Polled,
+    pub(super) known: Vec<Identity>,
     /// What processes that run already have yet to be told of.
-    data: Option<u64>,
-    data_is_old: bool,
+    pub(super) data: Option<u64>,
+    pub(super) data_is_old: bool,
 }
 
 impl Group {
@@ -193,213 +189,8 @@ impl Group {
     }
 
     /// The group that has this controller.
-    fn with(&self, controller: u8) -> Option<&Ready> {
+    pub(super) fn with(&self, controller: u8) -> Option<&Ready> {
         self.ready.iter().find(|ready| ready.controllers & controller != 0)
-    }
-
-    /// A group in which all processes can be stopped at once.
-    fn freezer(&self) -> Option<&Ready> {
-        let can = |ready: &&Ready| {
-            ready.controllers & FREEZER != 0
-                || (ready.unified && cgroup::read(&ready.folder, "cgroup.freeze").is_ok())
-        };
-        self.ready.iter().find(can)
-    }
-
-    /// All processes of the child that aren't dead.
-    fn members(&mut self, leader: Option<Identity>) -> Vec<Process> {
-        let Some(ready) = self.ready.first() else {
-            let members = members::find(leader, &self.known, &self.child);
-            self.known = members.iter().map(|member| member.identity).collect();
-            return members;
-        };
-        let mut pids = Vec::new();
-        list(&ready.folder, &mut pids);
-        pids.into_iter().filter_map(Process::of).filter(|process| process.state != b'Z').collect()
-    }
-
-    /// Sends a signal to all processes of the child, and lets them run so that they can heed it.
-    pub fn signal_all(&mut self, leader: Option<Identity>, number: i32) {
-        let members = self.members(leader);
-        for member in &members {
-            let _ = signal(member.identity.pid, number);
-        }
-        self.let_go(&members);
-    }
-
-    /// Kills all processes of the child, those that it is just making, too.
-    pub fn kill_all(&mut self, leader: Option<Identity>) {
-        let killed = self.ready.iter().any(|r| r.unified && kernel::kill(&r.folder).is_ok());
-        if !killed {
-            let members = self.hold(leader);
-            for member in &members {
-                let _ = signal(member.identity.pid, libc::SIGKILL);
-            }
-        }
-        self.let_go(&[]);
-    }
-
-    /// Stops all processes where they are, and says which these are.
-    fn hold(&mut self, leader: Option<Identity>) -> Vec<Process> {
-        self.polled.stopped = Some(true);
-        let frozen =
-            self.freezer().is_some_and(|r| kernel::freeze(&r.folder, r.unified, true).is_ok());
-        let mut held: Vec<Process> = Vec::new();
-        for _ in 0..ROUNDS {
-            let is_new =
-                |found: &Process| held.iter().all(|known| known.identity != found.identity);
-            let new: Vec<Process> = self.members(leader).into_iter().filter(is_new).collect();
-            if new.is_empty() {
-                break;
-            }
-            for process in new.iter().filter(|_| !frozen) {
-                let _ = signal(process.identity.pid, libc::SIGSTOP);
-            }
-            held.extend(new);
-        }
-        held
-    }
-
-    /// Lets a tree go on that [`Group::look`] has stopped. To be called before the agent ends: a
-    /// child must not stay stopped without it.
-    pub fn resume(&mut self) {
-        if self.ready.is_empty() && self.polled.stopped.is_none() {
-            // What an agent before this one stopped isn't known before the first look.
-            return;
-        }
-        // Without groups the members are those seen at the last look.
-        let members = if self.ready.is_empty() {
-            let alive = |known: &Identity| Process::of(known.pid).filter(|p| p.identity == *known);
-            self.known.iter().filter_map(alive).collect()
-        } else {
-            self.members(None)
-        };
-        self.let_go(&members);
-    }
-
-    /// Ends a stop: that of the groups, and that of these processes.
-    fn let_go(&mut self, members: &[Process]) {
-        if let Some(r) = self.freezer() {
-            let _ = kernel::freeze(&r.folder, r.unified, false);
-        }
-        if self.polled.stopped != Some(false) {
-            for member in members.iter().filter(|member| member.state == b'T') {
-                let _ = process::signal(member.identity.pid, libc::SIGCONT);
-            }
-        }
-        self.polled.stopped = Some(false);
-    }
-
-    /// What the tree uses.
-    pub fn usage(&mut self, leader: Option<Identity>) -> Usage {
-        let members = self.members(leader);
-        Usage { cpu: self.cpu_time(&members), memory: self.memory(&members, None) }
-    }
-
-    /// CPU time since the start, by the kernel's count or else by the processes' own.
-    fn cpu_time(&self, members: &[Process]) -> Duration {
-        let counts = |ready: &&Ready| ready.unified || ready.controllers & CPU_TIME != 0;
-        let by_kernel = self.ready.iter().filter(counts).find_map(|ready| {
-            kernel::cpu_time(&ready.folder, ready.unified).map(Duration::from_micros)
-        });
-        by_kernel.unwrap_or_else(|| tree::ticks(members.iter().map(|member| member.ticks).sum()))
-    }
-
-    /// Bytes of memory. Shared pages are divided among those who share them, unless all is within
-    /// `enough` anyway: looking closely costs the kernel a walk over every page.
-    fn memory(&self, members: &[Process], enough: Option<u64>) -> u64 {
-        let by_kernel = self.with(MEMORY).and_then(|r| kernel::memory(&r.folder, r.unified));
-        by_kernel.unwrap_or_else(|| {
-            let whole: u64 = members.iter().map(Process::resident_bytes).sum();
-            if enough.is_some_and(|enough| whole <= enough) {
-                return whole;
-            }
-            let share = |member: &Process| {
-                tree::proportional_bytes(member.identity.pid).unwrap_or(member.resident_bytes())
-            };
-            members.iter().map(share).sum()
-        })
-    }
-
-    fn all_kills(&self) -> u64 {
-        self.with(MEMORY).and_then(|r| kernel::oom_kills(&r.folder, r.unified)).unwrap_or(0)
-    }
-
-    /// How many processes of the child the kernel has killed for their memory since the child's
-    /// start.
-    pub fn oom_kills(&self) -> u64 {
-        self.all_kills().saturating_sub(self.kills_before)
-    }
-
-    /// Whether [`Group::look`] has to be called, once a second.
-    pub fn needs_looking(&self) -> bool {
-        let Applied { cpu, memory, processes } = self.applied;
-        [cpu, memory, processes].contains(&Some(Enforcement::Polled))
-            || self.data_is_old
-            || self.kernel_kills_singly()
-    }
-
-    /// The kernel limits the memory, but would kill one process and leave the rest.
-    fn kernel_kills_singly(&self) -> bool {
-        self.applied.memory == Some(Enforcement::Hard)
-            && self.with(MEMORY).is_some_and(|r| !r.unified || !kernel::kills_together(&r.folder))
-    }
-
-    /// Looks at what the kernel doesn't see to. Stops the tree when it has used up its CPU time,
-    /// and lets it go on in time. A tree that is over its limit otherwise is to be killed with
-    /// [`Group::kill_all`]. Not to be called while the child is being stopped for good.
-    pub fn look(&mut self, leader: Option<Identity>, now: Instant) -> Option<Excess> {
-        if self.kernel_kills_singly() {
-            let kills = self.oom_kills();
-            if kills > self.kills_told {
-                self.kills_told = kills;
-                let limit = self.limits.memory.unwrap_or(0);
-                return Some(Excess { resource: Resource::KilledByKernel, used: kills, limit });
-            }
-        }
-        let polled = |applied| applied == Some(Enforcement::Polled);
-        let Applied { cpu, memory, processes } = self.applied;
-        if !polled(cpu) && !polled(memory) && !polled(processes) && !self.data_is_old {
-            return None;
-        }
-        let members = self.members(leader);
-        if std::mem::take(&mut self.data_is_old) {
-            for member in &members {
-                let _ = tree::limit_data(member.identity.pid, self.data);
-            }
-        }
-        if let Some(limit) = self.limits.memory.filter(|_| polled(memory)) {
-            let used = self.memory(&members, Some(limit));
-            if self.polled.memory(used, limit) {
-                return Some(Excess { resource: Resource::Memory, used, limit });
-            }
-        }
-        if let Some(limit) = self.limits.processes.filter(|_| polled(processes)) {
-            let (used, limit) = (members.iter().map(|m| u64::from(m.threads)).sum(), limit.into());
-            if used > limit {
-                return Some(Excess { resource: Resource::Processes, used, limit });
-            }
-        }
-        let limit = self.limits.cpu.filter(|_| polled(cpu))?;
-        let used = self.cpu_time(&members);
-        match self.polled.cpu(used, limit, now) {
-            Verdict::Run if self.polled.stopped == Some(false) => {}
-            Verdict::Run => self.let_go(&members),
-            Verdict::Wait => drop(self.hold(leader)),
-            Verdict::Unheld(used) => {
-                let limit = u64::from(limit / 10);
-                return Some(Excess { resource: Resource::Cpu, used, limit });
-            }
-        }
-        None
-    }
-
-    /// Whether no process of the child is left.
-    pub fn is_empty(&mut self, leader: Option<Identity>) -> bool {
-        if self.ready.is_empty() {
-            return self.members(leader).is_empty();
-        }
-        self.ready.iter().all(|ready| kernel::is_empty(&ready.folder, ready.unified))
     }
 
     /// Removes the group; `false` if processes are left in it. [`Group::apply`] makes it anew.
@@ -416,21 +207,8 @@ impl Group {
     }
 }
 
-/// The processes of a group and of those below it.
-fn list(folder: &std::path::Path, pids: &mut Vec<u32>) {
-    pids.extend(cgroup::processes(folder));
-    for below in cgroup::subgroups(folder) {
-        list(&below, pids);
-    }
-}
-
 /// Whether the child is in its group; one that isn't is put there with all its processes.
-fn holds_or_takes(
-    folder: &std::path::Path,
-    leader: Identity,
-    known: &[Identity],
-    child: &str,
-) -> bool {
+fn holds_or_takes(folder: &Path, leader: Identity, known: &[Identity], child: &str) -> bool {
     let is_in = || {
         let mut pids = Vec::new();
         list(folder, &mut pids);

@@ -14,17 +14,16 @@
 mod group;
 mod groups;
 mod kernel;
+mod look;
 mod members;
 mod polled;
+mod processes;
 // With real processes, which takes time: once for all sets of features is enough.
 #[cfg(test)]
 #[cfg(all(feature = "documents", feature = "serial"))]
 mod tests;
 
-// Their caller, the table of children, is being written.
-#[allow(unused_imports)]
-pub use group::{Backstop, Group};
-#[allow(unused_imports)]
+pub use group::Group;
 pub use groups::{Groups, Kind};
 
 use std::fmt;
