@@ -97,6 +97,12 @@ async fn a_node_that_runs_documents_gets_the_link_in_its_document() {
     let inputs = prepared.pointer("/mainSteps/0/inputs").unwrap();
     assert_eq!(inputs["checksum"], "SHA256:hash-x86_64");
     assert!(inputs["url"].as_str().unwrap().starts_with("https://hub/attachments/hash-x86_64/"));
+    // What the link leads to stays for as long as the link is good.
+    let kept: (String, i64) = sqlx::query_as("SELECT hash, until FROM promised_content")
+        .fetch_one(&bed.app.store.read)
+        .await
+        .unwrap();
+    assert_eq!(kept, ("hash-x86_64".to_owned(), 1 + 24 * 3_600_000));
     assert_eq!((&inputs["action"], &inputs["name"]), (&json!("{{ Action }}"), &json!("mine")));
     assert_eq!(inputs["version"], "1.0");
     let names: Vec<&String> = inputs.as_object().unwrap().keys().collect();

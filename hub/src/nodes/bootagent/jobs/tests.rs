@@ -169,6 +169,10 @@ async fn a_job_that_was_told_stays_as_it_was_told() {
         assert_eq!(device.report(&app, json!({})).await["jobs"], first["jobs"], "{change}");
         assert_eq!(invocation(&app, &node, &command).await["Status"], "InProgress");
     }
+    // Nor does a report that began before it was told, and finds no package any more.
+    let place = Place { node: &node, endpoint: ENDPOINT, now: *NOW };
+    refuse(&app, &command, "no package", &place).await.unwrap();
+    assert_eq!(invocation(&app, &node, &command).await["Status"], "InProgress");
     device.result(&app, first["jobs"][0]["id"].as_str().unwrap(), 0, "success").await;
     assert_eq!(invocation(&app, &node, &command).await["Status"], "Success");
 }
