@@ -17,9 +17,8 @@ use stint_wire::bootagent::Limits;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Computes for ever, in a process below the first, so that trees are measured and not processes;
-/// and before all others, because a machine that runs tests has other things to do as well.
-const BURN: &str = "nice -n -15 sh -c 'while :; do :; done' & wait";
+/// Computes for ever, in a process below the first, so that trees are measured and not processes.
+const BURN: &str = "sh -c 'while :; do :; done' & wait";
 
 /// Takes a megabyte about every 0.2 s, in a process below the first.
 const LEAK: &str = "sh -c 'y=; x=$(head -c 1048576 /dev/zero | tr \"\\0\" x); \
