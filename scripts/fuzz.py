@@ -17,7 +17,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "fuzz"
-TARGETS = ("document", "payload", "reply", "spool", "config", "answers", "bootagent", "children")
+TARGETS = (
+    "document",
+    "payload",
+    "reply",
+    "spool",
+    "config",
+    "answers",
+    "bootagent",
+    "children",
+    "ftp",
+    "packages",
+)
 
 # Coverage for libFuzzer; all of these are options of the stable compiler.
 COVERAGE = [
@@ -77,6 +88,16 @@ def seeds(target: str) -> list[bytes]:
             '"check":{"path":"/s","interval":5,"match":"regex:^a+$"},"heartbeat":{"match":"string:x"}}',
             '{"boot":"b","wanted":true,"status":"killed","reason":"oom","streak":1,"mark":"m","version":"1",'
             '"trial":true,"file":"/f","due":5,"pid":1,"started":2,"envs":{"A":"b"},"limits":{"CPU":"1%"}}',
+        ],
+        "ftp": [
+            "220-a\r\n220 b\r\n",
+            "229 passive (|||6446|)\r\n",
+            "227 passive (10,0,0,1,4,1)\r\n",
+            "ftp://[::1]:21/a%20b;type=i",
+        ],
+        "packages": [
+            "https://h/agent-1.5.6-2.x86_64.rpm?x",
+            "./a\n./b\0-rw-r--r-- u/g 1 2026-01-02 03:04 ./a\nlrwxrwxrwx u/g 0 2026-01-02 03:04 ./b -> a",
         ],
     }
     return [text.encode() for text in found[target]]

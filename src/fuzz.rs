@@ -18,10 +18,12 @@ fn target() -> fn(&str) {
         Ok("answers") => crate::uplink::fuzz::answers,
         Ok("bootagent") => crate::uplink::fuzz::bootagent,
         Ok("children") => crate::supervise::fuzz::children,
+        Ok("ftp") => crate::uplink::fuzz::ftp,
+        Ok("packages") => crate::supervise::install::fuzz::packages,
         _ => {
             eprintln!(
-                "STINT_FUZZ must be document, payload, reply, spool, config, answers, bootagent or \
-                 children"
+                "STINT_FUZZ must be document, payload, reply, spool, config, answers, bootagent, \
+                 children, ftp or packages"
             );
             std::process::exit(2);
         }

@@ -301,3 +301,12 @@ def test_the_operator_installs_from_the_hubs_store_with_the_aws_cli(site, hub, a
     assert seen["Status"] == "Success", seen
     assert "version 1.2 is installed" in seen["StandardOutputContent"]
     assert kids.running("app") == ["1.2"]
+
+
+def test_an_installation_that_failed_leaves_no_folder_and_what_is_left_can_be_uninstalled(kids, web):
+    assert kids.install("app", web.url + "/gone", b"x")["errcode"] != 0
+    assert not kids.folder("app").exists()
+    # A removal that a power cut has cut short.
+    (kids.folder("app") / "versions" / "1").mkdir(parents=True)
+    good(kids.job("uninstall", "app"))
+    assert not kids.folder("app").exists()

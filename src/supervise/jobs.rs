@@ -5,11 +5,12 @@
 //! the child for itself ([`Supervisor::hold`]).
 
 use super::definition::Definition;
-use super::definitions::BY_JOB;
+use super::definitions::{BY_FILE, BY_JOB};
 use super::{Supervisor, install};
 use crate::sys::durable;
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::rc::Rc;
 use stint_wire::bootagent::{Action, ChildStatus, Job};
 
@@ -152,6 +153,19 @@ pub fn define(supervisor: &Rc<Supervisor>, name: &str, text: &str) -> Result<(),
     supervisor.define(definition, None).map_err(|error| Failure::new(error.to_string()))
 }
 
+/// Removes what an installation or a removal that was cut short has left.
+fn remove_rest(folder: &Path) -> Result<String, Failure> {
+    if [BY_JOB, BY_FILE].iter().any(|file| folder.join(file).exists()) {
+        return Err(Failure::new("its folder can't be read now"));
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Failure::new(format!("can't remove {}: {error}", folder.display())))
+        }
+        _ => success(),
+    }
+}
+
 /// Takes a child off the device: its processes, its package, its settings and its group.
 ///
 /// # Errors
@@ -161,7 +175,7 @@ pub async fn uninstall(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String,
     let file = match supervisor.with(name, |unit| unit.record.file.clone()) {
         Ok(file) => file,
         // Wanted is that it isn't there.
-        Err(_) => return success(),
+        Err(_) => return remove_rest(&supervisor.folder(name)),
     };
     let _held = supervisor.hold(name).await;
     if let Err(failure) = stop(supervisor, name).await

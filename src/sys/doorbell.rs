@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The FIFO's name in a job's folder.
-const NAME: &str = "doorbell";
+pub const NAME: &str = "doorbell";
 
 /// What a look at the doorbell shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -312,6 +312,17 @@ fn passive_port(text: &str) -> Option<u16> {
     }
 }
 
+/// For `make fuzz`.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &str) {
+    if let Ok(target) = Target::parse(text) {
+        assert!(!target.path.contains(|c: char| c.is_ascii_control()));
+    }
+    if let Ok(reply) = read_reply(&mut text.as_bytes()) {
+        let _ = (extended_port(&reply.text), passive_port(&reply.text));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,11 @@ pub fn answers(text: &str) {
     s3_sign::fuzz(text);
 }
 
+/// What an FTP server says, and URLs of files there.
+pub fn ftp(text: &str) {
+    super::ftp::fuzz(text);
+}
+
 /// Bodies of the BootAgent protocol, of both directions, and lists of servers.
 pub fn bootagent(text: &str) {
     if let Ok(answer) = status::Answer::read(text) {

@@ -268,6 +268,9 @@ impl<'a> Site<'a> {
         if let Err(error) = done {
             log::warn!("{}: {error}", self.name);
         }
+        if !self.is_known() {
+            Order::leave(&self.folder);
+        }
     }
 }
 

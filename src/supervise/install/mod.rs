@@ -9,6 +9,8 @@
 mod back;
 mod define;
 mod file_name;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod job;
 mod kind;
 mod listing;

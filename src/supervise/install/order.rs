@@ -2,7 +2,7 @@
 //! the child's folder `incoming`.
 
 use crate::remote::Sources;
-use crate::sys::{FileError, durable};
+use crate::sys::{FileError, doorbell, durable};
 use std::fs;
 use std::path::{Path, PathBuf};
 use stint_wire::json::{self, Node, ObjectWriter};
@@ -93,6 +93,16 @@ impl Order {
         // The outcome last: without an order it says nothing.
         durable::remove(&folder.join(ORDER))?;
         durable::remove(&folder.join(OUTCOME))
+    }
+
+    /// Removes the folders of a child that isn't there, as far as nothing is in them.
+    pub fn leave(child_folder: &Path) {
+        let incoming = child_folder.join(INCOMING);
+        // The doorbell is made anew for each order.
+        let _ = fs::remove_file(incoming.join(doorbell::NAME));
+        for folder in [&incoming, &child_folder.join("versions"), child_folder] {
+            let _ = fs::remove_dir(folder);
+        }
     }
 
     /// The order in the folder of a process, if there is one that can be read.

@@ -63,9 +63,20 @@ impl Versions {
     }
 
     fn link(&self, link: &str) -> Option<String> {
-        let target = fs::read_link(self.0.join(link)).ok()?;
-        let name = target.file_name()?.to_str()?.to_owned();
-        self.note(&name).map(|_| name)
+        let name = self.target(link).ok()??;
+        // One that can't be read now is there all the same.
+        let note = fs::metadata(self.path(&name).join(NOTE));
+        note.map_or_else(|error| !is_missing(&error), |_| true).then_some(name)
+    }
+
+    /// Where a link leads; `None` if there is none.
+    fn target(&self, link: &str) -> Result<Option<String>, FileError> {
+        let path = self.0.join(link);
+        match fs::read_link(&path) {
+            Ok(target) => Ok(target.file_name().and_then(|name| name.to_str()).map(str::to_owned)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(FileError::new("read", &path)(error)),
+        }
     }
 
     /// What is known of a version; `None` if it isn't there whole.
@@ -171,7 +182,8 @@ impl Versions {
     /// # Errors
     /// The step that failed.
     pub fn prune(&self) -> Result<(), FileError> {
-        let kept = [self.current(), self.previous()];
+        // Whatever they are: what is in use is never removed.
+        let kept = [self.target(CURRENT)?, self.target(PREVIOUS)?];
         let names = match durable::list(&self.path("")) {
             Err(error) if error.cause.kind() == ErrorKind::NotFound => Vec::new(),
             names => names?,
