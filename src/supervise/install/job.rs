@@ -156,6 +156,9 @@ impl<'a> Site<'a> {
             // With nothing to go back to, a trial would only end in giving it up.
             unit.record.trial = plan.from.is_some();
             unit.record.streak = 0;
+            // What the version before was, `fatal` perhaps, is not this one's.
+            unit.record.status = ChildStatus::Stopped;
+            unit.record.reason.clear();
             unit.record.wanted = true;
             unit.record.due = Some(now);
             unit.apply_limits();
