@@ -100,6 +100,7 @@ def test_children_start_in_their_order(children):
     kids.agent.start()
     for name in "abc":
         kids.started(name)
+    until("that was logged", lambda: "a started" in kids.agent.logs())
     assert kids.agent.logs().index("b started") < kids.agent.logs().index("c started")
     assert kids.agent.logs().index("c started") < kids.agent.logs().index("a started")
 

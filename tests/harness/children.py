@@ -67,6 +67,11 @@ class Children:
         """Its folder in the state."""
         return self.agent.state / "children" / name
 
+    def living(self, name: str) -> list[int]:
+        """Those of them that live. A number that somebody else has by now isn't among them."""
+        ours = carrying(f"HOME={self.agent.home}")
+        return [pid for pid in self.pids(name) if pid in ours]
+
     def started(self, name: str, times: int = 1) -> int:
         """Waits for the n-th start; its process."""
         return until(f"{name} has been started {times} times", lambda: self.pids(name)[times - 1 :])[0]
@@ -90,10 +95,11 @@ class Children:
     def clean_up(self) -> None:
         """Ends the agent, its children, and their control groups."""
         self.agent.clean_up()
-        for file in self.marks.iterdir():
-            for pid in filter(alive, self.pids(file.name)):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
+        # By their environment and not by the numbers noted: those may be others' by now.
+        for pid in carrying(f"HOME={self.agent.home}"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
         hierarchies = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")]
         for ours in [hierarchy / self.cgroup for hierarchy in hierarchies]:
             for folder in [*ours.glob("*/"), ours]:
@@ -148,6 +154,6 @@ def carrying(mark: str) -> list[int]:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if mark.encode() in environment and alive(int(entry.name)):
+            if mark.encode() in environment.split(b"\0") and alive(int(entry.name)):
                 found.append(int(entry.name))
     return found
