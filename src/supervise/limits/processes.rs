@@ -98,10 +98,14 @@ impl Group {
         if let Some(r) = self.freezer() {
             let _ = kernel::freeze(&r.folder, r.unified, false);
         }
-        if self.polled.stopped != Some(false) {
-            for member in members.iter().filter(|member| member.state == b'T') {
-                let _ = signal(member.identity.pid, libc::SIGCONT);
-            }
+        // A stop that was sent a moment ago may not show yet, and is taken back all the same. What an
+        // agent before this one did isn't known.
+        let may_be_stopped = |member: &Process| match self.polled.stopped {
+            Some(stopped) => stopped,
+            None => member.state == b'T',
+        };
+        for member in members.iter().filter(|member| may_be_stopped(member)) {
+            let _ = signal(member.identity.pid, libc::SIGCONT);
         }
         self.polled.stopped = Some(false);
     }
