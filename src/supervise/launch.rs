@@ -30,6 +30,9 @@ pub const OUTPUT: &str = "output";
 /// The link to the installed version.
 pub const CURRENT: &str = "current";
 
+/// The folder of the installed versions.
+pub const VERSIONS: &str = "versions";
+
 const LOCK: &str = "starting";
 
 /// Where there is nothing else.
@@ -113,7 +116,8 @@ fn program(folder: &Path, definition: &Definition) -> PathBuf {
 /// A child that isn't its user has to get to its program, which may be below the state folder. The
 /// files there are for the agent's user alone all the same.
 fn open_way(folder: &Path) {
-    for folder in folder.ancestors().take(3) {
+    let versions = folder.join(VERSIONS);
+    for folder in [versions.as_path()].into_iter().chain(folder.ancestors().take(3)) {
         if let Ok(meta) = fs::metadata(folder)
             && meta.permissions().mode() & 0o011 != 0o011
         {
@@ -174,6 +178,25 @@ mod tests {
         settle(folder.path());
         assert!(begin.elapsed() >= Duration::from_millis(250));
         other.join().unwrap();
+    }
+
+    #[test]
+    fn a_child_with_a_user_of_its_own_gets_to_its_installed_program() {
+        let top = Folder::new();
+        let state = top.path().join("state");
+        let folder = state.join("children").join("app");
+        let versions = folder.join(VERSIONS);
+        crate::sys::durable::make_folder(&versions).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&versions), 0o700);
+        open_way(&folder);
+        for path in [state.as_path(), &state.join("children"), &folder, &versions] {
+            assert_eq!(mode(path), 0o711, "{}", path.display());
+        }
+        // One that has no installed version is nothing out of the ordinary.
+        fs::remove_dir(&versions).unwrap();
+        open_way(&folder);
+        assert!(!versions.exists());
     }
 
     #[test]

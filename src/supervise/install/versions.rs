@@ -4,12 +4,13 @@
 //! A folder without its note is no version: it is made whole before it gets the note and its
 //! name, and loses the note before it loses anything else.
 
+use super::super::launch::{CURRENT, VERSIONS};
 use super::kind::Kind;
 use crate::sys::faults::attempt;
 use crate::sys::{FileError, durable};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use stint_wire::json::{self, Node, ObjectWriter};
 
@@ -19,7 +20,6 @@ const NOTE: &str = ".stint.json";
 /// Where the next version is made. No version can have this name.
 const MAKING: &str = ".new";
 
-const CURRENT: &str = "current";
 const PREVIOUS: &str = "previous";
 
 /// What is known of a version.
@@ -49,7 +49,7 @@ impl Versions {
 
     /// The folder of a version.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join("versions").join(name)
+        self.0.join(VERSIONS).join(name)
     }
 
     /// The name of the version that runs.
@@ -111,9 +111,6 @@ impl Versions {
         let making = self.path(MAKING);
         remove_folder(&making)?;
         durable::make_folder(&making)?;
-        // Others than root have to read what a child with a user of its own runs.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        attempt("chmod", &making, || fs::set_permissions(&making, mode))?;
         Ok(making)
     }
 
@@ -132,6 +129,10 @@ impl Versions {
     /// # Errors
     /// The step that failed.
     pub fn finish(&self, made: &Path, note: &Note) -> Result<String, FileError> {
+        // Others than root have to read what a child with a user of its own runs, whatever the
+        // archive says of its top folder.
+        let mode = fs::Permissions::from_mode(0o755);
+        attempt("chmod", made, || fs::set_permissions(made, mode))?;
         let file = made.join(NOTE);
         // Whatever the package has put there.
         remove_folder(&file).or_else(|_| durable::remove(&file))?;
@@ -172,7 +173,7 @@ impl Versions {
         let temporary = self.0.join(format!("{link}.tmp"));
         durable::remove(&temporary)?;
         // Relative, so that the state folder can be moved.
-        let target = Path::new("versions").join(name);
+        let target = Path::new(VERSIONS).join(name);
         attempt("link", &temporary, || symlink(&target, &temporary))?;
         durable::rename(&temporary, &path)
     }
@@ -291,6 +292,17 @@ mod tests {
         let name = add(&versions, "0.9", "cc");
         assert_eq!((name.as_str(), versions.current().as_deref()), ("0.9", Some("0.9")));
         assert!(!versions.path(MAKING).exists());
+    }
+
+    #[test]
+    fn all_users_may_read_a_version_whatever_its_archive_says() {
+        let folder = Folder::new();
+        let versions = Versions::of(folder.path());
+        let made = versions.begin().unwrap();
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o700)).unwrap();
+        let name = versions.finish(&made, &note("1", "aa")).unwrap();
+        let mode = fs::metadata(versions.path(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
     }
 
     #[test]
