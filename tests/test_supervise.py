@@ -239,6 +239,52 @@ def test_a_daemon_is_followed_into_the_background(children):
         assert kids.events(name)[0]["extra"] == "signal:9"
 
 
+def test_a_daemon_that_ends_well_in_the_background_is_stopped_and_not_failed(children):
+    kids = children()
+    gate = kids.notes / "gate"
+    wait = f"echo $$ >{kids.notes}/pid; while [ ! -e {gate} ]; do sleep 0.1; done; exit 0"
+    kids.define("a", f"(setsid sh -c '{wait}' &) ; exit 0", type="daemon", startsecs=1)
+    kids.agent.start()
+    until("it is there", lambda: (kids.notes / "pid").exists() and (kids.notes / "pid").read_text())
+    pid = int((kids.notes / "pid").read_text())
+    until("it is known", lambda: kids.record("a").get("settled") and kids.record("a").get("pid") == pid)
+    gate.touch()
+    kids.wait_for("a", "stoped")
+    assert kids.events("a") == [] and len(kids.pids("a")) == 1
+
+
+def test_a_daemon_comes_up_also_when_the_agent_dies_meanwhile(children):
+    kids = children()
+    gate, pidfile = kids.notes / "gate", kids.notes / "pidfile"
+    wait = f"while [ ! -e {gate} ]; do sleep 0.1; done"
+    write = f"echo $$ >{pidfile}.new; mv {pidfile}.new {pidfile}; exec sleep 600"
+    body = f"touch {kids.notes}/begun; {wait}; (setsid sh -c '{write}' &); exit 0"
+    kids.define("a", body, type="daemon", pidfile=str(pidfile))
+    kids.agent.start()
+    until("it comes up", (kids.notes / "begun").exists)
+    kids.agent.kill()
+    gate.touch()
+    until("it is there", pidfile.exists)
+    pid = int(pidfile.read_text())
+    kids.agent.start()
+    until("it is known", lambda: kids.record("a").get("pid") == pid)
+    assert alive(pid) and kids.events("a") == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_child_whose_record_is_lost_is_not_doubled(children, damage):
+    kids = children()
+    kids.define("a", "exec sleep 600")
+    kids.agent.start()
+    kids.wait_for("a", "running")
+    kids.agent.kill()
+    record = kids.agent.state / "children" / "a" / "record.json"
+    record.unlink() if damage == "missing" else record.write_bytes(b"\0" * 100)
+    kids.agent.start()
+    kids.started("a", 2)
+    until("there is one", lambda: [alive(pid) for pid in kids.pids("a")] == [False, True])
+
+
 def test_what_a_child_leaves_behind_goes_with_it(children):
     kids = children()
     grandchild = kids.notes / "grandchild"

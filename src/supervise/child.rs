@@ -183,10 +183,13 @@ impl Unit {
                 streak: 0,
                 due: wanted.then_some(now),
                 run: None,
+                settled: false,
                 mark: String::new(),
                 ..self.record.clone()
             };
             self.save();
+            // Where the record is new because the old one was damaged, what it told of may run.
+            self.lingering = true;
             return;
         }
         if self.record.run.is_none() && !self.record.mark.is_empty() {
@@ -203,8 +206,11 @@ impl Unit {
         } else if let Some(run) = self.record.run {
             match self.is_alive(run) {
                 true => log::info!("{} still runs as process {}", self.name(), run.pid),
-                false => self.ended(End::Unknown, now, notes),
+                false => self.first_process_ended(run, End::Unknown, now, notes),
             }
+        } else {
+            // The agent may have been killed before all of it was dead.
+            self.lingering = true;
         }
         if self.record.run.is_some() {
             self.apply_limits();
@@ -247,6 +253,7 @@ impl Unit {
         self.record.mark = mark;
         self.record.due = None;
         self.record.wanted = true;
+        self.record.settled = false;
         // The mark is on disk before there is a process that has it.
         if let Err(error) = self.try_save() {
             self.record.mark = String::new();
@@ -439,10 +446,12 @@ impl Unit {
         self.save();
     }
 
-    /// The first process of a child that puts itself into the background ends on purpose.
+    /// The first process of a child that puts itself into the background ends on purpose. The one
+    /// in the background doesn't.
     fn first_process_ended(&mut self, run: Identity, end: End, now: Duration, notes: &Notes) {
         let unforced = self.stopping.is_none() && self.doomed.is_none();
-        if self.definition.daemon && unforced && end == End::Code(0) {
+        let may_be_on_purpose = matches!(end, End::Code(0) | End::Unknown);
+        if self.definition.daemon && !self.record.settled && unforced && may_be_on_purpose {
             self.record.run = None;
             let until = started(run) + self.definition.start_time;
             self.settling = Some(until);
@@ -459,6 +468,7 @@ impl Unit {
             self.settling = None;
             log::info!("{} runs in the background as process {}", self.name(), run.pid);
             self.record.run = Some(run);
+            self.record.settled = true;
             self.save();
         } else if now >= until {
             self.settling = None;

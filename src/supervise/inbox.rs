@@ -119,6 +119,11 @@ impl Inbox {
         Ok(())
     }
 
+    /// Whether a job's answer lies there.
+    pub fn is_answered(&self, name: &str) -> bool {
+        self.result(name).exists()
+    }
+
     /// The answer to a job, which is taken away; `None` while there is none.
     ///
     /// # Errors

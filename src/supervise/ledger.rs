@@ -2,6 +2,7 @@
 //!
 //! Both are on disk: a job that was accepted is done, and one that was done is not done again.
 
+use super::inbox::Inbox;
 use super::notes::Notes;
 use super::queue::{Entry, Queue};
 use crate::sys::{FileError, clock};
@@ -126,19 +127,27 @@ impl Ledger {
     ///
     /// # Errors
     /// Something can't be read or written.
-    pub fn settle(&self, notes: &Notes) -> Result<(), FileError> {
-        let remembered = self.done.peek(MAX_REMEMBERED)?;
+    pub fn settle(&self, notes: &Notes, inbox: &Inbox) -> Result<(), FileError> {
         let open = self.open.borrow().clone();
-        for open in open.iter().filter(|open| open.inbox.is_none()) {
-            let is_it =
-                |done: &&Done| done.result.id == open.job.id && done.action == open.job.action;
-            let Some(done) = remembered.iter().map(|(_, done)| done).rfind(is_it) else { continue };
-            if !notes.results.peek(usize::MAX)?.iter().any(|(_, result)| *result == done.result) {
-                notes.result(&done.result)?;
+        for open in &open {
+            match &open.inbox {
+                Some(name) if inbox.is_answered(name) => self.close(open)?,
+                Some(_) => {}
+                None => {
+                    if let Some(result) = self.remembered(open)? {
+                        self.finish(open, &result, notes)?;
+                    }
+                }
             }
-            self.close(open)?;
         }
         Ok(())
+    }
+
+    /// What is remembered of the end of a job that is open all the same.
+    fn remembered(&self, open: &Open) -> Result<Option<JobResult>, FileError> {
+        let remembered = self.done.peek(MAX_REMEMBERED)?.into_iter().map(|(_, done)| done);
+        let is_it = |done: &Done| done.result.id == open.job.id && done.action == open.job.action;
+        Ok(remembered.rev().find(is_it).map(|done| done.result))
     }
 
     /// A job is done: it is remembered, then its result is durable, then it is no longer open.
@@ -148,8 +157,15 @@ impl Ledger {
     pub fn finish(&self, open: &Open, result: &JobResult, notes: &Notes) -> Result<(), FileError> {
         if open.inbox.is_none() {
             let at = clock::system().0 / 1000;
-            self.done.push(&Done { result: result.clone(), action: open.job.action, at })?;
-            notes.result(result)?;
+            // Each only once, as a full disk may make this be called again.
+            let again = self.remembered(open)?.is_some();
+            if !again {
+                self.done.push(&Done { result: result.clone(), action: open.job.action, at })?;
+            }
+            let waits = |(_, waits): &(u64, JobResult)| waits == result;
+            if !again || !notes.results.peek(usize::MAX)?.iter().any(waits) {
+                notes.result(result)?;
+            }
             self.forget(at)?;
         }
         self.close(open)
@@ -274,12 +290,25 @@ mod tests {
                 notes.result(&done.result).unwrap();
             }
             let (ledger, notes) = open();
-            ledger.settle(&notes).unwrap();
-            ledger.settle(&notes).unwrap();
+            ledger.settle(&notes, &Inbox::of(folder.path())).unwrap();
+            ledger.settle(&notes, &Inbox::of(folder.path())).unwrap();
             assert_eq!(notes.results.len(), 1);
             assert_eq!(ledger.take(|_| true).unwrap().job.action, Action::Stop);
             assert!(ledger.take(|_| true).is_none());
         }
+    }
+
+    #[test]
+    fn a_job_that_is_put_away_twice_has_one_result() {
+        let folder = Folder::new();
+        let (ledger, notes) =
+            (Ledger::open(folder.path()).unwrap(), Notes::open(folder.path()).unwrap());
+        ledger.accept(job("1", "start"), None, &notes).unwrap();
+        let open = ledger.take(|_| true).unwrap();
+        for _ in 0..3 {
+            ledger.finish(&open, &result("1", 0), &notes).unwrap();
+        }
+        assert_eq!((notes.results.len(), ledger.done.len()), (1, 1));
     }
 
     #[test]

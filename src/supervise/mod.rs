@@ -139,7 +139,7 @@ impl Supervisor {
             complete_at: Cell::new(clock::since_boot() + LATER),
             settings,
         };
-        supervisor.ledger.settle(&supervisor.notes)?;
+        supervisor.ledger.settle(&supervisor.notes, &supervisor.inbox)?;
         supervisor.read_definitions(true)?;
         Ok(supervisor)
     }

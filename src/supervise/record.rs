@@ -28,6 +28,9 @@ pub struct Record {
     pub due: Option<Duration>,
     /// Its process. `None` with a mark: it may have been started, and nobody noted the process.
     pub run: Option<Identity>,
+    /// The process is the one in the background of a child that puts itself there, and not the one
+    /// that was started.
+    pub settled: bool,
     /// Is in the environment of its processes (`STINT_START`); empty if there are none.
     pub mark: String,
     /// The version installed; empty: what its definition says.
@@ -53,6 +56,7 @@ impl Default for Record {
             streak: 0,
             due: None,
             run: None,
+            settled: false,
             mark: String::new(),
             version: String::new(),
             trial: false,
@@ -103,6 +107,7 @@ impl Record {
             .string("mark", &self.mark)
             .string("version", &self.version)
             .raw("trial", &self.trial.to_string())
+            .raw("settled", &self.settled.to_string())
             .string("file", &self.file);
         if let Some(due) = self.due {
             out = out.raw("due", &due.as_millis().to_string());
@@ -137,6 +142,7 @@ impl Record {
             streak: number("streak").unwrap_or_default() as u32,
             due: number("due").map(Duration::from_millis),
             run: number("pid").zip(number("started")).and_then(|(pid, at)| process(pid, at)),
+            settled: truth("settled"),
             mark: text("mark"),
             version: text("version"),
             trial: truth("trial"),
@@ -164,6 +170,7 @@ mod tests {
             streak: 2,
             due: Some(Duration::from_millis(1234)),
             run: Some(Identity { pid: 7, started: 8 }),
+            settled: true,
             mark: "m".into(),
             version: "1".into(),
             trial: true,
