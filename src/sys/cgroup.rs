@@ -112,6 +112,12 @@ pub fn delegate(folder: &Path) -> bool {
     unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), 1, 0) == 0 }
 }
 
+/// Whether the hierarchy that a group is in, or was in, is still mounted.
+pub fn can_be_seen(folder: &Path) -> bool {
+    let nearest = folder.ancestors().find_map(file_system);
+    nearest.is_some_and(|magic| [CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC].contains(&magic))
+}
+
 /// Reads a file of a group.
 ///
 /// # Errors

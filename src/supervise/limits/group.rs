@@ -225,7 +225,7 @@ fn holds_or_takes(folder: &Path, leader: Identity, known: &[Identity], child: &s
 }
 
 /// Whether a process is there and hasn't ended.
-fn runs(identity: Identity) -> bool {
+pub(super) fn runs(identity: Identity) -> bool {
     let found = Process::of(identity.pid);
     found.is_some_and(|found| found.identity == identity && found.state != b'Z')
 }

@@ -169,11 +169,22 @@ pub fn kill(folder: &Path) -> io::Result<()> {
     write(folder, "cgroup.kill", "1")
 }
 
-/// Whether nobody is in the group or below it.
+/// Whether nobody is in the group or below it. One that can't be read may have anybody in it; one
+/// that isn't there is empty only as long as its hierarchy can be seen.
 pub fn is_empty(folder: &Path, unified: bool) -> bool {
-    match read(folder, "cgroup.events") {
-        Ok(events) if unified => value_of(&events, "populated") == Some(0),
-        _ => cgroup::processes(folder).is_empty(),
+    if unified && let Ok(events) = read(folder, "cgroup.events") {
+        return value_of(&events, "populated") == Some(0);
+    }
+    match read(folder, "cgroup.procs") {
+        Ok(_) => {
+            cgroup::processes(folder).is_empty()
+                && cgroup::subgroups(folder).iter().all(|below| is_empty(below, unified))
+        }
+        // ENODEV: it was removed between the opening of the file and its reading.
+        Err(error) if [Some(libc::ENOENT), Some(libc::ENODEV)].contains(&error.raw_os_error()) => {
+            cgroup::can_be_seen(folder)
+        }
+        Err(_) => false,
     }
 }
 
@@ -213,5 +224,18 @@ mod tests {
         );
         assert!(!set_processes(nowhere, Some(5)) && !kills_together(nowhere));
         assert_eq!(oom_kills(nowhere, true), None);
+    }
+    #[test]
+    fn a_group_that_cannot_be_read_is_not_empty_and_neither_is_one_with_a_process_below_it() {
+        let nowhere = Path::new("/no/such/group");
+        assert!(!is_empty(nowhere, true) && !is_empty(nowhere, false));
+        let group = crate::testing::Folder::new();
+        let below = group.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        std::fs::write(group.path().join("cgroup.procs"), "").unwrap();
+        std::fs::write(below.join("cgroup.procs"), "").unwrap();
+        assert!(is_empty(group.path(), false));
+        std::fs::write(below.join("cgroup.procs"), "1\n").unwrap();
+        assert!(!is_empty(group.path(), false));
     }
 }

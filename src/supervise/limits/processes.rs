@@ -1,6 +1,6 @@
 //! All processes of a child at once: told, stopped, let go on, killed.
 
-use super::group::{Group, Ready};
+use super::group::{Group, Ready, runs};
 use super::groups::FREEZER;
 use super::{kernel, members};
 use crate::sys::cgroup;
@@ -24,14 +24,35 @@ impl Group {
 
     /// All processes of the child that aren't dead.
     pub(super) fn members(&mut self, leader: Option<Identity>) -> Vec<Process> {
-        let Some(ready) = self.ready.first() else {
-            let members = members::find(leader, &self.known, &self.child);
-            self.known = members.iter().map(|member| member.identity).collect();
-            return members;
-        };
+        self.drop_vanished();
+        let Some(ready) = self.ready.first() else { return self.find(leader) };
         let mut pids = Vec::new();
         list(&ready.folder, &mut pids);
-        pids.into_iter().filter_map(Process::of).filter(|process| process.state != b'Z').collect()
+        let mut members: Vec<Process> =
+            pids.into_iter().filter_map(Process::of).filter(|found| found.state != b'Z').collect();
+        if is_outside(&members, leader) {
+            // Somebody has moved it elsewhere, and most likely not alone.
+            let is_listed = |found: &Process| {
+                members.iter().any(|listed: &Process| listed.identity == found.identity)
+            };
+            let others: Vec<Process> =
+                self.find(leader).into_iter().filter(|found| !is_listed(found)).collect();
+            members.extend(others);
+        }
+        members
+    }
+
+    /// The processes that are told without groups.
+    fn find(&mut self, leader: Option<Identity>) -> Vec<Process> {
+        let members = members::find(leader, &self.known, &self.child);
+        self.known = members.iter().map(|member| member.identity).collect();
+        members
+    }
+
+    /// Forgets groups whose hierarchy is no longer mounted: by these nobody is told or killed.
+    /// [`Group::recheck`] makes up for their limits.
+    fn drop_vanished(&mut self) {
+        self.ready.retain(|ready| cgroup::can_be_seen(&ready.folder));
     }
 
     /// Sends a signal to all processes of the child, and lets them run so that they can heed it.
@@ -45,8 +66,15 @@ impl Group {
 
     /// Kills all processes of the child, those that it is just making, too.
     pub fn kill_all(&mut self, leader: Option<Identity>) {
-        let killed = self.ready.iter().any(|r| r.unified && kernel::kill(&r.folder).is_ok());
-        if !killed {
+        self.drop_vanished();
+        let in_groups: Vec<&Ready> = self.ready.iter().filter(|ready| ready.unified).collect();
+        let is_complete = in_groups.first().is_some_and(|ready| {
+            let mut pids = Vec::new();
+            list(&ready.folder, &mut pids);
+            leader.is_none_or(|leader| pids.contains(&leader.pid) || !runs(leader))
+        });
+        let killed = in_groups.iter().any(|r| kernel::kill(&r.folder).is_ok());
+        if !killed || !is_complete {
             let members = self.hold(leader);
             for member in &members {
                 let _ = signal(member.identity.pid, libc::SIGKILL);
@@ -112,11 +140,19 @@ impl Group {
 
     /// Whether no process of the child is left.
     pub fn is_empty(&mut self, leader: Option<Identity>) -> bool {
+        self.drop_vanished();
         if self.ready.is_empty() {
             return self.members(leader).is_empty();
         }
-        self.ready.iter().all(|ready| kernel::is_empty(&ready.folder, ready.unified))
+        !leader.is_some_and(runs)
+            && self.ready.iter().all(|ready| kernel::is_empty(&ready.folder, ready.unified))
     }
+}
+
+/// Whether a child's first process lives and isn't among these.
+fn is_outside(members: &[Process], leader: Option<Identity>) -> bool {
+    let is_member = |leader: &Identity| members.iter().any(|member| member.identity == *leader);
+    leader.is_some_and(|leader| !is_member(&leader) && runs(leader))
 }
 
 /// The processes of a group and of those below it.
@@ -124,5 +160,48 @@ pub(super) fn list(folder: &Path, pids: &mut Vec<u32>) {
     pids.extend(cgroup::processes(folder));
     for below in cgroup::subgroups(folder) {
         list(&below, pids);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::{self, Group as Isolation};
+    use crate::testing::{Folder, wait_for_death};
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    /// A group in a hierarchy that was there once, and isn't any more.
+    fn vanished(child: &str, folder: &Folder) -> Group {
+        let mut group = Group::new(Vec::new(), child);
+        let gone = folder.path().join("gone");
+        group.ready.push(Ready { folder: gone, unified: false, controllers: u8::MAX });
+        group
+    }
+
+    #[test]
+    fn when_the_hierarchy_is_unmounted_the_tree_is_still_found_and_killed() {
+        let folder = Folder::new();
+        let name = format!("vanished-{}", std::process::id());
+        let mut group = vanished(&name, &folder);
+        let mut command = Command::new("sh");
+        command.args(["-c", "setsid sleep 600 & echo $!; wait"]);
+        command.env(members::MARK, &name).stdin(Stdio::null()).stdout(Stdio::piped());
+        process::isolate(&mut command, Isolation::Session);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let below: u32 = line.trim().parse().unwrap();
+        let leader = Identity::of(child.id());
+        assert!(!group.is_empty(leader));
+        // The first process is dead, and the rest lives on: that isn't an empty group.
+        let mut group = vanished(&name, &folder);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!group.is_empty(leader), "the one below it lives");
+        let mut group = vanished(&name, &folder);
+        group.kill_all(leader);
+        wait_for_death(below);
+        assert!(group.is_empty(leader));
     }
 }

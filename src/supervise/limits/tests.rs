@@ -252,7 +252,8 @@ fn a_limit_that_somebody_else_changes_is_noticed(kind: Kind) {
         let outside = folder.parent().unwrap().parent().unwrap();
         let _ = cgroup::write(outside, "cgroup.procs", &leader.unwrap().pid.to_string());
     }
-    assert!(fixture.group.is_empty(leader), "it was moved");
+    assert!(fixture.group.is_empty(None), "it was moved");
+    assert!(!fixture.group.is_empty(leader), "and lives all the same");
     assert_eq!(fixture.group.recheck(leader).memory, Some(Enforcement::Hard));
     assert!(!fixture.group.is_empty(leader));
     assert_eq!(fixture.group.recheck(leader).memory, Some(Enforcement::Hard));
