@@ -9,8 +9,11 @@ use std::collections::BTreeSet;
 /// Why it isn't unpacked, with the entry.
 pub fn check(names: &str, lines: &str) -> Result<u64, String> {
     let entries = entries(names, lines)?;
-    let links: BTreeSet<&str> =
-        entries.iter().filter(|it| it.is_symlink()).map(|it| it.path.as_str()).collect();
+    let paths = |is: fn(&Entry) -> bool| -> BTreeSet<&str> {
+        entries.iter().filter(|it| is(it)).map(|it| it.path.as_str()).collect()
+    };
+    let symlinks = paths(Entry::is_symlink);
+    let links = paths(|it| it.target.is_some());
     let mut bytes: u64 = 0;
     for entry in &entries {
         let refuse = |why: &str| Err(format!("its entry {} {why}", entry.path));
@@ -23,7 +26,10 @@ pub fn check(names: &str, lines: &str) -> Result<u64, String> {
         let inside = match &entry.target {
             None => true,
             Some(target) if entry.is_symlink() => stays_inside(&entry.path, target),
-            Some(target) => clean(target).is_some_and(|target| !through(&target, &links)),
+            // A second name of a symlink would lead elsewhere from where it is.
+            Some(target) => clean(target).is_some_and(|target| {
+                !symlinks.contains(target.as_str()) && !through(&target, &links)
+            }),
         };
         if !inside {
             return refuse("is a link that leads out of its folder");
@@ -154,6 +160,19 @@ mod tests {
             (vec![line('h', "a", " link to /etc/shadow")], "a is a link that leads out"),
             (vec![line('h', "a", " link to ../b")], "a is a link that leads out"),
             (vec![line('l', "x", " -> d"), line('h', "a", " link to x/f")], "leads out"),
+            // Inside from the depth where it is, outside from the top.
+            (
+                vec![line('l', "d/e/a", " -> ../../x"), line('h', "b", " link to ./d/e/a")],
+                "b is a link that leads out",
+            ),
+            (
+                vec![line('-', "b", " -> d/a"), line('l', "d/a", " -> ../x")],
+                "b is a link that leads out",
+            ),
+            (
+                vec![line('-', "a", ""), line('h', "b", " link to a"), line('-', "b/evil", "")],
+                "b/evil lies behind a link",
+            ),
             (vec![line('c', "null", "")], "null is neither a file"),
             (vec![line('p', "fifo", "")], "fifo is neither a file"),
         ] {

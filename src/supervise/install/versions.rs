@@ -134,8 +134,10 @@ impl Versions {
         let mode = fs::Permissions::from_mode(0o755);
         attempt("chmod", made, || fs::set_permissions(made, mode))?;
         let file = made.join(NOTE);
-        // Whatever the package has put there.
-        remove_folder(&file).or_else(|_| durable::remove(&file))?;
+        // Whatever the package has put there, and where the note is written first.
+        for path in [&file, &made.join(format!("{NOTE}.tmp"))] {
+            remove_folder(path).or_else(|_| durable::remove(path))?;
+        }
         let text = ObjectWriter::new()
             .string("version", &note.version)
             .string("sha256", &note.sha256)
@@ -311,10 +313,12 @@ mod tests {
         let versions = Versions::of(folder.path());
         let outside = folder.path().join("outside");
         fs::write(&outside, "old").unwrap();
-        let made = versions.begin().unwrap();
-        symlink(&outside, made.join(NOTE)).unwrap();
-        let name = versions.finish(&made, &note("1", "dd")).unwrap();
-        assert_eq!(versions.note(&name), Some(note("1", "dd")));
-        assert_eq!(fs::read(&outside).unwrap(), b"old");
+        for (version, brought) in [("1", NOTE), ("2", ".stint.json.tmp")] {
+            let made = versions.begin().unwrap();
+            symlink(&outside, made.join(brought)).unwrap();
+            let name = versions.finish(&made, &note(version, "dd")).unwrap();
+            assert_eq!(versions.note(&name), Some(note(version, "dd")));
+            assert_eq!(fs::read(&outside).unwrap(), b"old");
+        }
     }
 }
