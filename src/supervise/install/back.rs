@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub async fn roll_back(supervisor: &Rc<Supervisor>, name: &str) {
     let site = Site::of(supervisor, name);
     let on_trial =
-        |plan: &Plan| plan.from.is_some() && matches!(plan.phase, Phase::Trial | Phase::Back);
+        |plan: &Plan| plan.older().is_some() && matches!(plan.phase, Phase::Trial | Phase::Back);
     match Plan::load(&site.folder).filter(on_trial) {
         Some(mut plan) => {
             let why = supervisor.with(name, |unit| unit.record.reason.clone());
@@ -67,18 +67,18 @@ impl Site<'_> {
             Timer::after(AGAIN).await;
         }
         let (to, why) = (self.version(&plan.to), &plan.why);
-        let words = match &plan.from {
+        let words = match plan.older() {
             Some(from) => {
                 let from = self.version(from);
                 format!("version {to} failed: {why}; version {from} is in its place again")
             }
             None => why.clone(),
         };
-        if plan.from.is_some() {
+        if plan.older().is_some() {
             self.supervisor.notes().event("rollback", self.name, &plan.why, words.clone());
         }
         plan.phase = Phase::Done;
-        if plan.before.is_some() {
+        if plan.before.is_some() || plan.from.is_some() {
             self.save(plan);
             self.clean_up();
         }
@@ -88,21 +88,25 @@ impl Site<'_> {
     async fn step_back(&self, plan: &Plan) -> Result<(), Failure> {
         let _held = self.supervisor.hold(self.name).await;
         self.end_child().await?;
-        let is_system =
-            |name: &str| self.versions.note(name).is_some_and(|note| system::is_for(note.kind));
-        let managed = match &plan.from {
-            Some(from) if is_system(from) => self.manage(Act::Apply, &plan.job, from).await,
-            _ if is_system(&plan.to) => self.manage(Act::Remove, &plan.job, &plan.to).await,
-            _ => Ok(()),
+        let managed = match self.undo(plan) {
+            Some((act, version)) => self.manage(act, &plan.job, version).await,
+            None => Ok(()),
         };
         if let Err(failure) = managed {
             // What can be done without it is done all the same.
             log::error!("{}: {}", self.name, failure.message);
         }
-        self.versions.switch(plan.from.as_deref(), None).map_err(in_words)?;
+        self.point_back(plan)?;
         let Some(before) = &plan.before else {
-            // It wasn't there.
-            return self.supervisor.forget(self.name).map_err(in_words);
+            if plan.from.is_none() {
+                // It wasn't there.
+                return self.supervisor.forget(self.name).map_err(in_words);
+            }
+            // Its package was, and stays; nobody knew the child, so nobody wants it to run.
+            return match self.definition_before(plan) {
+                Ok(source) => self.define(source),
+                Err(_) => Ok(()),
+            };
         };
         self.define(self.definition_before(plan)?)?;
         let now = clock::since_boot();
@@ -124,6 +128,26 @@ impl Site<'_> {
         Ok(())
     }
 
+    /// What the system's package manager has to do. It never removes what is the version before,
+    /// nor what may be.
+    fn undo<'p>(&self, plan: &'p Plan) -> Option<(Act, &'p str)> {
+        let is_system = |name: &str| self.versions.note(name).map(|note| system::is_for(note.kind));
+        match &plan.from {
+            Some(from) if is_system(from) == Some(true) => Some((Act::Apply, from)),
+            // One that can't be read now may be the system's too.
+            Some(from) if is_system(from).is_none() => None,
+            _ if is_system(&plan.to) == Some(true) => Some((Act::Remove, &plan.to)),
+            _ => None,
+        }
+    }
+
+    /// Lets the links say what they said before.
+    fn point_back(&self, plan: &Plan) -> Result<(), Failure> {
+        let is_same = plan.from.as_ref() == Some(&plan.to);
+        let previous = if is_same { self.versions.previous() } else { None };
+        self.versions.switch(plan.from.as_deref(), previous.as_deref()).map_err(in_words)
+    }
+
     fn definition_before(&self, plan: &Plan) -> Result<Source, Failure> {
         let unreadable = |what: String| Failure::new(format!("its definition before: {what}"));
         if let Some(text) = &plan.definition {
@@ -142,5 +166,124 @@ impl Site<'_> {
         let kept = self.folder.join(BY_FILE);
         let definition = definitions::read_file(&kept).map_err(unreadable)?;
         Ok(Source::File(Box::new(definition), kept))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::Kind;
+    use super::super::order::Outcome;
+    use super::super::plan::Before;
+    use super::super::versions::{Note, Versions};
+    use super::*;
+    use crate::config::Supervise;
+    use crate::supervise::limits::Groups;
+    use crate::testing::Folder;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use stint_wire::bootagent::{Action, Job};
+
+    const DEFINITION: &str = "{\"name\":\"app\",\"exec\":\"app\"}";
+
+    fn supervisor(folder: &Folder) -> Rc<Supervisor> {
+        let definitions = folder.path().join("children.d");
+        let settings = Supervise { definitions, ..Supervise::default() };
+        let supervisor = Supervisor::open(folder.path(), settings).unwrap();
+        assert!(supervisor.groups.set(Groups::none()).is_ok());
+        Rc::new(supervisor)
+    }
+
+    fn sha256(version: &str) -> String {
+        version.repeat(64)
+    }
+
+    fn add(versions: &Versions, version: &str, kind: Kind) {
+        let note = Note {
+            version: version.into(),
+            sha256: sha256(version),
+            kind,
+            package: "app".into(),
+            file: String::new(),
+        };
+        let made = versions.begin().unwrap();
+        fs::write(made.join("app"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(made.join("app"), PermissionsExt::from_mode(0o755)).unwrap();
+        versions.finish(&made, &note).unwrap();
+    }
+
+    /// The child has version 2, and had version 1 before.
+    fn installed(site: &Site<'_>, kind: Kind) {
+        add(&site.versions, "1", kind);
+        add(&site.versions, "2", kind);
+        site.versions.switch(Some("2"), Some("1")).unwrap();
+        fs::write(site.folder.join(definitions::BY_JOB), DEFINITION).unwrap();
+        let definition = super::super::super::definition::Definition::parse(DEFINITION).unwrap();
+        site.supervisor.define(definition, None).unwrap();
+    }
+
+    fn plan(from: Option<&str>, to: &str) -> Plan {
+        Plan {
+            job: "install 1".into(),
+            phase: Phase::Back,
+            to: to.into(),
+            from: from.map(str::to_owned),
+            definition: Some(DEFINITION.into()),
+            before: Some(Before::default()),
+            why: "the disk is full".into(),
+        }
+    }
+
+    #[test]
+    fn a_package_that_can_t_be_installed_once_more_stays_as_it_is() {
+        let folder = Folder::new();
+        let supervisor = supervisor(&folder);
+        let site = Site::of(&supervisor, "app");
+        installed(&site, Kind::TarGz);
+        let job = Job {
+            id: "1".into(),
+            action: Action::Install,
+            name: "app".into(),
+            version: None,
+            url: Some("https://example.com/app.tgz".into()),
+            checksum: Some(format!("SHA256:{}", sha256("2"))),
+            envs: None,
+            limits: None,
+            definition: None,
+            force: true,
+            server_list: None,
+            step: None,
+        };
+        // As the process has left it that fetches packages.
+        let key = "install 1".to_owned();
+        let incoming = site.order(&job, key.clone()).put(&site.folder).unwrap();
+        Outcome { error: String::new(), folder: "2".into() }.put(&incoming).unwrap();
+        let mut plan = smol::block_on(site.prepare(&job, key)).unwrap().unwrap();
+        assert_eq!((plan.from.as_deref(), plan.to.as_str(), plan.older()), (Some("2"), "2", None));
+        site.turn_back(&mut plan, "the disk is full".into());
+        let words = smol::block_on(site.back(&mut plan));
+        assert_eq!(words, "the disk is full");
+        assert_eq!(site.versions.current().as_deref(), Some("2"));
+        assert_eq!(site.versions.previous().as_deref(), Some("1"));
+        assert!(site.is_known() && site.versions.path("2").join("app").exists());
+    }
+
+    #[test]
+    fn the_systems_package_manager_removes_only_what_wasn_t_there() {
+        let folder = Folder::new();
+        let supervisor = supervisor(&folder);
+        let site = Site::of(&supervisor, "app");
+        installed(&site, Kind::Deb);
+        add(&site.versions, "3", Kind::TarGz);
+        for (from, to, wanted) in [
+            (None, "2", Some((Act::Remove, "2"))),
+            (Some("3"), "2", Some((Act::Remove, "2"))),
+            (Some("1"), "2", Some((Act::Apply, "1"))),
+            (Some("2"), "2", Some((Act::Apply, "2"))),
+            // Its note can't be read.
+            (Some("4"), "2", None),
+            (None, "3", None),
+        ] {
+            assert_eq!(site.undo(&plan(from, to)), wanted, "{from:?} {to}");
+        }
     }
 }

@@ -56,7 +56,7 @@ pub async fn install(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String, F
             site.clean_up();
             return Ok(format!("version {} is installed", site.version(&plan.to)));
         };
-        if plan.from.is_none() {
+        if plan.older().is_none() {
             // There is nothing to go back to: it stays as it is, for the operator to look at.
             plan.phase = Phase::Done;
             site.save(&plan);
@@ -88,35 +88,24 @@ impl<'a> Site<'a> {
 
     /// Gets the package and finds out all that can be wrong with it. Nothing that runs is touched.
     /// `None`: the version that runs is of this very package.
-    async fn prepare(&self, job: &Job, key: String) -> Result<Option<Plan>, Failure> {
+    pub(super) async fn prepare(&self, job: &Job, key: String) -> Result<Option<Plan>, Failure> {
         let checksum = job.checksum.clone().unwrap_or_default();
         let sha256 = prepare::checksum(&checksum).map_err(|why| Failure::new(why.to_string()))?;
-        let Some(url) = job.url.clone() else {
+        if job.url.is_none() {
             return Err(Failure::new("the job has no url of a package"));
-        };
+        }
         let current = self.versions.current();
         let runs = current.as_ref().and_then(|current| self.versions.note(current));
         if runs.is_some_and(|note| note.sha256 == sha256) && !job.force && self.is_known() {
             return Ok(None);
         }
         durable::make_folder(&self.folder).map_err(in_words)?;
-        let settings = self.supervisor.settings();
-        let order = Order {
-            act: Act::Prepare,
-            job: key.clone(),
-            child: self.name.to_owned(),
-            url,
-            checksum,
-            version: job.version.clone(),
-            folder: String::new(),
-            max_package: settings.max_package,
-            sources: settings.sources.clone(),
-        };
+        let order = self.order(job, key.clone());
         let to = carry_out(&self.folder, &order).await?;
         let plan = Plan {
             job: key,
             phase: Phase::Switching,
-            from: current.filter(|current| *current != to),
+            from: current,
             definition: fs::read_to_string(self.folder.join(definitions::BY_JOB)).ok(),
             before: self
                 .supervisor
@@ -136,6 +125,22 @@ impl<'a> Site<'a> {
         Ok(Some(plan))
     }
 
+    /// What has to be done before anything that runs is touched.
+    pub(super) fn order(&self, job: &Job, key: String) -> Order {
+        let settings = self.supervisor.settings();
+        Order {
+            act: Act::Prepare,
+            job: key,
+            child: self.name.to_owned(),
+            url: job.url.clone().unwrap_or_default(),
+            checksum: job.checksum.clone().unwrap_or_default(),
+            version: job.version.clone(),
+            folder: String::new(),
+            max_package: settings.max_package,
+            sources: settings.sources.clone(),
+        }
+    }
+
     /// Stops what runs and starts the new version in its place.
     async fn switch(&self, job: &Job, plan: &mut Plan) -> Result<(), Failure> {
         let gone = || Failure::new(format!("version {} is gone", plan.to));
@@ -146,7 +151,7 @@ impl<'a> Site<'a> {
             self.manage(Act::Apply, &plan.job, &plan.to).await?;
         }
         let source = define::choose(job, self, plan)?;
-        let previous = plan.from.clone().or_else(|| self.versions.previous());
+        let previous = plan.older().map(str::to_owned).or_else(|| self.versions.previous());
         self.versions.switch(Some(&plan.to), previous.as_deref()).map_err(in_words)?;
         self.define(source)?;
         let now = clock::since_boot();
@@ -154,7 +159,7 @@ impl<'a> Site<'a> {
             jobs::adopt_settings(&mut unit.record, job);
             unit.record.version.clone_from(&note.version);
             // With nothing to go back to, a trial would only end in giving it up.
-            unit.record.trial = plan.from.is_some();
+            unit.record.trial = plan.older().is_some();
             unit.record.streak = 0;
             // What the version before was, `fatal` perhaps, is not this one's.
             unit.record.status = ChildStatus::Stopped;
@@ -168,7 +173,7 @@ impl<'a> Site<'a> {
         plan.phase = Phase::Trial;
         plan.save(&self.folder).map_err(in_words)?;
         let version = &note.version;
-        let message = match &plan.from {
+        let message = match plan.older() {
             Some(from) => format!("version {version} takes the place of {}", self.version(from)),
             None => format!("version {version} is installed"),
         };

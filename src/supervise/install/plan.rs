@@ -40,7 +40,8 @@ pub struct Plan {
     pub phase: Phase,
     /// The folder of the new version.
     pub to: String,
-    /// The folder of the version before; `None`: there was no package.
+    /// The folder of the version before, which is the new one's too where a package is installed
+    /// once more; `None`: there was no package.
     pub from: Option<String>,
     /// The child's definition by a job, before; `None`: a file defined it, or nothing did.
     pub definition: Option<String>,
@@ -64,6 +65,11 @@ pub struct Before {
 }
 
 impl Plan {
+    /// The version to go back to, if it is another one.
+    pub fn older(&self) -> Option<&str> {
+        self.from.as_deref().filter(|from| *from != self.to)
+    }
+
     /// The plan in the folder of a child, if there is one.
     pub fn load(folder: &Path) -> Option<Plan> {
         let node = json::parse(&fs::read_to_string(folder.join(NAME)).ok()?).ok()?;

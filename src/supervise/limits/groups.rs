@@ -137,7 +137,7 @@ impl Groups {
     /// As if the machine had none.
     #[cfg(test)]
     #[allow(dead_code)] // in builds without the tests that need it
-    pub(super) fn none() -> Groups {
+    pub fn none() -> Groups {
         Groups { places: Vec::new() }
     }
 
