@@ -6,12 +6,14 @@ use crate::sys::clock;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, LocalExecutor, Task, Timer, future};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use stint_wire::json::{self, Node};
 
@@ -23,6 +25,12 @@ const MAX_LINE: usize = 1023;
 
 /// A child that holds its connection open says something within this time, or may connect anew.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// So many connections of a child are heard at the same time.
+const MAX_CONNECTIONS: usize = 4;
+
+/// After a connection couldn't be taken, before the next one is.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The socket for heartbeats in the child's folder.
 const SOCKET: &str = "beat";
@@ -199,16 +207,48 @@ async fn read_line(
 
 async fn listen(seen: Rc<Seen>, listener: UnixListener, name: String, probe: Probe) {
     let Ok(listener) = Async::new(listener) else { return };
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let mut rest = Vec::new();
-        let idle = || async {
-            Timer::after(IDLE).await;
-            Ok(None)
-        };
-        while let Ok(Some(line)) = future::or(read_line(&mut stream, &mut rest), idle()).await {
-            if is_beat(&line, &name, &probe) {
-                seen.beat.set(clock::since_boot());
+    let mut heard: VecDeque<Pin<Box<dyn Future<Output = ()> + '_>>> = VecDeque::new();
+    loop {
+        let accepted = future::or(go_on(&mut heard), listener.accept()).await;
+        match accepted {
+            Ok((stream, _)) => {
+                // The newest goes before the oldest, which may have been forgotten.
+                if heard.len() >= MAX_CONNECTIONS {
+                    heard.pop_front();
+                }
+                heard.push_back(Box::pin(hear(&seen, stream, &name, &probe)));
             }
+            // Most likely there are no descriptors left.
+            Err(_) => {
+                let pause = async {
+                    Timer::after(PAUSE).await;
+                };
+                future::or(go_on(&mut heard), pause).await;
+            }
+        }
+    }
+}
+
+/// Goes on with all of these, and never comes to an end by itself.
+fn go_on<'a, T>(
+    heard: &'a mut VecDeque<Pin<Box<dyn Future<Output = ()> + '_>>>,
+) -> impl Future<Output = T> + 'a {
+    future::poll_fn(|context| {
+        heard.retain_mut(|one| one.as_mut().poll(context).is_pending());
+        Poll::Pending
+    })
+}
+
+/// Takes in the heartbeats of one connection until its end.
+async fn hear(seen: &Seen, mut stream: Async<UnixStream>, name: &str, probe: &Probe) {
+    let mut rest = Vec::new();
+    let idle = || async {
+        Timer::after(IDLE).await;
+        Ok(None)
+    };
+    while let Ok(Some(line)) = future::or(read_line(&mut stream, &mut rest), idle()).await {
+        if is_beat(&line, name, probe) {
+            seen.beat.set(clock::since_boot());
         }
     }
 }
@@ -273,5 +313,33 @@ mod tests {
         health.start(at(200));
         assert_eq!(health.trouble(), None);
         assert_eq!(health.judge(&definition("\"order\": 1"), at(999)), Ok(None));
+    }
+
+    /// A part of the child that forgot its connection doesn't silence the others.
+    #[test]
+    fn heartbeats_are_heard_beside_silent_connections_of_which_the_oldest_gives_way() {
+        let folder = crate::testing::Folder::new();
+        let path = folder.path().join(SOCKET);
+        let listener = UnixListener::bind(&path).unwrap();
+        let probe = definition("\"heartbeat\": {}").heartbeat.unwrap();
+        let seen = Rc::new(Seen::default());
+        let child = async {
+            let mut silent = Vec::new();
+            for _ in 0..MAX_CONNECTIONS {
+                silent.push(Async::<UnixStream>::connect(&path).await.unwrap());
+            }
+            let mut other = Async::<UnixStream>::connect(&path).await.unwrap();
+            other.write_all(b"{\"agent\": {\"name\": \"a\"}, \"message\": 1}\n").await.unwrap();
+            for _ in 0..500 {
+                if seen.beat.get() > Duration::ZERO {
+                    break;
+                }
+                Timer::after(Duration::from_millis(10)).await;
+            }
+            assert!(seen.beat.get() > Duration::ZERO, "it isn't heard");
+            assert_eq!(silent[0].read(&mut [0]).await.unwrap(), 0, "the oldest is closed");
+        };
+        smol::block_on(future::or(child, listen(seen.clone(), listener, "a".into(), probe)));
+        assert!(seen.beat.get() > Duration::ZERO);
     }
 }
