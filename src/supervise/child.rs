@@ -188,10 +188,13 @@ impl Unit {
                 ..self.record.clone()
             };
             self.save();
+            self.apply_limits();
             // Where the record is new because the old one was damaged, what it told of may run.
             self.lingering = true;
             return;
         }
+        // What is left is looked for, and killed, in the groups where there are some.
+        self.apply_limits();
         if self.record.run.is_none() && !self.record.mark.is_empty() {
             launch::settle(&self.folder);
             self.record.run = self.find_process(None);
@@ -213,7 +216,6 @@ impl Unit {
             self.lingering = true;
         }
         if self.record.run.is_some() {
-            self.apply_limits();
             self.group.recheck(self.record.run);
             self.health.socket(&self.definition, &self.folder);
             self.health.start(now);

@@ -330,7 +330,7 @@ impl Supervisor {
         if !file.is_empty() {
             record.file = file;
         }
-        let group = self.groups().group(&name);
+        let group = self.groups().group(&name).marked(&folder.display().to_string());
         let mut unit = Unit::new(definition, record, folder, group, rules);
         unit.resume(&self.boot, clock::since_boot(), &self.notes);
         units.push(unit);

@@ -40,6 +40,7 @@ pub(super) struct Ready {
 #[derive(Debug)]
 pub struct Group {
     pub(super) child: String,
+    pub(super) mark: String,
     pub(super) places: Vec<Place>,
     pub(super) ready: Vec<Ready>,
     pub(super) limits: Limits,
@@ -58,6 +59,7 @@ impl Group {
     pub(super) fn new(places: Vec<Place>, child: &str) -> Group {
         Group {
             child: child.to_owned(),
+            mark: child.to_owned(),
             places,
             ready: Vec::new(),
             limits: Limits::default(),
@@ -69,6 +71,12 @@ impl Group {
             data: None,
             data_is_old: false,
         }
+    }
+
+    /// The same with a mark that no other agent on this machine gives a child of that name.
+    pub fn marked(mut self, mark: &str) -> Group {
+        self.mark = mark.to_owned();
+        self
     }
 
     /// Makes the group if need be, and limits it; what runs in it already is limited from now on.
@@ -160,7 +168,7 @@ impl Group {
         let before = self.ready.len();
         if let Some(leader) = leader.filter(|leader| runs(*leader)) {
             let mut ready = std::mem::take(&mut self.ready);
-            ready.retain(|ready| holds_or_takes(&ready.folder, leader, &self.known, &self.child));
+            ready.retain(|ready| holds_or_takes(&ready.folder, leader, &self.known, &self.mark));
             self.ready = ready;
         }
         if is_well && before == self.ready.len() { self.applied } else { self.enforce() }
@@ -185,7 +193,7 @@ impl Group {
 
     /// The variable that the child's environment has to have, so that its descendants can be told.
     pub fn mark(&self) -> (&'static str, &str) {
-        (members::MARK, &self.child)
+        (members::MARK, &self.mark)
     }
 
     /// The group that has this controller.

@@ -44,7 +44,7 @@ impl Group {
 
     /// The processes that are told without groups.
     fn find(&mut self, leader: Option<Identity>) -> Vec<Process> {
-        let members = members::find(leader, &self.known, &self.child);
+        let members = members::find(leader, &self.known, &self.mark);
         self.known = members.iter().map(|member| member.identity).collect();
         members
     }
