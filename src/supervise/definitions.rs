@@ -7,7 +7,7 @@
 use super::definition::{Definition, MAX_FILE};
 use crate::sys::{FileError, durable};
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// In a child's folder: what a job defined.
@@ -40,7 +40,7 @@ pub fn read_folder(folder: &Path) -> (Vec<Found>, Vec<Problem>) {
     let (mut found, mut problems): (Vec<Found>, Vec<Problem>) = Default::default();
     let names = match durable::list(folder) {
         Ok(names) => names,
-        Err(error) if error.cause.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.cause.kind() == ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             problems.push(Problem { path: folder.to_owned(), what: error.to_string() });
             Vec::new()
@@ -81,6 +81,20 @@ pub fn read_file(path: &Path) -> Result<Definition, String> {
     Definition::parse(&text).map_err(|error| error.to_string())
 }
 
+/// Reads the definition that is kept in a child's folder; `None` if there is none.
+///
+/// # Errors
+/// There is one, and it can't be read now or makes no sense: the child may run all the same.
+pub fn read_kept(path: &Path) -> Result<Option<Definition>, FileError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        _ => {
+            let read = read_file(path).map_err(io::Error::other);
+            read.map(Some).map_err(FileError::new("read", path))
+        }
+    }
+}
+
 /// Keeps the text of a file in a child's folder, if it isn't there already.
 ///
 /// # Errors
@@ -98,6 +112,19 @@ pub fn keep(file: &Path, folder: &Path) -> Result<(), FileError> {
 mod tests {
     use super::*;
     use crate::testing::Folder;
+
+    #[test]
+    fn a_kept_definition_that_cannot_be_read_is_not_taken_for_none() {
+        let folder = Folder::new();
+        let path = folder.path().join("definition.json");
+        assert_eq!(read_kept(&path).unwrap(), None);
+        for damaged in ["", "{", "{\"name\": \"a\"}"] {
+            fs::write(&path, damaged).unwrap();
+            assert!(read_kept(&path).is_err(), "{damaged}");
+        }
+        fs::write(&path, r#"{"name": "a", "exec": "/bin/a"}"#).unwrap();
+        assert_eq!(read_kept(&path).unwrap().unwrap().name, "a");
+    }
 
     #[test]
     fn a_bad_file_and_a_double_name_are_reported_and_the_others_are_read() {

@@ -421,8 +421,11 @@ impl Supervisor {
     ) -> Result<(), FileError> {
         let folder = self.folder(name);
         let file = found.and_then(|found| found.file.as_deref());
-        if let Ok(definition) = definitions::read_file(&folder.join(BY_JOB)) {
-            return self.define(definition, file);
+        match definitions::read_kept(&folder.join(BY_JOB)) {
+            Ok(Some(definition)) => return self.define(definition, file),
+            Ok(None) => {}
+            Err(error) if found.is_some() => log::error!("{name}: {error}"),
+            Err(error) => return Err(error),
         }
         if let Some(found) = found {
             durable::make_folder(&folder)?;
@@ -434,7 +437,7 @@ impl Supervisor {
             }
             return self.define(found.definition.clone(), file);
         }
-        let Ok(definition) = definitions::read_file(&folder.join(BY_FILE)) else {
+        let Some(definition) = definitions::read_kept(&folder.join(BY_FILE))? else {
             // A folder without a definition: an installation that was cut short, or the rest of
             // a removal.
             return Ok(());
