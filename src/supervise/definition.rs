@@ -59,6 +59,8 @@ const SIGNALS: [(&str, i32); 7] = [
 /// A child as it is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
+    /// As it was written, for whoever has to write it again.
+    pub text: String,
     /// Unique on the device.
     pub name: String,
     /// Empty if nobody says.
@@ -171,7 +173,8 @@ impl Definition {
     pub fn parse(text: &str) -> Read<Definition> {
         let root = json::parse(text)
             .map_err(|error| DefinitionError { line: error.line, what: error.what.to_owned() })?;
-        Definition::read(&root)
+        let read = Definition::read(&root)?;
+        Ok(Definition { text: text.to_owned(), ..read })
     }
 
     /// Reads a definition that is part of something else.
@@ -197,6 +200,7 @@ impl Definition {
     /// One that says nothing.
     fn plain() -> Definition {
         Definition {
+            text: String::new(),
             name: String::new(),
             version: String::new(),
             exec: PathBuf::new(),

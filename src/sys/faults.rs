@@ -8,7 +8,8 @@
 //! line `role place`; the role is the program's first argument (`run`, `worker`), the place an
 //! operation and the end of its path, with whatever looks like an id as `*`. A file `plan` holds
 //! one line `role kind occurrence place`, and the first process that gets there suffers it. The
-//! file `struck` says that it has happened, so that it doesn't happen again.
+//! file `struck` says that it has happened, so that it doesn't happen again; but with `every` as
+//! the occurrence it happens as long as the plan is there.
 
 use super::FileError;
 use std::fs::File;
@@ -114,10 +115,12 @@ mod armed {
         append(&folder.join("points"), &format!("{} {place}\n", role()));
         let fault =
             due(&folder, &place, &mut PASSED.lock().unwrap_or_else(PoisonError::into_inner));
+        let (fault, is_each_time) = fault?;
         // Of several processes, one suffers it.
-        let fault = fault.filter(|_| {
-            OpenOptions::new().write(true).create_new(true).open(folder.join("struck")).is_ok()
-        })?;
+        let mark = || OpenOptions::new().write(true).create_new(true).open(folder.join("struck"));
+        if mark().is_err() && !is_each_time {
+            return None;
+        }
         if let Fault::KillBefore = fault {
             die();
         }
@@ -129,25 +132,30 @@ mod armed {
         let Some(folder) = folder() else { return false };
         let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let fault = due(&folder, &place(action, path), &mut passed);
-        matches!(fault, Some(Fault::Error(libc::ENOSPC))) && !folder.join("struck").exists()
+        let is_new = !folder.join("struck").exists();
+        matches!(fault, Some((Fault::Error(libc::ENOSPC), each_time)) if each_time || is_new)
     }
 
-    /// What is planned for `place`, which has been reached once more.
-    fn due(folder: &Path, place: &str, passed: &mut Vec<String>) -> Option<Fault> {
+    /// What is planned for `place`, which has been reached once more, and whether it is each time.
+    fn due(folder: &Path, place: &str, passed: &mut Vec<String>) -> Option<(Fault, bool)> {
         passed.push(place.to_owned());
         let occurrence = passed.iter().filter(|earlier| *earlier == place).count();
         let plan = fs::read_to_string(folder.join("plan")).ok()?;
         let mut words = plan.trim_end().splitn(4, ' ');
         let (whom, kind, number) = (words.next()?, words.next()?, words.next()?);
-        let here = whom == role() && number == occurrence.to_string() && words.next()? == place;
-        match kind {
-            _ if !here => None,
-            "kill-before" => Some(Fault::KillBefore),
-            "kill-after" => Some(Fault::KillAfter),
-            "ENOSPC" => Some(Fault::Error(libc::ENOSPC)),
-            "EIO" => Some(Fault::Error(libc::EIO)),
-            _ => None,
+        let each_time = number == "every";
+        let now = each_time || number == occurrence.to_string();
+        if whom != role() || !now || words.next()? != place {
+            return None;
         }
+        let fault = match kind {
+            "kill-before" => Fault::KillBefore,
+            "kill-after" => Fault::KillAfter,
+            "ENOSPC" => Fault::Error(libc::ENOSPC),
+            "EIO" => Fault::Error(libc::EIO),
+            _ => return None,
+        };
+        Some((fault, each_time))
     }
 
     /// As `kill -9` does it: nothing is cleaned up.
@@ -222,8 +230,13 @@ mod armed {
             assert!(due(folder.path(), "write a/b", &mut passed).is_none());
             assert!(due(folder.path(), "write a/c", &mut passed).is_none());
             let second = due(folder.path(), "write a/b", &mut passed);
-            assert!(matches!(second, Some(Fault::Error(libc::EIO))));
+            assert!(matches!(second, Some((Fault::Error(libc::EIO), false))));
             assert!(due(folder.path(), "write a/b", &mut passed).is_none());
+            fs::write(folder.path().join("plan"), format!("{role} EIO every write a/b\n")).unwrap();
+            for _ in 0..3 {
+                let again = due(folder.path(), "write a/b", &mut passed);
+                assert!(matches!(again, Some((Fault::Error(libc::EIO), true))));
+            }
         }
     }
 }

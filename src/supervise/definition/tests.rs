@@ -6,24 +6,28 @@ fn error(text: &str) -> String {
 
 #[test]
 fn name_and_program_are_enough() {
-    let read = Definition::parse(r#"{"name": "BasicAgent", "exec": "/bin/agent"}"#).unwrap();
-    let wanted =
-        Definition { name: "BasicAgent".into(), exec: "/bin/agent".into(), ..Definition::plain() };
+    let text = r#"{"name": "BasicAgent", "exec": "/bin/agent"}"#;
+    let read = Definition::parse(text).unwrap();
+    let wanted = Definition {
+        text: text.into(),
+        name: "BasicAgent".into(),
+        exec: "/bin/agent".into(),
+        ..Definition::plain()
+    };
     assert_eq!(read, wanted);
     assert!(!read.autostart && read.stop_signal == libc::SIGTERM && read.exit_codes == [0]);
 }
 
 #[test]
 fn every_member_has_its_effect() {
-    let read = Definition::parse(
-        r#"{"name": "a", "version": "1.2", "exec": "bin/a", "args": ["-f", ""], "type": "daemon",
+    let text = r#"{"name": "a", "version": "1.2", "exec": "bin/a", "args": ["-f", ""], "type": "daemon",
         "pidfile": "/run/a.pid", "user": "nobody", "group": "7", "envs": {"A": "b"},
         "limits": {"CPU": "10%"}, "cgroup": {"MEM": 20480}, "single": true, "order": 3, "startsecs": 4, "autostart": true,
         "stopsecs": 5, "stopit": true, "stopasgroup": false, "stopsignal": "SIGUSR1",
         "restartsecs": 6, "retries": 7, "exitcodes": "0, 9", "autorestart": "yes",
         "check": {"interval": 8, "path": "/run/a.sock", "match": "string:OK"},
-        "heartbeat": {"interval": 9}, "checkall": false, "checks": 2, "checksecs": 1}"#,
-    );
+        "heartbeat": {"interval": 9}, "checkall": false, "checks": 2, "checksecs": 1}"#;
+    let read = Definition::parse(text);
     let seconds = Duration::from_secs;
     let probe = |interval, wanted: &str| Probe {
         interval: seconds(interval),
@@ -31,6 +35,7 @@ fn every_member_has_its_effect() {
         is_pattern: false,
     };
     let wanted = Definition {
+        text: text.into(),
         name: "a".into(),
         version: "1.2".into(),
         exec: "bin/a".into(),

@@ -1,12 +1,13 @@
 //! The way back to the version before, and off the device.
 
 use super::super::Supervisor;
+use super::super::definition::Definition;
 use super::super::definitions::{self, BY_FILE};
 use super::super::jobs::Failure;
 use super::define::Source;
 use super::job::{Site, in_words};
 use super::order::Act;
-use super::plan::{Phase, Plan};
+use super::plan::{Before, Phase, Plan};
 use super::system;
 use crate::sys::clock;
 use smol::Timer;
@@ -14,8 +15,12 @@ use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::bootagent::ChildStatus;
 
-/// After a step back that failed, most often of a full disk, it is tried again.
+/// After a step back that failed, most often of a full disk, it is tried again; each further
+/// pause is twice as long, up to the pause before a restart.
 const AGAIN: Duration = Duration::from_secs(10);
+
+/// So many times. With the founding page's pauses that is a quarter of an hour.
+const MAX_TRIES: u32 = 10;
 
 /// A version on trial has become fatal after its job was done: the one before takes its place.
 pub async fn roll_back(supervisor: &Rc<Supervisor>, name: &str) {
@@ -48,6 +53,11 @@ pub async fn remove(supervisor: &Rc<Supervisor>, name: &str, job: &str) -> Resul
     if is_system { site.manage(Act::Remove, job, &current).await } else { Ok(()) }
 }
 
+/// The pause after so many tries that failed.
+fn pause(tries: u32, longest: Duration) -> Duration {
+    AGAIN.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(longest)
+}
+
 impl Site<'_> {
     /// Decides that the version before takes its place again.
     pub(super) fn turn_back(&self, plan: &mut Plan, why: String) {
@@ -57,32 +67,55 @@ impl Site<'_> {
 
     /// Brings back what was before the plan; says what happened.
     pub(super) async fn back(&self, plan: &mut Plan) -> String {
-        while let Err(failure) = self.step_back(plan).await {
-            log::error!(
-                "{} can't go back to what was before, trying again in {} s: {}",
-                self.name,
-                AGAIN.as_secs(),
-                failure.message
-            );
-            Timer::after(AGAIN).await;
-        }
-        let (to, why) = (self.version(&plan.to), &plan.why);
-        let words = match plan.older() {
-            Some(from) => {
-                let from = self.version(from);
-                format!("version {to} failed: {why}; version {from} is in its place again")
+        let mut tries = 1;
+        let failure = loop {
+            let Err(failure) = self.step_back(plan).await else { break None };
+            let what = &failure.message;
+            log::error!("{} can't go back to what was before (try {tries}): {what}", self.name);
+            if tries == MAX_TRIES {
+                break Some(failure);
             }
-            None => why.clone(),
+            Timer::after(pause(tries, self.supervisor.settings().cooldown)).await;
+            tries += 1;
         };
-        if plan.older().is_some() {
+        let (to, why) = (self.version(&plan.to), &plan.why);
+        let from = plan.older().map(|from| self.version(from));
+        let (words, is_back) = match (&failure, &from) {
+            (None, Some(from)) => {
+                (format!("version {to} failed: {why}; version {from} is in its place again"), true)
+            }
+            (None, None) => (why.clone(), true),
+            (Some(failure), _) => (self.give_up(plan, &failure.message), false),
+        };
+        if from.is_some() || !is_back {
             self.supervisor.notes().event("rollback", self.name, &plan.why, words.clone());
         }
         plan.phase = Phase::Done;
         if plan.before.is_some() || plan.from.is_some() {
             self.save(plan);
-            self.clean_up();
+            // What may be wanted yet to mend this by hand stays.
+            if is_back || self.versions.current() == plan.from {
+                self.clean_up();
+            }
         }
         words
+    }
+
+    /// There is no way back. Where the version before has its place again the child runs as it is;
+    /// else it stays down. Says so.
+    fn give_up(&self, plan: &Plan, failure: &str) -> String {
+        let is_back = plan.from.is_some() && self.versions.current() == plan.from;
+        let restored = plan.before.as_ref().filter(|_| is_back).map(|before| self.restore(before));
+        if let Some(Err(error)) = restored {
+            log::error!("{}: {}", self.name, error.message);
+        }
+        // What can't be written down holds at least until the agent's next start.
+        let _ = self.supervisor.with(self.name, |unit| unit.record.trial = false);
+        let (to, why) = (self.version(&plan.to), &plan.why);
+        format!(
+            "version {to} failed: {why}; what was before can't be brought back, and after \
+             {MAX_TRIES} tries it is given up: {failure}"
+        )
     }
 
     async fn step_back(&self, plan: &Plan) -> Result<(), Failure> {
@@ -103,12 +136,14 @@ impl Site<'_> {
                 return self.supervisor.forget(self.name).map_err(in_words);
             }
             // Its package was, and stays; nobody knew the child, so nobody wants it to run.
-            return match self.definition_before(plan) {
-                Ok(source) => self.define(source),
-                Err(_) => Ok(()),
-            };
+            return self.define(self.definition_before(plan));
         };
-        self.define(self.definition_before(plan)?)?;
+        self.define(self.definition_before(plan))?;
+        self.restore(before)
+    }
+
+    /// Gives the child what jobs had given it before; it runs again if it was to.
+    fn restore(&self, before: &Before) -> Result<(), Failure> {
         let now = clock::since_boot();
         let saved = self.supervisor.with(self.name, |unit| {
             unit.record.version.clone_from(&before.version);
@@ -148,142 +183,30 @@ impl Site<'_> {
         self.versions.switch(plan.from.as_deref(), previous.as_deref()).map_err(in_words)
     }
 
-    fn definition_before(&self, plan: &Plan) -> Result<Source, Failure> {
-        let unreadable = |what: String| Failure::new(format!("its definition before: {what}"));
+    /// Its definition before. Where none can be read, what it has now stays: going back to another
+    /// version matters more than going back to every word.
+    fn definition_before(&self, plan: &Plan) -> Source {
         if let Some(text) = &plan.definition {
-            let definition = super::super::definition::Definition::parse(text)
-                .map_err(|error| unreadable(error.to_string()))?;
-            return Ok(Source::Text(text.clone(), Box::new(definition)));
+            match Definition::parse(text) {
+                Ok(definition) => return Source::Text(text.clone(), Box::new(definition)),
+                Err(error) => log::error!("{}: its definition before: {error}", self.name),
+            }
         }
-        let (found, _) = definitions::read_folder(&self.supervisor.settings().definitions);
-        let file = found.into_iter().find(|found| found.definition.name == self.name);
-        if let Some(found) = file
+        if let Some(found) = self.of_operator()
             && let Some(file) = found.file
         {
-            return Ok(Source::File(Box::new(found.definition), file));
+            return Source::File(Box::new(found.definition), file);
         }
         // What its file said when it was last good.
         let kept = self.folder.join(BY_FILE);
-        let definition = definitions::read_file(&kept).map_err(unreadable)?;
-        Ok(Source::File(Box::new(definition), kept))
+        match definitions::read_kept(&kept) {
+            Ok(Some(definition)) => return Source::File(Box::new(definition), kept),
+            Ok(None) => {}
+            Err(error) => log::error!("{}: {error}", self.name),
+        }
+        Source::Kept
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::kind::Kind;
-    use super::super::order::Outcome;
-    use super::super::plan::Before;
-    use super::super::versions::{Note, Versions};
-    use super::*;
-    use crate::config::Supervise;
-    use crate::supervise::limits::Groups;
-    use crate::testing::Folder;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use stint_wire::bootagent::{Action, Job};
-
-    const DEFINITION: &str = "{\"name\":\"app\",\"exec\":\"app\"}";
-
-    fn supervisor(folder: &Folder) -> Rc<Supervisor> {
-        let definitions = folder.path().join("children.d");
-        let settings = Supervise { definitions, ..Supervise::default() };
-        let supervisor = Supervisor::open(folder.path(), settings).unwrap();
-        assert!(supervisor.groups.set(Groups::none()).is_ok());
-        Rc::new(supervisor)
-    }
-
-    fn sha256(version: &str) -> String {
-        version.repeat(64)
-    }
-
-    fn add(versions: &Versions, version: &str, kind: Kind) {
-        let note = Note {
-            version: version.into(),
-            sha256: sha256(version),
-            kind,
-            package: "app".into(),
-            file: String::new(),
-        };
-        let made = versions.begin().unwrap();
-        fs::write(made.join("app"), "#!/bin/sh\n").unwrap();
-        fs::set_permissions(made.join("app"), PermissionsExt::from_mode(0o755)).unwrap();
-        versions.finish(&made, &note).unwrap();
-    }
-
-    /// The child has version 2, and had version 1 before.
-    fn installed(site: &Site<'_>, kind: Kind) {
-        add(&site.versions, "1", kind);
-        add(&site.versions, "2", kind);
-        site.versions.switch(Some("2"), Some("1")).unwrap();
-        fs::write(site.folder.join(definitions::BY_JOB), DEFINITION).unwrap();
-        let definition = super::super::super::definition::Definition::parse(DEFINITION).unwrap();
-        site.supervisor.define(definition, None).unwrap();
-    }
-
-    fn plan(from: Option<&str>, to: &str) -> Plan {
-        Plan {
-            job: "install 1".into(),
-            phase: Phase::Back,
-            to: to.into(),
-            from: from.map(str::to_owned),
-            definition: Some(DEFINITION.into()),
-            before: Some(Before::default()),
-            why: "the disk is full".into(),
-        }
-    }
-
-    #[test]
-    fn a_package_that_can_t_be_installed_once_more_stays_as_it_is() {
-        let folder = Folder::new();
-        let supervisor = supervisor(&folder);
-        let site = Site::of(&supervisor, "app");
-        installed(&site, Kind::TarGz);
-        let job = Job {
-            id: "1".into(),
-            action: Action::Install,
-            name: "app".into(),
-            version: None,
-            url: Some("https://example.com/app.tgz".into()),
-            checksum: Some(format!("SHA256:{}", sha256("2"))),
-            envs: None,
-            limits: None,
-            definition: None,
-            force: true,
-            server_list: None,
-            step: None,
-        };
-        // As the process has left it that fetches packages.
-        let key = "install 1".to_owned();
-        let incoming = site.order(&job, key.clone()).put(&site.folder).unwrap();
-        Outcome { error: String::new(), folder: "2".into() }.put(&incoming).unwrap();
-        let mut plan = smol::block_on(site.prepare(&job, key)).unwrap().unwrap();
-        assert_eq!((plan.from.as_deref(), plan.to.as_str(), plan.older()), (Some("2"), "2", None));
-        site.turn_back(&mut plan, "the disk is full".into());
-        let words = smol::block_on(site.back(&mut plan));
-        assert_eq!(words, "the disk is full");
-        assert_eq!(site.versions.current().as_deref(), Some("2"));
-        assert_eq!(site.versions.previous().as_deref(), Some("1"));
-        assert!(site.is_known() && site.versions.path("2").join("app").exists());
-    }
-
-    #[test]
-    fn the_systems_package_manager_removes_only_what_wasn_t_there() {
-        let folder = Folder::new();
-        let supervisor = supervisor(&folder);
-        let site = Site::of(&supervisor, "app");
-        installed(&site, Kind::Deb);
-        add(&site.versions, "3", Kind::TarGz);
-        for (from, to, wanted) in [
-            (None, "2", Some((Act::Remove, "2"))),
-            (Some("3"), "2", Some((Act::Remove, "2"))),
-            (Some("1"), "2", Some((Act::Apply, "1"))),
-            (Some("2"), "2", Some((Act::Apply, "2"))),
-            // Its note can't be read.
-            (Some("4"), "2", None),
-            (None, "3", None),
-        ] {
-            assert_eq!(site.undo(&plan(from, to)), wanted, "{from:?} {to}");
-        }
-    }
-}
+mod tests;

@@ -45,8 +45,7 @@ pub fn choose(job: &Job, site: &Site<'_>, plan: &Plan) -> Result<Source, Failure
     if let Some(text) = kept.filter(|kept| Some(*kept) != of_package.as_ref()) {
         return read(name, text, "the definition of an earlier job");
     }
-    let (found, _) = definitions::read_folder(&site.supervisor.settings().definitions);
-    if let Some(found) = found.into_iter().find(|found| found.definition.name == *name)
+    if let Some(found) = site.of_operator()
         && let Some(file) = found.file
     {
         return Ok(Source::File(Box::new(found.definition), file));

@@ -4,8 +4,9 @@
 //! where it was: what then runs is the old version or the new one, whole, and the job has one
 //! result.
 
+use super::super::definitions::{self, Found};
 use super::super::jobs::{self, Failure};
-use super::super::{Supervisor, child, definitions};
+use super::super::{Supervisor, child};
 use super::define::{self, Source};
 use super::order::{Act, Order};
 use super::plan::{Before, Phase, Plan};
@@ -14,7 +15,6 @@ use super::versions::Versions;
 use super::{prepare, system};
 use crate::sys::{FileError, clock, durable};
 use smol::Timer;
-use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -99,6 +99,7 @@ impl<'a> Site<'a> {
         if runs.is_some_and(|note| note.sha256 == sha256) && !job.force && self.is_known() {
             return Ok(None);
         }
+        let definition = self.given()?;
         durable::make_folder(&self.folder).map_err(in_words)?;
         let order = self.order(job, key.clone());
         let to = carry_out(&self.folder, &order).await?;
@@ -106,7 +107,7 @@ impl<'a> Site<'a> {
             job: key,
             phase: Phase::Switching,
             from: current,
-            definition: fs::read_to_string(self.folder.join(definitions::BY_JOB)).ok(),
+            definition,
             before: self
                 .supervisor
                 .with(self.name, |unit| Before {
@@ -123,6 +124,28 @@ impl<'a> Site<'a> {
         define::check(&source, &self.versions, &plan.to)?;
         plan.save(&self.folder).map_err(in_words)?;
         Ok(Some(plan))
+    }
+
+    /// The text of the definition that a job has given the child. Of one that can't be read any more
+    /// the child itself knows what it said.
+    pub(super) fn given(&self) -> Result<Option<String>, Failure> {
+        match definitions::read_kept(&self.folder.join(definitions::BY_JOB)) {
+            Ok(kept) => Ok(kept.map(|definition| definition.text)),
+            Err(error) => {
+                log::error!("{}: {error}", self.name);
+                let known = self.supervisor.with(self.name, |unit| unit.definition.clone());
+                // Who runs what, and what of it may be replaced, nobody knows.
+                let Ok(known) = known else { return Err(in_words(error)) };
+                let by_file = self.of_operator().is_some_and(|file| file.definition == known);
+                Ok(Some(known.text).filter(|_| !by_file))
+            }
+        }
+    }
+
+    /// What a file of the operator says of the child.
+    pub(super) fn of_operator(&self) -> Option<Found> {
+        let (found, _) = definitions::read_folder(&self.supervisor.settings().definitions);
+        found.into_iter().find(|found| found.definition.name == self.name)
     }
 
     /// What has to be done before anything that runs is touched.
