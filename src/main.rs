@@ -5,7 +5,13 @@
 // A build without some modules leaves parts of the core without a caller; the linker drops them.
 // The default build has them all, and is held to every lint.
 #![cfg_attr(
-    not(all(feature = "ssm", feature = "documents", feature = "serial", feature = "bootagent")),
+    not(all(
+        feature = "ssm",
+        feature = "documents",
+        feature = "serial",
+        feature = "bootagent",
+        feature = "guardian"
+    )),
     allow(dead_code, unused_imports)
 )]
 

@@ -2,6 +2,7 @@
 //! what became of it.
 
 use super::backoff::Backoff;
+use super::modules::Ended;
 use super::status;
 use crate::identity::bootagent::Activation;
 use crate::lane::Lane;
@@ -91,7 +92,7 @@ struct Task {
 }
 
 /// Runs the link for ever.
-pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) {
+pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) -> Ended {
     let Link { uplink, provision } = link;
     let step = Duration::from_secs(uplink.step());
     let taken_in = uplink.is_taken_in();
@@ -111,7 +112,7 @@ pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) {
         untaken: Vec::new(),
         expecting: false,
     };
-    task.run().await;
+    task.run().await
 }
 
 /// What does jobs that are about the agent's own settings.
@@ -136,7 +137,7 @@ fn waiting(supervisor: &Supervisor) -> Vec<String> {
 }
 
 impl Task {
-    async fn run(&mut self) {
+    async fn run(&mut self) -> Ended {
         let (mut failed_reports, mut failed_deliveries) = (0, 0);
         let (mut report_at, mut deliver_at) = (Instant::now(), Instant::now());
         let mut reported: Option<Instant> = None;

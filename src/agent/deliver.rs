@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::backoff::Backoff;
+use super::modules::Ended;
 use crate::spool::{Outcome, Report};
 use crate::sys::{FileError, durable, faults};
 use crate::uplink::UplinkError;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use stint_wire::reply::Status;
 
 /// Delivers for ever.
-pub async fn run(shared: Rc<Shared>) {
+pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
     loop {
         match turn(&shared, &mut backoff).await {

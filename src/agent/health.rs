@@ -2,12 +2,13 @@
 
 use super::Shared;
 use super::backoff::Backoff;
+use super::modules::Ended;
 use crate::sys::random;
 use smol::Timer;
 use std::rc::Rc;
 
 /// Reports for ever.
-pub async fn run(shared: Rc<Shared>) {
+pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
     loop {
         let wait = match shared.talk(|uplink| uplink.ping()).await {

@@ -1,6 +1,7 @@
 //! The task that acknowledges jobs and gives them workers; and their cancellation.
 
 use super::backoff::Backoff;
+use super::modules::Ended;
 use super::turn::Turn;
 use super::{Shared, spawn, watch};
 use crate::document;
@@ -12,7 +13,7 @@ use std::rc::Rc;
 use stint_wire::reply::Status;
 
 /// Brings jobs on their way for ever. Jobs that an earlier daemon had started come first.
-pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) {
+pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) -> Ended {
     let mut backoff = Backoff::default();
     // Whether there may be jobs under way that nobody watches.
     let mut strays = true;

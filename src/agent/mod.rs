@@ -1,4 +1,4 @@
-//! The daemon: one cooperative loop on one thread, a task for each activity.
+//! The daemon: one cooperative loop on one thread, a module for each activity (`modules.rs`).
 //!
 //! Never here: a server's protocol, and scripts. Tasks talk through the shared state below and
 //! ring each other's bells; whatever blocks on the network goes through a lane.
@@ -6,10 +6,14 @@
 mod backoff;
 #[cfg(feature = "bootagent")]
 pub mod bootagent;
+#[cfg(feature = "supervise")]
+mod children;
 mod deliver;
 mod health;
 #[cfg(feature = "documents")]
 mod jobs;
+#[cfg_attr(not(feature = "guardian"), path = "bare_modules.rs")]
+pub mod modules;
 mod poll;
 #[cfg(feature = "documents")]
 mod reboot;
@@ -22,19 +26,22 @@ use crate::bell::Bell;
 use crate::lane::{Lane, LaneError};
 use crate::spool::{Outbox, Report, Retention, Spool};
 #[cfg(feature = "supervise")]
-use crate::supervise::{self, Supervisor};
+use crate::supervise;
 use crate::sys::{FileError, signals};
 use crate::uplink::{Uplink, UplinkError};
+#[cfg(feature = "supervise")]
+use children::Children;
+use modules::{Ended, Modules};
 use smol::{Async, LocalExecutor};
 use status::Board;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use turn::Turns;
 
@@ -187,43 +194,48 @@ pub struct Links {
 /// See [`AgentError`].
 // A build without any uplink has no use for them.
 #[cfg_attr(not(uplink), allow(unused_variables))]
-pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), AgentError> {
+pub fn run(links: Links, mut settings: Settings) -> Result<(), AgentError> {
     let pipe = signals::catch(&SIGNALS);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
     let board = Board::new(&settings.status_dir, settings.observer.take());
     let executor = Rc::new(LocalExecutor::new());
+    let modules = Rc::new(Modules::new(
+        executor.clone(),
+        #[cfg(feature = "guardian")]
+        board.clone(),
+    ));
     #[cfg(feature = "supervise")]
-    let supervisor = Rc::new(Supervisor::open(state, settings.supervise.clone())?);
+    let children = Children::default();
+    #[cfg(feature = "supervise")]
+    children.start(&modules, &executor, &settings.state, &settings.supervise);
+    #[cfg(feature = "bootagent")]
+    match links.bootagent {
+        Some(link) => {
+            let board = board.link(crate::uplink::bootagent::NAME);
+            children.link(&modules, link, board);
+        }
+        None => modules.disabled(crate::uplink::bootagent::NAME, NO_SERVER),
+    }
     // Nothing of it is in a build that has no such uplink.
     #[cfg(feature = "ssm")]
-    if let Some(commands) = links.commands {
-        let stores = Stores::open(state, settings.retention)?;
-        let (board, loop_) = (board.clone(), executor.clone());
-        spawn(&executor, async move {
-            if let Ok(Some(uplink)) = Lane::new("register").run(commands).await {
-                take_commands(&loop_, uplink, &board, stores, settings);
-            }
-        });
+    match links.commands {
+        Some(commands) => take_commands(&modules, &executor, &board, commands, settings),
+        None => modules.disabled("ssm", NO_SERVER),
     }
-    #[cfg(feature = "bootagent")]
-    if let Some(link) = links.bootagent {
-        let board = board.link(crate::uplink::bootagent::NAME);
-        spawn(&executor, bootagent::run(link, supervisor.clone(), board));
-    }
-    #[cfg(feature = "supervise")]
-    spawn(&executor, supervise::run(supervisor.clone(), executor.clone()));
     smol::block_on(executor.run(async {
         loop {
             pipe.readable().await.map_err(AgentError::System)?;
             for signal in signals::take(pipe.get_ref()) {
                 #[cfg(feature = "supervise")]
                 if signal == libc::SIGCHLD {
-                    supervisor.child_ended();
+                    children.ended();
                 }
                 if signal == libc::SIGTERM || signal == libc::SIGINT {
                     log::info!("stopping on signal {signal}; what runs goes on");
                     #[cfg(feature = "supervise")]
-                    supervisor.leave().await;
+                    children.leave().await;
+                    #[cfg(feature = "guardian")]
+                    modules.stop().await;
                     board.stopped();
                     return Ok(());
                 }
@@ -232,33 +244,61 @@ pub fn run(links: Links, state: &Path, mut settings: Settings) -> Result<(), Age
     }))
 }
 
-/// Where jobs and reports are kept.
-struct Stores {
-    spool: Spool,
-    outbox: Outbox,
-}
+/// Why a link isn't started.
+const NO_SERVER: &str = "this device is registered with no server for it";
 
-impl Stores {
-    fn open(state: &Path, retention: Retention) -> Result<Stores, FileError> {
-        Ok(Stores { spool: Spool::open(state)?.keeping(retention), outbox: Outbox::open(state)? })
-    }
-}
-
-/// Starts the tasks that take commands and report what becomes of them.
+/// Starts the module that sets the link to Systems Manager up.
+#[cfg(feature = "ssm")]
 fn take_commands(
+    modules: &Rc<Modules>,
     executor: &Rc<LocalExecutor<'static>>,
-    uplink: Arc<dyn Uplink>,
     board: &Rc<Board>,
-    stores: Stores,
+    commands: Commands,
     settings: Settings,
 ) {
+    let (own, executor, board) = (modules.clone(), executor.clone(), board.clone());
+    // Neither is taken before it can be put to use: a start that failed is repeated.
+    let commands = Arc::new(Mutex::new(Some(commands)));
+    let settings = Rc::new(RefCell::new(Some(settings)));
+    modules.start("ssm", move || {
+        let (modules, executor) = (own.clone(), executor.clone());
+        link_up(modules, executor, board.clone(), commands.clone(), settings.clone())
+    });
+}
+
+/// Sets the link to Systems Manager up, and starts the modules that take commands and report what
+/// becomes of them.
+#[cfg(feature = "ssm")]
+async fn link_up(
+    modules: Rc<Modules>,
+    #[cfg_attr(not(feature = "documents"), allow(unused_variables))] executor: Rc<
+        LocalExecutor<'static>,
+    >,
+    board: Rc<Board>,
+    commands: Arc<Mutex<Option<Commands>>>,
+    settings: Rc<RefCell<Option<Settings>>>,
+) -> Ended {
+    let open = |settings: &Settings| -> Result<_, FileError> {
+        let spool = Spool::open(&settings.state)?.keeping(settings.retention);
+        Ok((spool, Outbox::open(&settings.state)?))
+    };
+    let opened = settings.borrow().as_ref().map(open);
+    let Some(opened) = opened else { return Ok(()) };
+    let (spool, outbox) = opened.map_err(|error| error.to_string())?;
+    let link = move || {
+        let commands = commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        commands.and_then(|commands| commands())
+    };
+    let linked = Lane::new("register").run(link).await;
+    let Some(uplink) = linked.map_err(|error| error.to_string())? else { return Ok(()) };
+    let Some(settings) = settings.take() else { return Ok(()) };
     let shared = Rc::new(Shared {
         board: board.link(uplink.name()),
         uplink,
         poll_lane: Lane::new("poll"),
         talk_lane: Lane::new("talk"),
-        spool: stores.spool,
-        outbox: stores.outbox,
+        spool,
+        outbox,
         state: settings.state.clone(),
         settings,
         acknowledged: RefCell::default(),
@@ -267,12 +307,18 @@ fn take_commands(
         reports: Bell::new(),
         reboot: Bell::new(),
     });
-    spawn(executor, poll::run(shared.clone()));
-    spawn(executor, health::run(shared.clone()));
-    spawn(executor, deliver::run(shared.clone()));
+    let with = shared.clone();
+    modules.start("poll", move || poll::run(with.clone()));
+    let with = shared.clone();
+    modules.start("health", move || health::run(with.clone()));
+    let with = shared.clone();
+    modules.start("deliver", move || deliver::run(with.clone()));
     #[cfg(feature = "documents")]
     {
-        spawn(executor, jobs::run(shared.clone(), executor.clone()));
-        spawn(executor, reboot::run(shared.clone()));
+        let with = shared.clone();
+        modules.start("jobs", move || jobs::run(with.clone(), executor.clone()));
+        modules.start("reboot", move || reboot::run(shared.clone()));
     }
+    // The link stands.
+    smol::future::pending().await
 }

@@ -3,6 +3,7 @@
 use super::backoff::Backoff;
 #[cfg(feature = "documents")]
 use super::jobs;
+use super::modules::Ended;
 use super::{Shared, in_words};
 #[cfg(feature = "documents")]
 use crate::spool::{Acceptance, SpoolError};
@@ -20,7 +21,7 @@ const QUICK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Polls for ever.
-pub async fn run(shared: Rc<Shared>) {
+pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
     loop {
         let began = Instant::now();

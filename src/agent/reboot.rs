@@ -4,6 +4,7 @@
 //! that doesn't go down is reported: the job fails with the reason instead of waiting for ever.
 
 use super::Shared;
+use super::modules::Ended;
 use super::turn::Turn;
 use crate::document::DEFAULT_PATH;
 use crate::spool::Outbox;
@@ -30,7 +31,7 @@ const FOR_SHUTDOWN: Duration = Duration::from_secs(10 * 60);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Reboots the device, once it is wanted.
-pub async fn run(shared: Rc<Shared>) {
+pub async fn run(shared: Rc<Shared>) -> Ended {
     loop {
         shared.reboot.wait().await;
         log::warn!("a document asks for a reboot; no other is started until then");

@@ -6,6 +6,8 @@
 //! after a power cut nobody wants to know it.
 
 use super::Observer;
+#[cfg(feature = "guardian")]
+use super::modules::{ModuleState, State};
 use crate::sys::{FileError, clock, durable, lock};
 use crate::uplink::UplinkError;
 use std::cell::RefCell;
@@ -27,6 +29,9 @@ pub struct Snapshot {
     pub pid: u32,
     /// Its ways to its servers.
     pub links: Vec<LinkState>,
+    /// What it does, in the order in which it was started.
+    #[cfg(feature = "guardian")]
+    pub modules: Vec<ModuleState>,
 }
 
 /// How one link is.
@@ -100,10 +105,37 @@ impl Board {
         Link { board: self.clone(), at }
     }
 
+    /// Adds a module; its place on the board.
+    #[cfg(feature = "guardian")]
+    pub fn module(&self, name: &str, state: State, why: Option<&str>) -> usize {
+        let mut module = ModuleState { name: name.to_owned(), ..Default::default() };
+        module.turn(state);
+        module.last_error = why.map(str::to_owned);
+        let mut snapshot = self.snapshot.borrow_mut();
+        snapshot.modules.push(module);
+        let at = snapshot.modules.len() - 1;
+        drop(snapshot);
+        self.write();
+        at
+    }
+
+    /// Changes a module.
+    #[cfg(feature = "guardian")]
+    pub fn change_module(&self, at: usize, change: impl FnOnce(&mut ModuleState)) {
+        if let Some(module) = self.snapshot.borrow_mut().modules.get_mut(at) {
+            change(module);
+        }
+        self.write();
+    }
+
     /// The daemon is about to end.
     pub fn stopped(&self) {
         let mut snapshot = self.snapshot.borrow_mut();
         snapshot.links.iter_mut().for_each(|link| link.online = false);
+        #[cfg(feature = "guardian")]
+        for module in snapshot.modules.iter_mut().filter(|m| m.state != State::Disabled) {
+            module.turn(State::Stopped);
+        }
         drop(snapshot);
         self.write();
     }
@@ -199,10 +231,19 @@ fn online(link: &mut LinkState) {
 impl Snapshot {
     fn write(&self) -> String {
         let links: Vec<String> = self.links.iter().map(LinkState::write).collect();
-        ObjectWriter::new()
+        let out = ObjectWriter::new()
             .raw("pid", &self.pid.to_string())
-            .raw("links", &format!("[{}]", links.join(",")))
-            .finish()
+            .raw("links", &format!("[{}]", links.join(",")));
+        #[cfg(feature = "guardian")]
+        let out = out.raw("modules", &self.modules_json());
+        out.finish()
+    }
+
+    /// The modules as JSON.
+    #[cfg(feature = "guardian")]
+    pub fn modules_json(&self) -> String {
+        let modules: Vec<String> = self.modules.iter().map(ModuleState::write).collect();
+        format!("[{}]", modules.join(","))
     }
 
     /// What is missing, or isn't there yet, is empty.
@@ -212,6 +253,11 @@ impl Snapshot {
         Snapshot {
             pid: node.get("pid").and_then(Node::as_u64).unwrap_or_default() as u32,
             links: links.iter().map(LinkState::read).collect(),
+            #[cfg(feature = "guardian")]
+            modules: {
+                let modules = node.get("modules").and_then(Node::elements).unwrap_or_default();
+                modules.iter().map(ModuleState::read).collect()
+            },
         }
     }
 
@@ -289,7 +335,7 @@ mod tests {
     #[test]
     fn a_node_is_healthy_while_all_its_servers_hear_it() {
         let link = LinkState { online: true, ping_seconds: 60, ..Default::default() };
-        let mut snapshot = Snapshot { pid: 1, links: vec![link] };
+        let mut snapshot = Snapshot { pid: 1, links: vec![link], ..Default::default() };
         assert!(!snapshot.is_healthy(Utc(0)));
         snapshot.links[0].last_ping = Some(Utc::from_secs(1000).iso());
         assert!(snapshot.is_healthy(Utc::from_secs(1100)));

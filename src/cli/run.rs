@@ -75,7 +75,7 @@ fn serve(
         state: state.to_owned(),
         observer: observer.into_observer(),
     };
-    crate::agent::run(links, state, settings).map_err(in_words)
+    crate::agent::run(links, settings).map_err(in_words)
 }
 
 /// The ways to servers: those for which there is a registration, or a server to register with.

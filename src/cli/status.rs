@@ -1,6 +1,8 @@
 //! `stint status`.
 
 use super::{Exit, Status, complain, print};
+#[cfg(feature = "guardian")]
+use crate::agent::modules::{ModuleState, State};
 use crate::agent::status::{self, LinkState, Snapshot};
 use crate::config::{self, DEFAULT_PATH};
 #[cfg(feature = "bootagent")]
@@ -90,6 +92,8 @@ impl Report {
             .raw("lastError", &text(error))
             .raw("links", &format!("[{links}]"))
             .raw("jobs", &jobs);
+        #[cfg(feature = "guardian")]
+        let out = out.raw("modules", &daemon.map_or("[]".to_owned(), Snapshot::modules_json));
         #[cfg(feature = "supervise")]
         let out = out
             .raw("children", &self.children.children_json())
@@ -129,6 +133,10 @@ impl Report {
                     }
                 }
             }
+        }
+        #[cfg(feature = "guardian")]
+        if let Some(daemon) = &self.daemon {
+            lines.extend(modules_text(&daemon.modules));
         }
         let Counts { pending, running, completed } = self.counts;
         lines.push(format!(
@@ -183,4 +191,19 @@ impl Report {
     fn bootagent_text(&self) -> Option<String> {
         None
     }
+}
+
+/// Those that run in one line, and the others with what is wrong with them.
+#[cfg(feature = "guardian")]
+fn modules_text(modules: &[ModuleState]) -> Vec<String> {
+    let (running, others): (Vec<_>, Vec<_>) =
+        modules.iter().partition(|module| module.state == State::Running);
+    let names: Vec<&str> = running.iter().map(|module| module.name.as_str()).collect();
+    let mut lines = vec![format!("modules      {} running", names.join(", "))];
+    for ModuleState { name, state, since, restarts, last_error } in others {
+        let word = state.word();
+        let why = last_error.as_deref().map_or_else(String::new, |why| format!(": {why}"));
+        lines.push(format!("module       {name} {word} since {since}, {restarts} restarts{why}"));
+    }
+    lines
 }

@@ -5,6 +5,7 @@ use super::child::Unit;
 use super::inbox::Inbox;
 use super::jobs;
 use super::{Supervisor, install, output};
+use crate::agent::modules::Ended;
 use crate::sys::tree::{self, Process};
 use crate::sys::{child, clock};
 use smol::{Async, LocalExecutor, Timer, future};
@@ -19,7 +20,7 @@ use stint_wire::bootagent::{ChildStatus, Job, JobResult};
 const BURIAL: Duration = Duration::from_secs(10);
 
 /// Looks after the children for ever.
-pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>>) {
+pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>>) -> Ended {
     tree::adopt_orphans();
     spawn(&executor, listen(supervisor.clone()));
     spawn(&executor, bury(supervisor.clone()));

@@ -1,0 +1,102 @@
+//! The modules around child agents: the supervisor, and the link to its BootAgent server.
+//!
+//! The supervisor opens files before it can do anything. Where a disk or a stray file is in the
+//! way it fails as a module, and commands by Systems Manager go on.
+
+#[cfg(feature = "bootagent")]
+use super::bootagent;
+use super::modules::{Ended, Modules};
+#[cfg(feature = "bootagent")]
+use super::status::Link;
+use crate::supervise::{self, Settings, Supervisor};
+use smol::LocalExecutor;
+#[cfg(feature = "bootagent")]
+use smol::Timer;
+use std::cell::OnceCell;
+#[cfg(feature = "bootagent")]
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+#[cfg(feature = "bootagent")]
+use std::time::Duration;
+
+/// Between two looks for the supervisor that the link needs.
+#[cfg(feature = "bootagent")]
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The supervisor, once it is there.
+#[derive(Clone, Default)]
+pub struct Children(Rc<OnceCell<Rc<Supervisor>>>);
+
+impl Children {
+    /// Starts the module that looks after them.
+    pub fn start(
+        &self,
+        modules: &Rc<Modules>,
+        executor: &Rc<LocalExecutor<'static>>,
+        state: &Path,
+        settings: &Settings,
+    ) {
+        let (children, executor) = (self.clone(), executor.clone());
+        let (state, settings) = (state.to_owned(), settings.clone());
+        modules.start("supervise", move || {
+            let (children, executor) = (children.clone(), executor.clone());
+            let (state, settings) = (state.clone(), settings.clone());
+            async move { children.look_after(executor, state, settings).await }
+        });
+    }
+
+    /// Starts the link to their server.
+    #[cfg(feature = "bootagent")]
+    pub fn link(&self, modules: &Rc<Modules>, link: bootagent::Link, board: Link) {
+        let children = self.clone();
+        // It never ends, so it is started once.
+        let parts = Rc::new(RefCell::new(Some((link, board))));
+        modules.start(crate::uplink::bootagent::NAME, move || {
+            let (children, parts) = (children.clone(), parts.clone());
+            async move {
+                let supervisor = children.supervisor().await;
+                let parts = parts.borrow_mut().take();
+                match parts {
+                    Some((link, board)) => bootagent::run(link, supervisor, board).await,
+                    None => Ok(()),
+                }
+            }
+        });
+    }
+
+    async fn look_after(
+        self,
+        executor: Rc<LocalExecutor<'static>>,
+        state: PathBuf,
+        settings: Settings,
+    ) -> Ended {
+        let opened = Supervisor::open(&state, settings).map_err(|error| error.to_string())?;
+        let supervisor = self.0.get_or_init(|| Rc::new(opened)).clone();
+        supervise::run(supervisor, executor).await
+    }
+
+    #[cfg(feature = "bootagent")]
+    async fn supervisor(&self) -> Rc<Supervisor> {
+        loop {
+            if let Some(supervisor) = self.0.get() {
+                return supervisor.clone();
+            }
+            Timer::after(LOOK).await;
+        }
+    }
+
+    /// A process ended whose parent this one is.
+    pub fn ended(&self) {
+        if let Some(supervisor) = self.0.get() {
+            supervisor.child_ended();
+        }
+    }
+
+    /// Prepares for the agent's end: see [`Supervisor::leave`].
+    pub async fn leave(&self) {
+        if let Some(supervisor) = self.0.get() {
+            supervisor.leave().await;
+        }
+    }
+}

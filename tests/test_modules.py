@@ -1,0 +1,63 @@
+"""Modules: what the agent does is listed by `stint status`, and one that fails takes no other along."""
+
+from harness.clients import finished, shell, wait_until_online
+from harness.wait import until
+
+
+def modules(agent) -> dict[str, dict]:
+    """The modules that the agent lists, by name."""
+    return {module["module"]: module for module in agent.status()[1]["modules"]}
+
+
+def test_every_activity_is_listed_and_what_nobody_configured_is_disabled(online):
+    agent = online()
+    seen = modules(agent)
+    for name in ["supervise", "ssm", "poll", "health", "deliver", "jobs", "reboot"]:
+        assert seen[name]["state"] == "running", seen
+        assert (seen[name]["restarts"], seen[name]["lastError"]) == (0, None)
+    assert seen["bootagent"]["state"] == "disabled"
+    assert "registered with no server" in seen["bootagent"]["lastError"]
+    text = agent.command("status", "--state-dir", agent.state).stdout
+    assert "modules      supervise, ssm, poll, health, deliver, jobs, reboot" in text
+    assert "module       bootagent disabled since " in text
+
+
+def test_a_supervisor_that_cannot_start_takes_no_commands_along_and_starts_when_it_can(
+    hub, client, activate, new_agent
+):
+    agent = new_agent()
+    agent.register(hub, activate())
+    (agent.state / "children").write_text("in the way")
+    agent.start()
+    wait_until_online(client, agent.node)
+    command = shell(client, [agent.node], "echo done")
+    assert finished(client, command, agent.node)["StandardOutputContent"] == "done\n"
+    failed = until("it fails", lambda: _in_state(agent, "supervise", "failed"), 30)
+    assert f"{agent.state}/children" in failed["lastError"]
+    (agent.state / "children").unlink()
+    mended = until("it is started again", lambda: _running(agent, "supervise"), 60)
+    assert mended["restarts"] >= 1
+
+
+def test_a_spool_that_cannot_be_opened_fails_the_link_alone(hub, client, activate, new_agent):
+    agent = new_agent()
+    agent.register(hub, activate())
+    (agent.state / "spool").write_text("in the way")
+    agent.start()
+    failed = until("it fails", lambda: _in_state(agent, "ssm", "failed"), 30)
+    assert f"{agent.state}/spool" in failed["lastError"]
+    assert modules(agent)["supervise"]["state"] == "running"
+    (agent.state / "spool").unlink()
+    wait_until_online(client, agent.node)
+    assert _running(agent, "ssm")
+    agent.stop()
+    assert "stopping on signal 15" in agent.logs()
+
+
+def _running(agent, name: str) -> dict | None:
+    return _in_state(agent, name, "running")
+
+
+def _in_state(agent, name: str, state: str) -> dict | None:
+    module = modules(agent).get(name, {})
+    return module if module.get("state") == state else None
