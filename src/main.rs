@@ -10,7 +10,8 @@
         feature = "documents",
         feature = "serial",
         feature = "bootagent",
-        feature = "guardian"
+        feature = "guardian",
+        feature = "offline"
     )),
     allow(dead_code, unused_imports)
 )]
@@ -26,6 +27,8 @@ mod document;
 mod fuzz;
 mod identity;
 mod lane;
+#[cfg(feature = "offline")]
+mod offline;
 mod patience;
 mod remote;
 #[cfg(feature = "serial")]

@@ -12,13 +12,13 @@ def modules(agent) -> dict[str, dict]:
 def test_every_activity_is_listed_and_what_nobody_configured_is_disabled(online):
     agent = online()
     seen = modules(agent)
-    for name in ["supervise", "ssm", "poll", "health", "deliver", "jobs", "reboot"]:
+    for name in ["supervise", "spool", "ssm", "poll", "health", "deliver", "jobs", "reboot", "offline"]:
         assert seen[name]["state"] == "running", seen
         assert (seen[name]["restarts"], seen[name]["lastError"]) == (0, None)
     assert seen["bootagent"]["state"] == "disabled"
     assert "registered with no server" in seen["bootagent"]["lastError"]
     text = agent.command("status", "--state-dir", agent.state).stdout
-    assert "modules      supervise, ssm, poll, health, deliver, jobs, reboot" in text
+    assert "modules      supervise, spool, ssm, jobs, reboot, offline, poll, health, deliver" in text
     assert "module       bootagent disabled since " in text
 
 
@@ -39,12 +39,12 @@ def test_a_supervisor_that_cannot_start_takes_no_commands_along_and_starts_when_
     assert mended["restarts"] >= 1
 
 
-def test_a_spool_that_cannot_be_opened_fails_the_link_alone(hub, client, activate, new_agent):
+def test_a_spool_that_cannot_be_opened_takes_nothing_else_along(hub, client, activate, new_agent):
     agent = new_agent()
     agent.register(hub, activate())
     (agent.state / "spool").write_text("in the way")
     agent.start()
-    failed = until("it fails", lambda: _in_state(agent, "ssm", "failed"), 30)
+    failed = until("it fails", lambda: _in_state(agent, "spool", "failed"), 30)
     assert f"{agent.state}/spool" in failed["lastError"]
     assert modules(agent)["supervise"]["state"] == "running"
     (agent.state / "spool").unlink()

@@ -45,7 +45,9 @@ async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
     for report in reports {
         if let Err(error) = tell(shared, &report).await {
             let wait = backoff.failed(error.is_rejection_of_the_node());
-            shared.board.failed("report", &error, wait);
+            if let Some(server) = shared.server.get() {
+                server.board.failed("report", &error, wait);
+            }
             return Some(wait);
         }
         if let Err(error) = shared.outbox.remove(&report) {
@@ -68,7 +70,7 @@ fn mend(shared: &Shared, file: &Path) -> Result<Option<Report>, FileError> {
     let status = Status::parse(&status).unwrap_or(Status::Failed);
     let trace = "The report of this command was damaged on the device; its output is lost.";
     let outcome = Outcome::ended(status, trace.to_owned());
-    let receipt = shared.uplink.receipt(&job);
+    let receipt = shared.receipt(&job);
     let report = Report { job, receipt, outcome };
     shared.outbox.put(&report)?;
     Ok(Some(report))

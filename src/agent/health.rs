@@ -10,17 +10,18 @@ use std::rc::Rc;
 /// Reports for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
+    let Some(server) = shared.server.get() else { return Ok(()) };
     loop {
         let wait = match shared.talk(|uplink| uplink.ping()).await {
             Ok(()) => {
                 backoff.succeeded();
-                shared.board.pinged(shared.settings.health_interval);
+                server.board.pinged(shared.settings.health_interval);
                 // Earlier by up to a tenth, so that no report is ever late and a fleet spreads.
                 shared.settings.health_interval.mul_f64(1.0 - 0.1 * random::fraction())
             }
             Err(error) => {
                 let wait = backoff.failed(error.is_rejection_of_the_node());
-                shared.board.failed("health report", &error, wait);
+                server.board.failed("health report", &error, wait);
                 wait
             }
         };

@@ -110,12 +110,15 @@ fn give_up(shared: &Shared, lost: Lost) -> Result<(), FileError> {
             .to_owned();
     }
     let status = outcome.status.clone();
-    let receipt = shared.uplink.receipt(&id);
+    let receipt = shared.receipt(&id);
     shared.report(&Report { job: id.clone(), receipt, outcome })?;
     shared.spool.complete(&id, &status, clock::system())
 }
 
 async fn acknowledge(shared: &Shared, job: &Job) -> Result<(), UplinkError> {
+    if shared.is_local(&job.receipt) {
+        return Ok(());
+    }
     let receipt = job.receipt.clone();
     faults::point("acknowledge");
     match shared.talk(move |uplink| uplink.acknowledge(&receipt)).await {

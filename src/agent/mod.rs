@@ -14,6 +14,8 @@ mod health;
 mod jobs;
 #[cfg_attr(not(feature = "guardian"), path = "bare_modules.rs")]
 pub mod modules;
+#[cfg(feature = "offline")]
+mod offline;
 mod poll;
 #[cfg(feature = "documents")]
 mod reboot;
@@ -34,7 +36,7 @@ use children::Children;
 use modules::{Ended, Modules};
 use smol::{Async, LocalExecutor};
 use status::Board;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -66,8 +68,21 @@ pub struct Settings {
     pub config: Option<PathBuf>,
     /// The state folder, for the same.
     pub state: PathBuf,
+    /// What is kept of documents from the local folder; `None` if they aren't taken.
+    #[cfg(feature = "offline")]
+    pub offline: Option<Retention>,
     /// Who wants to know when this node comes online or goes into back-off.
     pub observer: Option<Box<dyn Observer>>,
+}
+
+impl Settings {
+    /// Whether documents are taken from the local folder.
+    fn takes_documents(&self) -> bool {
+        #[cfg(feature = "offline")]
+        return self.offline.is_some();
+        #[cfg(not(feature = "offline"))]
+        false
+    }
 }
 
 /// Hears of the link's ups and downs.
@@ -118,7 +133,8 @@ const SIGNALS: [libc::c_int; if cfg!(feature = "supervise") { 3 } else { 2 }] = 
 
 /// What the tasks share.
 struct Shared {
-    uplink: Arc<dyn Uplink>,
+    /// The server, once this device is registered.
+    server: OnceCell<Server>,
     /// Waits for work.
     poll_lane: Lane,
     /// Everything else, in order.
@@ -126,7 +142,6 @@ struct Shared {
     spool: Spool,
     outbox: Outbox,
     settings: Settings,
-    board: status::Link,
     /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
     /// twice does no harm.
     acknowledged: RefCell<Vec<String>>,
@@ -140,6 +155,15 @@ struct Shared {
     reboot: Bell,
     /// The state folder.
     state: PathBuf,
+    /// Documents that come without a server.
+    #[cfg(feature = "offline")]
+    offline: crate::offline::Folder,
+}
+
+/// The server, and what is shown of the link to it.
+struct Server {
+    uplink: Arc<dyn Uplink>,
+    board: status::Link,
 }
 
 impl Shared {
@@ -148,12 +172,45 @@ impl Shared {
         &self,
         call: impl FnOnce(&dyn Uplink) -> Result<R, UplinkError> + Send + 'static,
     ) -> Result<R, UplinkError> {
-        let uplink = self.uplink.clone();
+        let Some(server) = self.server.get() else {
+            return Err(UplinkError::Local("this device isn't registered yet".to_owned()));
+        };
+        let uplink = server.uplink.clone();
         in_words(self.talk_lane.run(move || call(uplink.as_ref())).await)
     }
 
-    /// Puts a report into the outbox and sends it on its way.
+    /// Whether the last exchange with the server went well.
+    fn is_online(&self) -> bool {
+        self.server.get().is_some_and(|server| server.board.is_online())
+    }
+
+    /// What the one who sent a job wants named in a report, if nothing else is known of it.
+    fn receipt(&self, job: &str) -> String {
+        #[cfg(feature = "offline")]
+        if self.offline.submitted(job).is_some() {
+            return crate::offline::RECEIPT.to_owned();
+        }
+        self.server.get().map(|server| server.uplink.receipt(job)).unwrap_or_default()
+    }
+
+    /// Whether no server hears of the job with this receipt.
+    fn is_local(&self, receipt: &str) -> bool {
+        #[cfg(feature = "offline")]
+        return offline::is_local(receipt);
+        #[cfg(not(feature = "offline"))]
+        {
+            let _ = receipt;
+            false
+        }
+    }
+
+    /// Puts a report into the outbox and sends it on its way; one of which no server hears is
+    /// written down.
     fn report(&self, report: &Report) -> Result<(), FileError> {
+        #[cfg(feature = "offline")]
+        if self.is_local(&report.receipt) {
+            return self.offline.report(report);
+        }
         self.outbox.put(report)?;
         self.reports.ring();
         Ok(())
@@ -216,11 +273,18 @@ pub fn run(links: Links, mut settings: Settings) -> Result<(), AgentError> {
         }
         None => modules.disabled(crate::uplink::bootagent::NAME, NO_SERVER),
     }
-    // Nothing of it is in a build that has no such uplink.
     #[cfg(feature = "ssm")]
-    match links.commands {
-        Some(commands) => take_commands(&modules, &executor, &board, commands, settings),
-        None => modules.disabled("ssm", NO_SERVER),
+    if links.commands.is_none() {
+        modules.disabled("ssm", NO_SERVER);
+    }
+    #[cfg(feature = "offline")]
+    if settings.offline.is_none() {
+        modules.disabled("offline", "the configuration says so");
+    }
+    // Nothing of it is in a build that has neither.
+    #[cfg(any(feature = "ssm", feature = "offline"))]
+    if links.commands.is_some() || settings.takes_documents() {
+        take_jobs(&modules, &executor, &board, links.commands, settings);
     }
     smol::block_on(executor.run(async {
         loop {
@@ -247,59 +311,57 @@ pub fn run(links: Links, mut settings: Settings) -> Result<(), AgentError> {
 /// Why a link isn't started.
 const NO_SERVER: &str = "this device is registered with no server for it";
 
-/// Starts the module that sets the link to Systems Manager up.
-#[cfg(feature = "ssm")]
-fn take_commands(
+/// The link to Systems Manager, if there is to be one, and what the daemon is told.
+type Given = (Option<Commands>, Settings);
+
+/// Starts the module that opens the spool and starts all that works with it.
+#[cfg(any(feature = "ssm", feature = "offline"))]
+fn take_jobs(
     modules: &Rc<Modules>,
     executor: &Rc<LocalExecutor<'static>>,
     board: &Rc<Board>,
-    commands: Commands,
+    commands: Option<Commands>,
     settings: Settings,
 ) {
     let (own, executor, board) = (modules.clone(), executor.clone(), board.clone());
-    // Neither is taken before it can be put to use: a start that failed is repeated.
-    let commands = Arc::new(Mutex::new(Some(commands)));
-    let settings = Rc::new(RefCell::new(Some(settings)));
-    modules.start("ssm", move || {
-        let (modules, executor) = (own.clone(), executor.clone());
-        link_up(modules, executor, board.clone(), commands.clone(), settings.clone())
+    // None is taken before it can be put to use: a start that failed is repeated.
+    let given = Rc::new(RefCell::new(Some((commands, settings))));
+    modules.start("spool", move || {
+        open_up(own.clone(), executor.clone(), board.clone(), given.clone())
     });
 }
 
-/// Sets the link to Systems Manager up, and starts the modules that take commands and report what
-/// becomes of them.
-#[cfg(feature = "ssm")]
-async fn link_up(
+/// Opens the spool, and starts the modules that do jobs: those of an earlier daemon, and local
+/// documents, before there is a server; then the link to it.
+#[cfg(any(feature = "ssm", feature = "offline"))]
+async fn open_up(
     modules: Rc<Modules>,
     #[cfg_attr(not(feature = "documents"), allow(unused_variables))] executor: Rc<
         LocalExecutor<'static>,
     >,
-    board: Rc<Board>,
-    commands: Arc<Mutex<Option<Commands>>>,
-    settings: Rc<RefCell<Option<Settings>>>,
+    #[cfg_attr(not(feature = "ssm"), allow(unused_variables))] board: Rc<Board>,
+    given: Rc<RefCell<Option<Given>>>,
 ) -> Ended {
     let open = |settings: &Settings| -> Result<_, FileError> {
         let spool = Spool::open(&settings.state)?.keeping(settings.retention);
         Ok((spool, Outbox::open(&settings.state)?))
     };
-    let opened = settings.borrow().as_ref().map(open);
+    let opened = given.borrow().as_ref().map(|(_, settings)| open(settings));
     let Some(opened) = opened else { return Ok(()) };
     let (spool, outbox) = opened.map_err(|error| error.to_string())?;
-    let link = move || {
-        let commands = commands.lock().unwrap_or_else(PoisonError::into_inner).take();
-        commands.and_then(|commands| commands())
-    };
-    let linked = Lane::new("register").run(link).await;
-    let Some(uplink) = linked.map_err(|error| error.to_string())? else { return Ok(()) };
-    let Some(settings) = settings.take() else { return Ok(()) };
+    let Some((commands, settings)) = given.take() else { return Ok(()) };
     let shared = Rc::new(Shared {
-        board: board.link(uplink.name()),
-        uplink,
+        server: OnceCell::new(),
         poll_lane: Lane::new("poll"),
         talk_lane: Lane::new("talk"),
         spool,
         outbox,
         state: settings.state.clone(),
+        #[cfg(feature = "offline")]
+        offline: crate::offline::Folder::of(
+            &settings.state,
+            settings.offline.unwrap_or(crate::offline::KEEP),
+        ),
         settings,
         acknowledged: RefCell::default(),
         running: RefCell::default(),
@@ -307,18 +369,56 @@ async fn link_up(
         reports: Bell::new(),
         reboot: Bell::new(),
     });
+    #[cfg(feature = "ssm")]
+    if let Some(commands) = commands {
+        let (own, with) = (modules.clone(), shared.clone());
+        let commands = Arc::new(Mutex::new(Some(commands)));
+        modules.start("ssm", move || {
+            link_up(own.clone(), board.clone(), commands.clone(), with.clone())
+        });
+    }
+    #[cfg(not(feature = "ssm"))]
+    drop(commands);
+    #[cfg(feature = "documents")]
+    {
+        let with = shared.clone();
+        modules.start("jobs", move || jobs::run(with.clone(), executor.clone()));
+        let with = shared.clone();
+        modules.start("reboot", move || reboot::run(with.clone()));
+    }
+    #[cfg(feature = "offline")]
+    if shared.settings.takes_documents() {
+        let with = shared.clone();
+        modules.start("offline", move || offline::run(with.clone()));
+    }
+    // The spool stays open.
+    smol::future::pending().await
+}
+
+/// Sets the link to Systems Manager up, and starts the modules that take commands from there and
+/// report what becomes of them.
+#[cfg(feature = "ssm")]
+async fn link_up(
+    modules: Rc<Modules>,
+    board: Rc<Board>,
+    commands: Arc<Mutex<Option<Commands>>>,
+    shared: Rc<Shared>,
+) -> Ended {
+    let link = move || {
+        let commands = commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        commands.and_then(|commands| commands())
+    };
+    let linked = Lane::new("register").run(link).await;
+    let Some(uplink) = linked.map_err(|error| error.to_string())? else { return Ok(()) };
+    let board = board.link(uplink.name());
+    let _ = shared.server.set(Server { uplink, board });
     let with = shared.clone();
     modules.start("poll", move || poll::run(with.clone()));
     let with = shared.clone();
     modules.start("health", move || health::run(with.clone()));
     let with = shared.clone();
     modules.start("deliver", move || deliver::run(with.clone()));
-    #[cfg(feature = "documents")]
-    {
-        let with = shared.clone();
-        modules.start("jobs", move || jobs::run(with.clone(), executor.clone()));
-        modules.start("reboot", move || reboot::run(shared.clone()));
-    }
+    shared.jobs.ring();
     // The link stands.
     smol::future::pending().await
 }

@@ -23,13 +23,14 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Polls for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
+    let Some(server) = shared.server.get() else { return Ok(()) };
     loop {
         let began = Instant::now();
-        let uplink = shared.uplink.clone();
+        let uplink = server.uplink.clone();
         match in_words(shared.poll_lane.run(move || uplink.poll()).await) {
             Ok(deliveries) => {
                 backoff.succeeded();
-                shared.board.polled();
+                server.board.polled();
                 let nothing = deliveries.is_empty();
                 for delivery in deliveries {
                     take(&shared, delivery).await;
@@ -40,7 +41,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
             }
             Err(error) => {
                 let wait = backoff.failed(error.is_rejection_of_the_node());
-                shared.board.failed("poll", &error, wait);
+                server.board.failed("poll", &error, wait);
                 Timer::after(wait).await;
             }
         }

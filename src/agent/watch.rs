@@ -121,7 +121,8 @@ async fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), Fi
     let report = Report::on(job, outcome);
     // Told at once it needs no place in the outbox: until then the job's folder holds it. That
     // saves flash two files in three.
-    if shared.board.is_online() && deliver::tell(shared, &report).await.is_ok() {
+    let told = shared.is_online() && !shared.is_local(&report.receipt);
+    if told && deliver::tell(shared, &report).await.is_ok() {
         shared.outbox.forget(&job.id)?;
     } else {
         shared.report(&report)?;

@@ -17,6 +17,8 @@ mod register;
 mod run;
 #[cfg(feature = "documents")]
 mod run_document;
+#[cfg(feature = "offline")]
+mod send_offline;
 mod status;
 
 use crate::board::BOARD;
@@ -60,6 +62,8 @@ enum Command {
     RunDocument(RunDocument),
     #[cfg(feature = "documents")]
     CheckDocument(CheckDocument),
+    #[cfg(feature = "offline")]
+    SendOffline(SendOffline),
     Status(Status),
     Version(Version),
     #[cfg(feature = "documents")]
@@ -168,6 +172,34 @@ struct CheckDocument {
     file: PathBuf,
 }
 
+/// Hand a Command document (JSON) to the agent of this device, without a server; print its id.
+#[cfg(feature = "offline")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "send-offline")]
+struct SendOffline {
+    /// the document
+    #[argh(positional)]
+    file: PathBuf,
+    /// name=value, a list as name=a,b; or one JSON object
+    #[argh(option)]
+    parameters: Vec<String>,
+    /// more parameters
+    #[argh(positional)]
+    more: Vec<String>,
+    /// wait for its end and print its output; exit 0 if it succeeds
+    #[argh(switch)]
+    wait: bool,
+    /// with --wait: print what became of it as JSON
+    #[argh(switch)]
+    json: bool,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
 /// Show registration, connection and jobs; exit 0 if the node is healthy.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "status")]
@@ -253,6 +285,8 @@ fn dispatch(words: &[String]) -> Exit {
         Command::RunDocument(arguments) => run_document::run(&arguments.into()),
         #[cfg(feature = "documents")]
         Command::CheckDocument(arguments) => check_document::run(&arguments.file),
+        #[cfg(feature = "offline")]
+        Command::SendOffline(arguments) => send_offline::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Version(_) => {
             print(&format!("stint {} for {}", env!("CARGO_PKG_VERSION"), BOARD.description));

@@ -73,6 +73,8 @@ fn serve(
         // Workers run in another folder.
         config: config_path.map(std::path::absolute).transpose().map_err(in_words)?,
         state: state.to_owned(),
+        #[cfg(feature = "offline")]
+        offline: Some(config.offline.keep).filter(|_| config.offline.enabled),
         observer: observer.into_observer(),
     };
     crate::agent::run(links, settings).map_err(in_words)
@@ -103,17 +105,17 @@ fn links(
         Err(missing @ RegistrationError::Missing(_)) => {
             if super::provision::carries_commands() {
                 links.commands = Some(first_boot(config.clone(), state.to_owned()));
-            } else if !has_link(&links) && !has_children(config, state) {
+            } else if !has_link(&links) && !has_own_work(config, state) {
                 return Err(missing.to_string());
             }
         }
-        Err(error) if has_link(&links) || has_children(config, state) => {
+        Err(error) if has_link(&links) || has_own_work(config, state) => {
             log::error!("there is no link for commands: {error}");
         }
         Err(error) => return Err(error.to_string()),
     }
     #[cfg(not(feature = "ssm"))]
-    if !has_link(&links) && !has_children(config, state) {
+    if !has_link(&links) && !has_own_work(config, state) {
         drop(found);
         return Err("this device has no server: name it in the configuration, \"bootagent\": \
                     {\"servers\": \"http://…\"}, or with `stint register --server`"
@@ -150,18 +152,37 @@ fn first_boot(config: Config, state: PathBuf) -> crate::agent::Commands {
     })
 }
 
-/// Whether there are child agents to look after, be it without any server.
+/// Whether there is something to do without any server: child agents to look after, local documents.
 #[cfg(all(uplink, feature = "supervise"))]
-fn has_children(config: &Config, state: &Path) -> bool {
+fn has_own_work(config: &Config, state: &Path) -> bool {
     let has = crate::supervise::status::has_children(state, &config.supervise.definitions);
     if has {
         log::warn!("stint runs without a server: it looks after the child agents and no more");
     }
-    has
+    has || has_documents(config, state)
 }
 
 #[cfg(all(uplink, not(feature = "supervise")))]
-fn has_children(_config: &Config, _state: &Path) -> bool {
+fn has_own_work(config: &Config, state: &Path) -> bool {
+    has_documents(config, state)
+}
+
+/// Whether somebody has made the folder for documents that come without a server.
+#[cfg(all(uplink, feature = "offline"))]
+fn has_documents(config: &Config, state: &Path) -> bool {
+    let folder = crate::offline::Folder::of(state, config.offline.keep);
+    let has = config.offline.enabled && folder.exists();
+    if has {
+        log::warn!(
+            "stint runs without a server: it runs the documents in {}",
+            folder.path().display()
+        );
+    }
+    has
+}
+
+#[cfg(all(uplink, not(feature = "offline")))]
+fn has_documents(_config: &Config, _state: &Path) -> bool {
     false
 }
 

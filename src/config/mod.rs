@@ -66,6 +66,26 @@ pub struct Config {
     /// Servers of the BootAgent protocol.
     #[cfg(feature = "bootagent")]
     pub bootagent: BootAgent,
+    /// Documents from the local folder.
+    #[cfg(feature = "offline")]
+    pub offline: Offline,
+}
+
+/// Documents from the local folder: the file's `offline`.
+#[cfg(feature = "offline")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offline {
+    /// Whether they are taken.
+    pub enabled: bool,
+    /// What is kept of them when they are over.
+    pub keep: Retention,
+}
+
+#[cfg(feature = "offline")]
+impl Default for Offline {
+    fn default() -> Offline {
+        Offline { enabled: true, keep: crate::offline::KEEP }
+    }
 }
 
 /// Servers of the BootAgent protocol: the file's `bootagent`.
@@ -188,6 +208,8 @@ impl Default for Config {
             supervise: Supervise::default(),
             #[cfg(feature = "bootagent")]
             bootagent: BootAgent::default(),
+            #[cfg(feature = "offline")]
+            offline: Offline::default(),
         }
     }
 }

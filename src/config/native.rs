@@ -3,6 +3,8 @@
 
 #[cfg(feature = "bootagent")]
 mod bootagent;
+#[cfg(feature = "offline")]
+mod offline;
 mod supervise;
 
 use super::{Config, ConfigError, Endpoints, clean_base, clean_url};
@@ -30,6 +32,8 @@ const KEYS: &[&str] = &[
     "childrenDir",
     #[cfg(feature = "bootagent")]
     "bootagent",
+    #[cfg(feature = "offline")]
+    "offline",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "logs", "github"];
@@ -99,6 +103,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "supervise" => supervise::read(&reader, node, &mut config.supervise)?,
             #[cfg(feature = "bootagent")]
             "bootagent" => bootagent::read(&reader, node, &mut config.bootagent)?,
+            #[cfg(feature = "offline")]
+            "offline" => offline::read(&reader, node, &mut config.offline)?,
             "childrenDir" => config.supervise.definitions = reader.path(key, node)?,
             _ => {}
         }
@@ -272,6 +278,8 @@ mod tests {
             },
             #[cfg(feature = "bootagent")]
             bootagent: crate::config::BootAgent::default(),
+            #[cfg(feature = "offline")]
+            offline: crate::config::Offline::default(),
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());

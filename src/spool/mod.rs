@@ -22,7 +22,7 @@ pub use folder::JobFolder;
 pub use job::{Job, Outcome, OutputTo, Reboot, Report, StepOutcome, Uploaded};
 pub use outbox::Outbox;
 pub use retention::Retention;
-pub use store::{Acceptance, Counts, Lost, Spool, SpoolError};
+pub use store::{Acceptance, Counts, Lost, MAX_JOB, Spool, SpoolError};
 
 use stint_wire::text;
 

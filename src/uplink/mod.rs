@@ -33,6 +33,8 @@ pub mod package;
 mod page;
 #[cfg(all(feature = "ssm", feature = "documents"))]
 pub mod remote;
+#[cfg(any(feature = "ssm", feature = "offline"))]
+pub mod reply;
 #[cfg(feature = "ssm")]
 mod resolver;
 #[cfg(all(feature = "ssm", feature = "documents"))]

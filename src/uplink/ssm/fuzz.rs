@@ -34,7 +34,7 @@ pub fn payload(text: &str) {
 pub fn reply(text: &str) {
     let _ = json::from_str::<Reply>(text);
     if let Ok(report) = json::from_str::<Report>(text) {
-        let made = messages::reply(&report, "stint", Utc(0));
+        let made = crate::uplink::reply::text(&report, "stint", Utc(0));
         let read = json::from_str::<Reply>(&made);
         assert!(read.is_ok_and(|reply| reply.document_status == report.outcome.status));
         let _ = messages::reply_id(&report);

@@ -1,12 +1,10 @@
 //! Messages into deliveries, reports into replies. Pure.
 
 use super::super::Delivery;
-use crate::spool::{Job, OutputTo, Report, StepOutcome, Uploaded};
+use crate::spool::{Job, OutputTo, Report};
 use miniserde::json as miniserde_json;
 use stint_wire::ec2messages::{CANCEL_COMMAND, CancelPayload, Message, SEND_COMMAND};
 use stint_wire::json::{self, Node};
-use stint_wire::reply::{self, StepReply, combined_output};
-use stint_wire::time::Utc;
 use stint_wire::{ids, text};
 
 /// What a message asks of this node.
@@ -82,37 +80,6 @@ fn log_group(text: &dyn Fn(&str) -> String) -> String {
     format!("/aws/ssm/{}", document.replace(|c| !valid(c), "."))
 }
 
-/// The payload of SendReply. The last reply of a document carries all its steps, where the
-/// original's carries none if there are several: a server that merges, as it must, loses nothing.
-pub fn reply(report: &Report, agent_name: &str, now: Utc) -> String {
-    let steps: Vec<_> = report.outcome.steps.iter().map(step_reply).collect();
-    reply::text(
-        &reply::From { agent: agent_name, version: env!("CARGO_PKG_VERSION"), now },
-        &report.outcome.status,
-        &report.outcome.trace,
-        &steps,
-    )
-}
-
-fn step_reply(step: &StepOutcome) -> (&str, StepReply) {
-    let uploaded = step.uploaded.as_ref();
-    let of = |part: fn(&Uploaded) -> &str| uploaded.map(part).unwrap_or_default().to_owned();
-    let reply = StepReply {
-        status: step.status.clone(),
-        code: step.code,
-        name: step.plugin.clone(),
-        output: combined_output(&step.stdout, &step.stderr),
-        start_date_time: step.started.clone(),
-        end_date_time: step.ended.clone(),
-        output_s3_bucket_name: of(|uploaded| &uploaded.bucket),
-        output_s3_key_prefix: of(|uploaded| &uploaded.prefix),
-        step_name: of(|uploaded| &uploaded.step),
-        standard_output: step.stdout.clone(),
-        standard_error: step.stderr.clone(),
-    };
-    (&step.name, reply)
-}
-
 /// The bytes of a reply's id. The same report always has the same one, so that a server
 /// recognises it when it is sent again after a power cut.
 pub fn reply_id(report: &Report) -> [u8; 16] {
@@ -130,7 +97,10 @@ pub fn reply_id(report: &Report) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::{Outcome, StepOutcome};
+    use crate::spool::{Outcome, StepOutcome, Uploaded};
+    use crate::uplink::reply as payload;
+    use stint_wire::reply;
+    use stint_wire::time::Utc;
 
     fn message(topic: &str, payload: &str) -> Message {
         Message {
@@ -220,7 +190,7 @@ mod tests {
             reboot: None,
         };
         let report = Report { job: "c-1".into(), receipt: "aws.ssm.c-1.mi-1".into(), outcome };
-        let text = reply(&report, "stint", Utc(0));
+        let text = payload::text(&report, "stint", Utc(0));
         let back: reply::Reply = miniserde_json::from_str(&text).unwrap();
         let step = &back.runtime_status.unwrap()["s"];
         let place = [&step.output_s3_bucket_name, &step.output_s3_key_prefix, &step.step_name];

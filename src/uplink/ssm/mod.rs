@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::endpoint::{self, Service, UrlRefused};
 use super::http::Http;
 use super::tls::CaError;
-use super::{Delivery, Uplink, UplinkError};
+use super::{Delivery, Uplink, UplinkError, reply};
 use crate::config::Config;
 use crate::identity::Registration;
 use crate::spool::Report;
@@ -160,7 +160,7 @@ impl Uplink for Ssm {
     }
 
     fn report(&self, report: &Report) -> Result<(), UplinkError> {
-        let payload = messages::reply(report, self.agent_name, self.clock.now());
+        let payload = reply::text(report, self.agent_name, self.clock.now());
         let id = ids::uuid(messages::reply_id(report));
         let body = ec2messages::send_reply(&report.receipt, &payload, &id);
         self.call(Service::Ec2Messages, "SendReply", &body, CALL_TIMEOUT).map(drop)
