@@ -2,8 +2,8 @@
 
 use super::print;
 use crate::config::{self, Config};
-use crate::identity::{KeyPair, Registration, RegistrationError};
-use crate::sys::{clock, random};
+use crate::identity::{Registration, RegistrationError};
+use crate::sys::clock;
 use crate::uplink::endpoint::{self, Service};
 use crate::uplink::http::Http;
 use crate::uplink::ssm::register::{Activation, register};
@@ -59,7 +59,7 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
     let kind = key_type(wish.key_type.as_deref(), &url)?;
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
     let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
-    let candidate = candidate(state, kind)?;
+    let candidate = Registration::candidate(state, kind).map_err(in_words)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };
     let (key, fingerprint) = (candidate.key, candidate.fingerprint);
     let instance_id = register(&http, &url, &activation, &key, &fingerprint).map_err(in_words)?;
@@ -70,31 +70,11 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
         ca_file,
         fingerprint,
         registered_at: clock::system(),
+        key_made_at: candidate.key_made_at,
         key,
     };
     registration.save(state).map_err(in_words)?;
     Ok(registration)
-}
-
-/// The key to register. It is durable before the server hears of it, so that a device which
-/// loses power before it has the answer asks again with the same key, and is given the same id.
-fn candidate(state: &Path, kind: KeyType) -> Result<Registration, String> {
-    if let Some(candidate) = Registration::load_candidate(state)
-        && candidate.key.kind() == kind
-    {
-        return Ok(candidate);
-    }
-    let candidate = Registration {
-        instance_id: String::new(),
-        region: String::new(),
-        endpoint: None,
-        ca_file: None,
-        fingerprint: random::uuid().map_err(in_words)?,
-        registered_at: clock::system(),
-        key: KeyPair::generate(kind).map_err(in_words)?,
-    };
-    candidate.save_candidate(state).map_err(in_words)?;
-    Ok(candidate)
 }
 
 fn in_words(error: impl ToString) -> String {

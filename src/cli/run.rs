@@ -133,7 +133,7 @@ fn commands(
 ) -> Result<crate::agent::Commands, String> {
     log::info!("stint {} runs as {}", env!("CARGO_PKG_VERSION"), registration.instance_id);
     super::provision::wipe(state);
-    let uplink = crate::uplink::ssm::Ssm::new(config, registration).map_err(in_words)?;
+    let uplink = crate::uplink::ssm::Ssm::new(config, state, registration).map_err(in_words)?;
     Ok(Box::new(|| Some(std::sync::Arc::new(uplink))))
 }
 

@@ -66,6 +66,9 @@ pub struct Config {
     /// Servers of the BootAgent protocol.
     #[cfg(feature = "bootagent")]
     pub bootagent: BootAgent,
+    /// Who this node is to Systems Manager.
+    #[cfg(feature = "ssm")]
+    pub identity: Identity,
     /// Documents from the local folder.
     #[cfg(feature = "offline")]
     pub offline: Offline,
@@ -161,6 +164,14 @@ impl Default for Supervise {
     }
 }
 
+/// Who this node is to Systems Manager: the file's `identity`.
+#[cfg(feature = "ssm")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The node changes its key when that is so old, days; none: only when the server wishes it.
+    pub key_max_age_days: Option<u32>,
+}
+
 /// URLs of servers, without a trailing slash. A service without one of its own uses `all`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
@@ -208,6 +219,8 @@ impl Default for Config {
             supervise: Supervise::default(),
             #[cfg(feature = "bootagent")]
             bootagent: BootAgent::default(),
+            #[cfg(feature = "ssm")]
+            identity: Identity::default(),
             #[cfg(feature = "offline")]
             offline: Offline::default(),
         }

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "bootagent")]
 mod bootagent;
+#[cfg(feature = "ssm")]
+mod identity;
 #[cfg(feature = "offline")]
 mod offline;
 mod supervise;
@@ -32,6 +34,8 @@ const KEYS: &[&str] = &[
     "childrenDir",
     #[cfg(feature = "bootagent")]
     "bootagent",
+    #[cfg(feature = "ssm")]
+    "identity",
     #[cfg(feature = "offline")]
     "offline",
 ];
@@ -103,6 +107,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "supervise" => supervise::read(&reader, node, &mut config.supervise)?,
             #[cfg(feature = "bootagent")]
             "bootagent" => bootagent::read(&reader, node, &mut config.bootagent)?,
+            #[cfg(feature = "ssm")]
+            "identity" => identity::read(&reader, node, &mut config.identity)?,
             #[cfg(feature = "offline")]
             "offline" => offline::read(&reader, node, &mut config.offline)?,
             "childrenDir" => config.supervise.definitions = reader.path(key, node)?,
@@ -278,6 +284,8 @@ mod tests {
             },
             #[cfg(feature = "bootagent")]
             bootagent: crate::config::BootAgent::default(),
+            #[cfg(feature = "ssm")]
+            identity: crate::config::Identity::default(),
             #[cfg(feature = "offline")]
             offline: crate::config::Offline::default(),
         };

@@ -11,7 +11,8 @@ const SECTIONS: [&str; 10] =
     ["Profile", "Mds", "Ssm", "Mgs", "Agent", "Os", "S3", "Birdwatcher", "Kms", "Identity"];
 
 /// Section and key of everything that is honoured; the rest is listed once.
-const HONOURED: [(&str, &str); 8] = [
+const HONOURED: [(&str, &str); 9] = [
+    ("Profile", "KeyAutoRotateDays"),
     ("Ssm", "Endpoint"),
     ("Ssm", "HealthFrequencyMinutes"),
     ("Mds", "Endpoint"),
@@ -28,9 +29,13 @@ const ALLOW_PLAIN_HTTP: &str = "allowPlainHttp";
 /// The one identity there is so far: a hybrid activation.
 const ON_PREMISES: &str = "OnPrem";
 
+/// The one word that is a key in our spelling, too, there without a capital.
+const OURS: &str = "identity";
+
 /// Whether the file is in the original's spelling.
 pub fn is_original(root: &Node) -> bool {
-    SECTIONS.iter().any(|section| root.get_any_case(section).is_some())
+    let is_section = |name: &String| SECTIONS.iter().any(|s| s.eq_ignore_ascii_case(name));
+    root.members().iter().any(|(name, _)| name != OURS && is_section(name))
 }
 
 /// Reads it. There is nothing in it that could be wrong enough to refuse.
@@ -55,6 +60,11 @@ pub fn read(root: &Node) -> Loaded {
     }
     if let Some(workers @ 1..=64) = get("Mds", "CommandWorkersLimit").and_then(Node::as_u64) {
         config.command_workers = workers as usize;
+    }
+    // Out of range is 0 there, too, which is never.
+    #[cfg(feature = "ssm")]
+    if let Some(days @ 1..=365) = get("Profile", "KeyAutoRotateDays").and_then(Node::as_u64) {
+        config.identity.key_max_age_days = Some(days as u32);
     }
     // Not the original's: it needs no leave for plain HTTP, and stint does.
     config.allow_plain_http = root.get(ALLOW_PLAIN_HTTP).and_then(Node::as_bool).unwrap_or(false);
@@ -113,11 +123,13 @@ mod tests {
     #[test]
     fn keys_in_any_case_and_values_out_of_range_are_taken_as_the_original_does() {
         let loaded = parse(
-            r#"{"ssm":{"healthfrequencyminutes":90},"MDS":{"commandworkerslimit":2},"agent":{"region":"eu-west-1"}}"#,
+            r#"{"profile":{"keyautorotatedays":30},"ssm":{"healthfrequencyminutes":90},"MDS":{"commandworkerslimit":2},"agent":{"region":"eu-west-1"}}"#,
         );
         assert_eq!(loaded.config.health_interval, Duration::from_secs(300));
         assert_eq!(loaded.config.command_workers, 2);
         assert_eq!(loaded.config.region.as_deref(), Some("eu-west-1"));
+        #[cfg(feature = "ssm")]
+        assert_eq!(loaded.config.identity.key_max_age_days, Some(30));
         assert!(loaded.not_honoured.is_empty());
     }
 
@@ -130,5 +142,7 @@ mod tests {
     #[test]
     fn a_file_in_the_native_spelling_is_none_of_these() {
         assert!(!is_original(&json::parse(r#"{"region":"x"}"#).unwrap()));
+        assert!(!is_original(&json::parse(r#"{"identity":{"keyMaxAgeDays":1}}"#).unwrap()));
+        assert!(is_original(&json::parse(r#"{"Identity":{}}"#).unwrap()));
     }
 }

@@ -5,7 +5,7 @@
 //! over the old one before it asks the server.)
 
 use super::keys::{KeyError, KeyPair};
-use crate::sys::{FileError, durable};
+use crate::sys::{FileError, clock, durable, random};
 use miniserde::{Deserialize, Serialize, json};
 use std::fmt;
 use std::fs;
@@ -19,6 +19,10 @@ const FILE: &str = "registration.json";
 
 /// The same form, for a key that no server has answered for yet.
 const CANDIDATE: &str = "candidate.json";
+
+/// The same form again: the registration as it will be with the next key. While it is there, the
+/// server knows either of the two keys (decision 0034).
+const SUCCESSOR: &str = "successor.json";
 
 /// Who this device is to its server.
 pub struct Registration {
@@ -34,6 +38,8 @@ pub struct Registration {
     pub fingerprint: String,
     /// When it was made, by the device's clock.
     pub registered_at: Utc,
+    /// When the key was made, by the device's clock.
+    pub key_made_at: Utc,
     /// The node's own key pair.
     pub key: KeyPair,
 }
@@ -50,6 +56,9 @@ struct Stored {
     fingerprint: String,
     #[serde(rename = "registeredAt")]
     registered_at: String,
+    /// Registrations of before there were rotations have none.
+    #[serde(rename = "keyMadeAt")]
+    key_made_at: Option<String>,
     #[serde(rename = "keyType")]
     key_type: String,
     #[serde(rename = "privateKey")]
@@ -102,8 +111,7 @@ impl Registration {
         Registration::read(Registration::path(state))
     }
 
-    /// The key of a registration that wasn't finished, if there is one.
-    pub fn load_candidate(state: &Path) -> Option<Registration> {
+    fn load_candidate(state: &Path) -> Option<Registration> {
         Registration::read(state.join(CANDIDATE)).ok()
     }
 
@@ -121,9 +129,12 @@ impl Registration {
         let mut stored: Stored = json::from_str(&text).map_err(|_| damaged())?;
         let private_key = Zeroizing::new(std::mem::take(&mut stored.private_key));
         let kind = KeyType::parse(&stored.key_type).ok_or_else(damaged)?;
+        let registered_at = Utc::parse_iso(&stored.registered_at).ok_or_else(damaged)?;
+        let key_made_at = stored.key_made_at.as_deref().and_then(Utc::parse_iso);
         Ok(Registration {
             key: KeyPair::from_stored(kind, &private_key).map_err(RegistrationError::Key)?,
-            registered_at: Utc::parse_iso(&stored.registered_at).ok_or_else(damaged)?,
+            registered_at,
+            key_made_at: key_made_at.unwrap_or(registered_at),
             instance_id: stored.instance_id,
             region: stored.region,
             endpoint: stored.endpoint,
@@ -133,21 +144,101 @@ impl Registration {
     }
 
     /// Replaces the registration of a state folder, which is made if need be. It is a candidate
-    /// no more.
+    /// no more, and what was to follow the old one follows nothing.
     ///
     /// # Errors
     /// The file can't be written; then the old registration is still there.
     pub fn save(&self, state: &Path) -> Result<(), RegistrationError> {
         self.write(state, FILE)?;
-        durable::remove(&state.join(CANDIDATE)).map_err(RegistrationError::File)
+        Registration::remove(state, CANDIDATE)?;
+        Registration::remove(state, SUCCESSOR)
     }
 
-    /// Keeps the key for the next try. The registration of the state folder stays.
+    /// The key of a device that wants to be a new node: the one of a try that wasn't finished, or
+    /// a new one, durable before any server hears of it. So a device that loses power before it
+    /// has the answer asks again with the same key, and is given the same id.
+    ///
+    /// # Errors
+    /// No key can be made, or the file can't be written.
+    pub fn candidate(state: &Path, kind: KeyType) -> Result<Registration, RegistrationError> {
+        if let Some(candidate) = Registration::load_candidate(state)
+            && candidate.key.kind() == kind
+        {
+            return Ok(candidate);
+        }
+        let fingerprint = random::uuid()
+            .map_err(|error| RegistrationError::Key(KeyError::Generation(error.to_string())))?;
+        let now = clock::system();
+        let candidate = Registration {
+            instance_id: String::new(),
+            region: String::new(),
+            endpoint: None,
+            ca_file: None,
+            fingerprint,
+            registered_at: now,
+            key_made_at: now,
+            key: KeyPair::generate(kind).map_err(RegistrationError::Key)?,
+        };
+        candidate.write(state, CANDIDATE)?;
+        Ok(candidate)
+    }
+
+    /// This registration with a new key of the same kind, made at `now`.
+    ///
+    /// # Errors
+    /// No key can be made.
+    pub fn with_new_key(&self, now: Utc) -> Result<Registration, RegistrationError> {
+        Ok(Registration {
+            instance_id: self.instance_id.clone(),
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            ca_file: self.ca_file.clone(),
+            fingerprint: self.fingerprint.clone(),
+            registered_at: self.registered_at,
+            key_made_at: now,
+            key: KeyPair::generate(self.key.kind()).map_err(RegistrationError::Key)?,
+        })
+    }
+
+    /// Whether both have the same key.
+    pub fn has_key_of(&self, other: &Registration) -> bool {
+        matches!((self.key.public(), other.key.public()), (Ok(one), Ok(two)) if one == two)
+    }
+
+    /// What is to follow this registration, if a change of keys was begun and not finished.
+    pub fn load_successor(&self, state: &Path) -> Option<Registration> {
+        let successor = Registration::read(state.join(SUCCESSOR)).ok()?;
+        // One that a power cut has left beside a later registration is no concern of this node's.
+        Some(successor).filter(|next| next.instance_id == self.instance_id)
+    }
+
+    /// Keeps what is to follow, beside the registration that it will follow.
     ///
     /// # Errors
     /// The file can't be written.
-    pub fn save_candidate(&self, state: &Path) -> Result<(), RegistrationError> {
-        self.write(state, CANDIDATE)
+    pub fn save_successor(&self, state: &Path) -> Result<(), RegistrationError> {
+        self.write(state, SUCCESSOR)
+    }
+
+    /// The successor becomes the registration.
+    ///
+    /// # Errors
+    /// The file can't be moved; then both are still there.
+    pub fn succeed(state: &Path) -> Result<(), RegistrationError> {
+        durable::rename(&state.join(SUCCESSOR), &Registration::path(state))
+            .map_err(RegistrationError::File)
+    }
+
+    /// There is to be no successor: the server wants none.
+    ///
+    /// # Errors
+    /// The file can't be removed.
+    pub fn drop_successor(state: &Path) -> Result<(), RegistrationError> {
+        Registration::remove(state, SUCCESSOR)
+    }
+
+    fn remove(state: &Path, file: &str) -> Result<(), RegistrationError> {
+        durable::remove(&state.join(file)).map_err(RegistrationError::File)
     }
 
     fn write(&self, state: &Path, file: &str) -> Result<(), RegistrationError> {
@@ -158,6 +249,7 @@ impl Registration {
             ca_file: self.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned()),
             fingerprint: self.fingerprint.clone(),
             registered_at: self.registered_at.iso(),
+            key_made_at: Some(self.key_made_at.iso()),
             key_type: self.key.kind().as_str().to_owned(),
             private_key: self.key.to_stored().map_err(RegistrationError::Key)?.to_string(),
         };
@@ -167,12 +259,14 @@ impl Registration {
         durable::write(&state.join(file), text.as_bytes()).map_err(RegistrationError::File)
     }
 
-    /// Forgets it, private key and all.
+    /// Forgets it, with every private key that belongs or was to belong to it.
     ///
     /// # Errors
-    /// The file can't be removed.
+    /// A file can't be removed.
     pub fn clear(state: &Path) -> Result<(), RegistrationError> {
-        durable::remove(&Registration::path(state)).map_err(RegistrationError::File)
+        [SUCCESSOR, CANDIDATE, FILE]
+            .into_iter()
+            .try_for_each(|file| Registration::remove(state, file))
     }
 }
 
@@ -189,6 +283,7 @@ mod tests {
             ca_file: None,
             fingerprint: "f".into(),
             registered_at: Utc(1_000),
+            key_made_at: Utc(2_000),
             key: KeyPair::generate(KeyType::Ed25519).unwrap(),
         }
     }
@@ -203,9 +298,14 @@ mod tests {
         assert_eq!(read.instance_id, written.instance_id);
         assert_eq!(read.endpoint, written.endpoint);
         assert_eq!(read.registered_at, written.registered_at);
+        assert_eq!(read.key_made_at, written.key_made_at);
         assert_eq!(read.key.public().unwrap(), written.key.public().unwrap());
         Registration::clear(&state).unwrap();
         assert!(matches!(Registration::load(&state), Err(RegistrationError::Missing(_))));
+    }
+
+    fn key(r: &Registration) -> String {
+        r.key.public().unwrap()
     }
 
     #[test]
@@ -213,14 +313,50 @@ mod tests {
         let folder = Folder::new();
         let old = registration();
         old.save(folder.path()).unwrap();
-        let new = registration();
-        new.save_candidate(folder.path()).unwrap();
-        let key = |r: &Registration| r.key.public().unwrap();
+        let new = Registration::candidate(folder.path(), KeyType::Ed25519).unwrap();
+        let again = Registration::candidate(folder.path(), KeyType::Ed25519).unwrap();
+        assert_eq!(key(&again), key(&new));
         assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&old));
-        assert_eq!(key(&Registration::load_candidate(folder.path()).unwrap()), key(&new));
         new.save(folder.path()).unwrap();
         assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&new));
         assert!(Registration::load_candidate(folder.path()).is_none());
+    }
+
+    #[test]
+    fn a_successor_stands_beside_the_registration_until_it_follows() {
+        let folder = Folder::new();
+        let old = registration();
+        old.save(folder.path()).unwrap();
+        let next = old.with_new_key(Utc(3_000)).unwrap();
+        next.save_successor(folder.path()).unwrap();
+        assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&old));
+        assert_eq!(key(&old.load_successor(folder.path()).unwrap()), key(&next));
+        Registration::succeed(folder.path()).unwrap();
+        let now = Registration::load(folder.path()).unwrap();
+        assert_eq!((key(&now), now.key_made_at), (key(&next), Utc(3_000)));
+        assert!(now.load_successor(folder.path()).is_none());
+    }
+
+    #[test]
+    fn another_nodes_successor_follows_nothing() {
+        let folder = Folder::new();
+        registration().with_new_key(Utc(0)).unwrap().save_successor(folder.path()).unwrap();
+        let other = Registration { instance_id: "mi-1".into(), ..registration() };
+        assert!(other.load_successor(folder.path()).is_none());
+        other.save(folder.path()).unwrap();
+        assert!(registration().load_successor(folder.path()).is_none());
+    }
+
+    #[test]
+    fn a_registration_of_before_rotations_has_a_key_as_old_as_itself() {
+        let folder = Folder::new();
+        registration().save(folder.path()).unwrap();
+        let path = Registration::path(folder.path());
+        let text = fs::read_to_string(&path).unwrap();
+        let made_at = format!(",\"keyMadeAt\":\"{}\"", Utc(2_000).iso());
+        assert!(text.contains(&made_at), "{text}");
+        fs::write(&path, text.replace(&made_at, "")).unwrap();
+        assert_eq!(Registration::load(folder.path()).unwrap().key_made_at, Utc(1_000));
     }
 
     #[test]

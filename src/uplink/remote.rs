@@ -60,7 +60,7 @@ impl Network {
         let set_up = || {
             let state = self.state.as_deref().unwrap_or(&config.state_dir);
             let registration = Registration::load(state).map_err(|error| error.to_string())?;
-            Ssm::new(config, registration).map_err(|error| error.to_string())
+            Ssm::new(config, state, registration).map_err(|error| error.to_string())
         };
         borrow(self.ssm.get_or_init(set_up))
     }
@@ -265,9 +265,10 @@ mod tests {
             ca_file: None,
             fingerprint: "f".into(),
             registered_at: Utc(0),
+            key_made_at: Utc(0),
             key: KeyPair::generate(KeyType::Ed25519).unwrap(),
         };
-        let ssm = Ssm::new(&Config::default(), registration).unwrap();
+        let ssm = Ssm::new(&Config::default(), Path::new(""), registration).unwrap();
         let error = |url| access_for(&ssm, url).err().unwrap().into_error();
         for url in ["https://s3.amazonaws.com", "https://logs.cn-north-1.amazonaws.com.cn"] {
             let error = error(url);

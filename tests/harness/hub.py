@@ -71,6 +71,17 @@ class Hub:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def node(self, *words: object) -> str:
+        """`stint-hub node …` on this hub's data; what it printed."""
+        done = run([HUB, "node", *words, "--data", self.data], self.home)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def row(self, sql: str, *values: object) -> tuple | None:
+        """The first row of a query of the store, past the hub."""
+        with sqlite3.connect(self.data / "hub.db", timeout=20) as store:
+            return store.execute(sql, values).fetchone()
+
     def pretend(self, sql: str, *values: object) -> int:
         """Changes the store behind the hub's back, to make the past that a test needs: a ping of
         an hour ago, an activation whose code was captured elsewhere. Returns the rows changed."""

@@ -5,6 +5,7 @@
 mod access_key;
 mod attachment;
 mod logging;
+mod node;
 mod open;
 mod package;
 mod role;
@@ -31,6 +32,9 @@ enum Command {
     /// Manage the access keys of operators; works beside a hub that runs.
     #[command(subcommand)]
     AccessKey(access_key::Command),
+    /// Show and manage the identities of nodes; works beside a hub that runs.
+    #[command(subcommand)]
+    Node(node::Command),
     /// Manage what nodes may read, by their role and tags; works beside a hub that runs.
     #[command(subcommand)]
     Role(role::Command),
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::AccessKey(command) => access_key::run(&command),
+        Command::Node(command) => node::run(&command),
         Command::Role(command) => role::run(&command),
         Command::Attachment(command) => attachment::run(&command),
         Command::Package(command) => package::run(&command),

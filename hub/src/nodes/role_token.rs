@@ -1,6 +1,6 @@
 //! RequestManagedInstanceRoleToken: a node's key signs, and it gets temporary credentials.
 
-use super::input;
+use super::{input, rotation};
 use crate::app::App;
 use crate::auth::identity::KeyHolder;
 use crate::auth::node_credentials;
@@ -18,13 +18,14 @@ use stint_wire::time::Utc;
 pub async fn issue(app: &App, holder: &KeyHolder, input: &Value, now: Utc) -> ApiResult<Value> {
     let fingerprint = input::required(input, "Fingerprint", 1, 256)?;
     note_fingerprint(app, &holder.id, fingerprint).await?;
+    let rotate = rotation::is_wished(app, &holder.id).await?;
     let fresh = node_credentials::issue(&app.store, &app.seal, &holder.id, now).await?;
     Ok(json!({
         "AccessKeyId": fresh.access_key,
         "SecretAccessKey": *fresh.secret,
         "SessionToken": *fresh.token,
         "TokenExpirationDate": fresh.expires.0 as f64 / 1000.0,
-        "UpdateKeyPair": false,
+        "UpdateKeyPair": rotate,
     }))
 }
 

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::auth::identity::KeyHolder;
 use crate::auth::node_key::NodeKey;
 use crate::error::{ApiError, ApiResult};
+use crate::store::Store;
 use serde_json::{Value, json};
 use stint_wire::keys::KeyType;
 
@@ -40,7 +41,36 @@ pub async fn rotate(app: &App, holder: &KeyHolder, input: &Value) -> ApiResult<V
          WHERE id = $3 AND public_key <> $2"
     };
     sqlx::query(sql).bind(kind).bind(key).bind(&holder.id).execute(&mut *transaction).await?;
+    sqlx::query("UPDATE node SET rotate_key = 0 WHERE id = $1")
+        .bind(&holder.id)
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     tracing::info!(node = holder.id, "the node has replaced its key");
     Ok(json!({}))
+}
+
+/// Tells a node to change its key when it next asks for credentials, which nodes do every half
+/// hour. Whether there is such a node.
+///
+/// # Errors
+/// Those of the database.
+pub async fn wish(store: &Store, node: &str) -> ApiResult<bool> {
+    let told = sqlx::query("UPDATE node SET rotate_key = 1 WHERE id = $1")
+        .bind(node)
+        .execute(&store.write)
+        .await?;
+    Ok(told.rows_affected() > 0)
+}
+
+/// Whether the node is to change its key.
+///
+/// # Errors
+/// Those of the database.
+pub async fn is_wished(app: &App, node: &str) -> ApiResult<bool> {
+    let wished: Option<i64> = sqlx::query_scalar("SELECT rotate_key FROM node WHERE id = $1")
+        .bind(node)
+        .fetch_optional(&app.store.read)
+        .await?;
+    Ok(wished == Some(1))
 }

@@ -5,6 +5,7 @@ use super::super::endpoint::{self, Service};
 use super::super::http::Answer;
 use super::Ssm;
 use super::credentials::Credentials;
+use crate::identity::Registration;
 use miniserde::json;
 use std::time::Duration;
 use stint_wire::sigv4::{self, Authorization, Request, Scope};
@@ -30,7 +31,7 @@ const THROTTLES: [&str; 4] =
 /// With what a call is signed.
 pub enum Signer<'a> {
     /// The node's own key: credentials, key rotation.
-    Node,
+    Node(&'a Registration),
     /// Temporary credentials: everything else.
     Temporary(&'a Credentials),
 }
@@ -68,12 +69,13 @@ impl Ssm {
     /// Calls an operation of the `ssm` service with the node's own key.
     pub fn call_with_node_key(
         &self,
+        node: &Registration,
         operation: &'static str,
         body: &str,
     ) -> Result<String, UplinkError> {
+        let signer = Signer::Node(node);
         for _ in 0..ATTEMPTS {
-            let answer =
-                self.send(Service::Ssm, operation, body, super::CALL_TIMEOUT, &Signer::Node)?;
+            let answer = self.send(Service::Ssm, operation, body, super::CALL_TIMEOUT, &signer)?;
             match verdict(operation, &answer) {
                 Ok(()) => return Ok(answer.body),
                 Err(UplinkError::Refused { code, .. })
@@ -106,11 +108,11 @@ impl Ssm {
             ("x-amz-date", date.as_str()),
             ("x-amz-target", target.as_str()),
         ];
-        let (access_key, secret) = match signer {
-            Signer::Node => (self.registration.instance_id.as_str(), None),
+        let access_key = match signer {
+            Signer::Node(node) => &node.instance_id,
             Signer::Temporary(credentials) => {
                 headers.push(("x-amz-security-token", credentials.session_token.as_str()));
-                (credentials.access_key.as_str(), Some(credentials.secret.as_str()))
+                &credentials.access_key
             }
         };
         let request = Request {
@@ -120,13 +122,13 @@ impl Ssm {
             headers: &headers,
             body: body.as_bytes(),
         };
-        let scope = Scope::new(now, &self.registration.region, service.name());
+        let scope = Scope::new(now, &self.region, service.name());
         let text = request.string_to_sign(&date, &scope);
-        let signature = match secret {
-            Some(secret) => sigv4::sign(secret, &scope, &text),
-            None => {
-                self.registration.key.sign(&text).map_err(|e| UplinkError::Local(e.to_string()))?
+        let signature = match signer {
+            Signer::Node(node) => {
+                node.key.sign(&text).map_err(|e| UplinkError::Local(e.to_string()))?
             }
+            Signer::Temporary(credentials) => sigv4::sign(&credentials.secret, &scope, &text),
         };
         let signed_headers = request.signed_headers().split(';').map(str::to_owned).collect();
         let access_key = access_key.to_owned();

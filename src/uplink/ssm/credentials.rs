@@ -5,6 +5,7 @@
 
 use super::super::UplinkError;
 use super::Ssm;
+use crate::identity::Registration;
 use miniserde::json;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +52,11 @@ impl Keeper {
         }
     }
 
+    /// Has credentials renewed at the next call. Until that has succeeded the old ones are good.
+    pub fn renew_soon(&self) {
+        self.lock().renew_at = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,11 +88,23 @@ impl Ssm {
     }
 
     fn fetch(&self) -> Result<(Credentials, Instant), UplinkError> {
+        let node = self.node();
+        match self.fetch_as(&node) {
+            Err(error) if error.is_rejection_of_the_node() => {
+                self.fetch_with_another_key(&node).ok_or(error)
+            }
+            decided => decided,
+        }
+    }
+
+    /// Fetches with the key of this registration.
+    pub fn fetch_as(&self, node: &Registration) -> Result<(Credentials, Instant), UplinkError> {
         let operation = "RequestManagedInstanceRoleToken";
-        let body = request_role_token(&self.registration.fingerprint);
-        let answer = Zeroizing::new(self.call_with_node_key(operation, &body)?);
+        let body = request_role_token(&node.fingerprint);
+        let answer = Zeroizing::new(self.call_with_node_key(node, operation, &body)?);
         let token: RoleToken = json::from_str(&answer)
             .map_err(|_| UplinkError::BadAnswer { operation, what: "it holds no credentials" })?;
+        self.rotation.wish(token.update_key_pair);
         let life = lifetime(token.token_expiration_date, self.clock.now());
         let now = Instant::now();
         let credentials = Credentials {

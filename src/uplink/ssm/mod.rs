@@ -7,6 +7,7 @@ mod credentials;
 pub mod fuzz;
 mod messages;
 pub mod register;
+mod rotation;
 #[cfg(feature = "documents")]
 mod store;
 
@@ -22,7 +23,10 @@ use crate::sys::{host, random};
 #[cfg(feature = "documents")]
 pub use call::verdict;
 use credentials::Keeper;
+use rotation::Rotation;
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stint_wire::ssm::NodeReport;
 use stint_wire::{ec2messages, ids};
@@ -40,7 +44,13 @@ const NAME_FOR_AWS: &str = "amazon-ssm-agent";
 
 /// The uplink to Systems Manager of one registered node.
 pub struct Ssm {
-    registration: Registration,
+    /// Who this node is. Replaced as a whole when it changes its key.
+    node: Mutex<Arc<Registration>>,
+    /// Where the registration is kept.
+    state: PathBuf,
+    region: String,
+    ca_file: Option<PathBuf>,
+    rotation: Rotation,
     http: Http,
     clock: Clock,
     keeper: Keeper,
@@ -70,11 +80,16 @@ impl fmt::Display for SetupError {
 impl std::error::Error for SetupError {}
 
 impl Ssm {
-    /// Sets the uplink up; nothing is sent yet.
+    /// Sets the uplink up of the registration that was read in the folder `state`; nothing is sent
+    /// yet.
     ///
     /// # Errors
     /// See [`SetupError`].
-    pub fn new(config: &Config, registration: Registration) -> Result<Ssm, SetupError> {
+    pub fn new(
+        config: &Config,
+        state: &Path,
+        registration: Registration,
+    ) -> Result<Ssm, SetupError> {
         let ca_file = config.ca_file.as_deref().or(registration.ca_file.as_deref());
         let registered = registration.endpoint.as_deref();
         let resolve = |service| {
@@ -88,7 +103,11 @@ impl Ssm {
             agent_name: if is_aws { NAME_FOR_AWS } else { "stint" },
             clock: Clock::default(),
             keeper: Keeper::default(),
-            registration,
+            rotation: Rotation::new(config.identity.key_max_age_days),
+            region: registration.region.clone(),
+            ca_file: registration.ca_file.clone(),
+            node: Mutex::new(Arc::new(registration)),
+            state: state.to_owned(),
             ssm,
             ec2messages,
         })
@@ -101,11 +120,21 @@ impl Ssm {
         }
     }
 
+    /// Who this node is at this moment.
+    fn node(&self) -> Arc<Registration> {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on it is this.
+    fn become_node(&self, registration: Registration) {
+        *self.node.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(registration);
+    }
+
     fn report_of_this_node(&self) -> NodeReport {
         let platform = host::Platform::read();
         let address = endpoint::peer(&self.ssm).and_then(|peer| host::address_towards(peer).ok());
         NodeReport {
-            instance_id: self.registration.instance_id.clone(),
+            instance_id: self.node().instance_id.clone(),
             agent_name: self.agent_name.to_owned(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             computer_name: host::name(),
@@ -128,19 +157,21 @@ impl Uplink for Ssm {
 
     fn ping(&self) -> Result<(), UplinkError> {
         let body = self.report_of_this_node().to_json();
-        self.call(Service::Ssm, "UpdateInstanceInformation", &body, CALL_TIMEOUT).map(drop)
+        self.call(Service::Ssm, "UpdateInstanceInformation", &body, CALL_TIMEOUT)?;
+        self.renew_key();
+        Ok(())
     }
 
     fn poll(&self) -> Result<Vec<Delivery>, UplinkError> {
         let operation = "GetMessages";
-        let node = &self.registration.instance_id;
+        let node = &self.node().instance_id;
         let body = ec2messages::get_messages(node, &self.request_id()?);
         let answer = self.call(Service::Ec2Messages, operation, &body, POLL_TIMEOUT)?;
         let answer: ec2messages::Messages = miniserde::json::from_str(&answer)
             .map_err(|_| UplinkError::BadAnswer { operation, what: "it is no list of messages" })?;
         let mut deliveries = Vec::new();
         for message in answer.messages.unwrap_or_default() {
-            let delivery = messages::read(&message, node, &self.registration.region);
+            let delivery = messages::read(&message, node, &self.region);
             if let Delivery::Unknown { .. } = delivery {
                 let body = ec2messages::fail_message(&message.message_id);
                 self.call(Service::Ec2Messages, "FailMessage", &body, CALL_TIMEOUT)?;
@@ -156,7 +187,7 @@ impl Uplink for Ssm {
     }
 
     fn receipt(&self, job: &str) -> String {
-        ids::message_id(job, &self.registration.instance_id)
+        ids::message_id(job, &self.node().instance_id)
     }
 
     fn report(&self, report: &Report) -> Result<(), UplinkError> {

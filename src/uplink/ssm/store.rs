@@ -92,12 +92,12 @@ impl Ssm {
 
     /// This node's region.
     pub fn region(&self) -> &str {
-        &self.registration.region
+        &self.region
     }
 
     /// The certificate authorities named when registering.
     pub fn ca_file(&self) -> Option<PathBuf> {
-        self.registration.ca_file.clone()
+        self.ca_file.clone()
     }
 
     /// Whether this node's server is AWS, so that its credentials are good for S3 there.

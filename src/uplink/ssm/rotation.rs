@@ -1,0 +1,168 @@
+//! A new key for this node: when the server wishes it, and when the old one is too old.
+//!
+//! The new key is durable beside the old one before the server hears of it. So wherever power
+//! fails, the server knows one of the two keys on disk, and the node finds out which by trying
+//! (decision 0034).
+
+use super::super::UplinkError;
+use super::Ssm;
+use super::credentials::Credentials;
+use crate::identity::Registration;
+use crate::sys::faults;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use stint_wire::ssm::update_public_key;
+use stint_wire::time::Utc;
+
+/// A day, milliseconds.
+const DAY: u64 = 24 * 3600 * 1000;
+
+/// After a change of keys that failed the next is begun no sooner: a new RSA key costs a small
+/// board a minute, and a server that refuses one will refuse the next.
+const PAUSE: Duration = Duration::from_secs(3600);
+
+/// When the key is to be changed.
+pub struct Rotation {
+    /// The server said so with the last credentials.
+    wished: AtomicBool,
+    /// Keys live no longer than this, days; none: for ever.
+    max_age: Option<u32>,
+    not_before: Mutex<Option<Instant>>,
+}
+
+impl Rotation {
+    /// Keys live for `max_age` days, if there is a limit.
+    pub fn new(max_age: Option<u32>) -> Rotation {
+        Rotation { wished: AtomicBool::new(false), max_age, not_before: Mutex::new(None) }
+    }
+
+    /// What the server wishes by now.
+    pub fn wish(&self, wished: bool) {
+        self.wished.store(wished, Ordering::Relaxed);
+    }
+
+    fn is_due(&self, node: &Registration, now: Utc) -> bool {
+        self.wished.load(Ordering::Relaxed)
+            || self.max_age.is_some_and(|days| is_old(node.key_made_at, days, now))
+    }
+}
+
+/// Whether a key of that time is `days` old. A clock that has gone back makes none old.
+fn is_old(made_at: Utc, days: u32, now: Utc) -> bool {
+    now.0.saturating_sub(made_at.0) >= u64::from(days) * DAY
+}
+
+impl Ssm {
+    /// Changes the key if that is due, or was begun and not finished. Called by the daemon alone,
+    /// so that no two processes do it at once. A failure is logged; the old key goes on.
+    pub fn renew_key(&self) {
+        let node = self.node();
+        let begun = node.load_successor(&self.state);
+        if begun.is_none() && !self.rotation.is_due(&node, self.clock.now()) {
+            return;
+        }
+        let mut not_before =
+            self.rotation.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        if not_before.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        match self.change_key(&node, begun) {
+            Ok(()) => {
+                *not_before = None;
+                log::info!("this node has a new key");
+            }
+            Err(error) => {
+                // Where only the answer is missing, the same key is offered again, and soon.
+                if let UplinkError::Refused { .. } | UplinkError::Local(_) = error {
+                    *not_before = Instant::now().checked_add(PAUSE);
+                }
+                log::warn!("the node's key can't be changed, the old one goes on: {error}");
+            }
+        }
+    }
+
+    fn change_key(
+        &self,
+        node: &Registration,
+        begun: Option<Registration>,
+    ) -> Result<(), UplinkError> {
+        let next = match begun {
+            Some(next) => next,
+            None => {
+                let next = node.with_new_key(self.clock.now()).map_err(local)?;
+                next.save_successor(&self.state).map_err(local)?;
+                next
+            }
+        };
+        if next.has_key_of(node) {
+            // The server has shown that it knows it; only the file is where it was.
+            return self.succeed(next);
+        }
+        let public = next.key.public().map_err(local)?;
+        let body = update_public_key(&public, next.key.kind());
+        faults::point("rotate");
+        match self.call_with_node_key(node, "UpdateManagedInstancePublicKey", &body) {
+            Ok(_) => {}
+            // It may know the new key already, and the old one no more.
+            Err(error) if error.is_rejection_of_the_node() => {
+                self.fetch_as(&next).map_err(|_| error)?;
+            }
+            Err(error @ UplinkError::Refused { .. }) => {
+                // It has looked at the key and doesn't want it.
+                Registration::drop_successor(&self.state).map_err(local)?;
+                self.rotation.wish(false);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        faults::point("rotated");
+        self.succeed(next)
+    }
+
+    /// The next key is this node's from now on.
+    fn succeed(&self, next: Registration) -> Result<(), UplinkError> {
+        Registration::succeed(&self.state).map_err(local)?;
+        self.become_node(next);
+        self.rotation.wish(false);
+        // Only when the new key has been used does a server forget the old one.
+        self.keeper.renew_soon();
+        Ok(())
+    }
+
+    /// Fetches credentials with whatever other key is on disk: a change of keys was under way when
+    /// power failed, or this is a worker and the daemon has changed the key meanwhile.
+    pub fn fetch_with_another_key(&self, node: &Registration) -> Option<(Credentials, Instant)> {
+        if let Ok(newer) = Registration::load(&self.state)
+            && newer.instance_id == node.instance_id
+            && !newer.has_key_of(node)
+            && let Ok(fetched) = self.fetch_as(&newer)
+        {
+            self.become_node(newer);
+            return Some(fetched);
+        }
+        let next = node.load_successor(&self.state)?;
+        let fetched = self.fetch_as(&next).ok()?;
+        log::info!("the server knows the key that was to follow; this node goes on with it");
+        // The next health report sets it right on disk, too.
+        self.become_node(next);
+        Some(fetched)
+    }
+}
+
+fn local(error: impl ToString) -> UplinkError {
+    UplinkError::Local(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_old_after_its_days_and_never_by_a_clock_that_went_back() {
+        let made = Utc(100 * DAY);
+        assert!(!is_old(made, 30, Utc(130 * DAY - 1)));
+        assert!(is_old(made, 30, Utc(130 * DAY)));
+        assert!(!is_old(made, 30, Utc(0)));
+    }
+}
