@@ -30,6 +30,8 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
     // Workers run in another folder and are told where their jobs are.
     let state = std::path::absolute(state).map_err(in_words)?;
+    #[cfg(feature = "supervise")]
+    crate::supervise::leave_child(&state, &config.supervise.cgroup);
     let Some(_claim) = status::claim(&state).map_err(in_words)? else {
         return Err(format!("another agent is running with the state in {}", state.display()));
     };

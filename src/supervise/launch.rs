@@ -9,7 +9,7 @@ use super::definition::Definition;
 use super::limits::Group;
 use super::record::Record;
 use crate::sys::child::{self, Before};
-use crate::sys::process::Identity;
+use crate::sys::process::{self, Identity};
 use crate::sys::tree::{self, Process};
 use crate::sys::{FileError, faults, fifo, lock, users};
 use std::env;
@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The variable with the mark of a start.
-const MARK: &str = "STINT_START";
+pub const MARK: &str = "STINT_START";
 
 /// The FIFO in a child's folder that takes its output.
 pub const OUTPUT: &str = "output";
@@ -147,11 +147,11 @@ pub fn find(folder: &Path, mark: &str) -> Vec<Process> {
         let to = |number| fs::read_link(format!("/proc/{pid}/fd/{number}"));
         to(1).is_ok_and(|to| to == output) || to(2).is_ok_and(|to| to == output)
     };
-    let me = std::process::id();
+    let own = process::own();
     let mut found = Process::all();
     found.retain(|process| {
         let pid = process.identity.pid;
-        let alive = pid != me && process.state != b'Z';
+        let alive = !own.contains(&pid) && process.state != b'Z';
         alive && (tree::is_marked(pid, &entry) || writes(pid))
     });
     found.sort_unstable_by_key(|process| (process.identity.started, process.identity.pid));

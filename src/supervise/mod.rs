@@ -7,6 +7,7 @@ mod child;
 pub mod definition;
 pub mod definitions;
 mod entries;
+mod escape;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod health;
@@ -25,6 +26,7 @@ mod run;
 pub mod status;
 
 pub use crate::config::Supervise as Settings;
+pub use escape::leave_child;
 pub use ledger::Accepted;
 pub use queue::Queue;
 pub use run::run;

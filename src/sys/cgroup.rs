@@ -89,6 +89,26 @@ pub fn own_unified_group() -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
 }
 
+/// The groups of this process, one in each hierarchy that can be seen.
+pub fn own_groups() -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    mounts().iter().filter_map(|mount| parse_own_group(&text, mount)).collect()
+}
+
+/// Reads cgroups(7), "/proc/pid/cgroup".
+fn parse_own_group(text: &str, mount: &Mount) -> Option<PathBuf> {
+    let path = text.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let is_here = match controllers.split(',').next() {
+            None | Some("") => mount.unified,
+            Some(controller) => mount.has(controller),
+        };
+        is_here.then_some(path)
+    })?;
+    let below = path.strip_prefix(mount.root.trim_end_matches('/'))?;
+    Some(mount.point.join(below.trim_start_matches('/')))
+}
+
 /// Whether the service manager has given this group away (systemd's `Delegate=`), with all that
 /// is below it.
 pub fn is_delegated(folder: &Path) -> bool {
@@ -219,6 +239,12 @@ mod tests {
         assert!(!mounts[1].has("cpu") && !mounts[1].unified);
         assert_eq!(mounts[2].point, Path::new("/sys/fs/cgroup/unified"));
         assert_eq!((mounts[2].root.as_str(), mounts[2].unified), ("/docker/a b", true));
+        let own = "3:name=systemd:/s\n2:cpu,cpuacct:/stint/app\n0::/docker/a b/stint/app\n";
+        let groups = ["cpu,cpuacct/stint/app", "systemd/s", "unified/stint/app"];
+        for (mount, group) in mounts.iter().zip(groups) {
+            let found = parse_own_group(own, mount).unwrap();
+            assert_eq!(found, Path::new("/sys/fs/cgroup").join(group));
+        }
     }
 
     #[test]

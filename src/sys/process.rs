@@ -83,6 +83,22 @@ impl Identity {
     }
 }
 
+/// This process and, where there is one, its guardian: the parent that runs the same program.
+/// Without one it is this process twice.
+pub fn own() -> [u32; 2] {
+    let (me, parent) = (std::process::id(), std::os::unix::process::parent_id());
+    let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let is_guardian = program(me).is_some_and(|mine| program(parent) == Some(mine));
+    [me, if is_guardian { parent } else { me }]
+}
+
+/// Makes this process the first one of a session of its own; one that leads a process group
+/// can't, and has a group of its own already.
+pub fn new_session() {
+    // SAFETY: takes nothing.
+    unsafe { libc::setsid() };
+}
+
 /// Sends `signal` to one process.
 ///
 /// # Errors

@@ -2,10 +2,10 @@
 
 use super::groups::{CPU, MEMORY, PIDS, Place};
 use super::polled::Polled;
-use super::processes::list;
+use super::processes::{holds_one_of, list};
 use super::{Applied, kernel, members};
 use crate::sys::cgroup;
-use crate::sys::process::Identity;
+use crate::sys::process::{self, Identity};
 use crate::sys::tree::Process;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
@@ -102,6 +102,7 @@ impl Group {
             let folder = place.folder.join(&self.child);
             if let Ok(controllers) = place.prepare()
                 && cgroup::make(&folder).is_ok()
+                && !holds_one_of(&folder, &process::own())
             {
                 self.ready.push(Ready { folder, unified: place.unified, controllers });
             }

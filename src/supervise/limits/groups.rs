@@ -24,7 +24,7 @@ const WANTED: [(&str, u8); 3] = [("cpu", CPU), ("memory", MEMORY), ("pids", PIDS
 
 /// The leaf to which the agent moves itself, because a group with controllers may not hold
 /// processes as well. The unit file names it, too (`DelegateSubgroup=`).
-const LEAF: &str = "agent";
+pub const LEAF: &str = "agent";
 
 /// Which mechanism keeps the limits of CPU and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

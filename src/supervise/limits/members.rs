@@ -1,7 +1,7 @@
 //! Who belongs to a child where no group says so: its process group, its session, all who descend
 //! from these, and whoever carries the child's mark in its environment.
 
-use crate::sys::process::Identity;
+use crate::sys::process::{self, Identity};
 use crate::sys::tree::{self, Process};
 
 /// The variable by which a process is known as a child's after it has left its process group and
@@ -15,7 +15,8 @@ pub const MARK: &str = "STINT_CHILD";
 pub fn find(leader: Option<Identity>, known: &[Identity], child: &str) -> Vec<Process> {
     let mut others = Process::all();
     let me = std::process::id();
-    others.retain(|process| process.identity.pid != me && process.state != b'Z');
+    let own = process::own();
+    others.retain(|process| !own.contains(&process.identity.pid) && process.state != b'Z');
     // The leader's number is worth nothing once another process has it.
     let leader = leader.filter(|leader| {
         Identity::of(leader.pid).is_none_or(|found| found.started == leader.started)

@@ -24,7 +24,8 @@ mod processes;
 mod tests;
 
 pub use group::Group;
-pub use groups::{Groups, Kind};
+pub use groups::{Groups, Kind, LEAF};
+pub use members::MARK;
 
 use std::fmt;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use super::group::{Group, Ready, runs};
 use super::groups::FREEZER;
 use super::{kernel, members};
 use crate::sys::cgroup;
-use crate::sys::process::{Identity, signal};
+use crate::sys::process::{self, Identity, signal};
 use crate::sys::tree::Process;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ impl Group {
 
     /// All processes of the child that aren't dead.
     pub(super) fn members(&mut self, leader: Option<Identity>) -> Vec<Process> {
-        self.drop_vanished();
+        self.drop_useless();
         let Some(ready) = self.ready.first() else { return self.find(leader) };
         let mut pids = Vec::new();
         list(&ready.folder, &mut pids);
@@ -49,10 +49,12 @@ impl Group {
         members
     }
 
-    /// Forgets groups whose hierarchy is no longer mounted: by these nobody is told or killed.
-    /// [`Group::recheck`] makes up for their limits.
-    fn drop_vanished(&mut self) {
-        self.ready.retain(|ready| cgroup::can_be_seen(&ready.folder));
+    /// Forgets groups whose hierarchy is no longer mounted, because by these nobody is told or
+    /// killed; and those in which the agent itself is, because it must neither be killed nor
+    /// stopped. [`Group::recheck`] makes up for their limits.
+    fn drop_useless(&mut self) {
+        let useful = |at: &Path| cgroup::can_be_seen(at) && !holds_one_of(at, &process::own());
+        self.ready.retain(|ready| useful(&ready.folder));
     }
 
     /// Sends a signal to all processes of the child, and lets them run so that they can heed it.
@@ -66,7 +68,7 @@ impl Group {
 
     /// Kills all processes of the child, those that it is just making, too.
     pub fn kill_all(&mut self, leader: Option<Identity>) {
-        self.drop_vanished();
+        self.drop_useless();
         let in_groups: Vec<&Ready> = self.ready.iter().filter(|ready| ready.unified).collect();
         let is_complete = in_groups.first().is_some_and(|ready| {
             let mut pids = Vec::new();
@@ -140,7 +142,7 @@ impl Group {
 
     /// Whether no process of the child is left.
     pub fn is_empty(&mut self, leader: Option<Identity>) -> bool {
-        self.drop_vanished();
+        self.drop_useless();
         if self.ready.is_empty() {
             return self.members(leader).is_empty();
         }
@@ -161,6 +163,13 @@ pub(super) fn list(folder: &Path, pids: &mut Vec<u32>) {
     for below in cgroup::subgroups(folder) {
         list(&below, pids);
     }
+}
+
+/// Whether one of these processes is in the group or below it.
+pub(super) fn holds_one_of(folder: &Path, which: &[u32]) -> bool {
+    let mut pids = Vec::new();
+    list(folder, &mut pids);
+    pids.iter().any(|pid| which.contains(pid))
 }
 
 #[cfg(test)]
