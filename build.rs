@@ -101,6 +101,7 @@ fn main() {
         }
     }
     println!("cargo::rerun-if-env-changed=STINT_BOARD");
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     let name = env::var("STINT_BOARD").unwrap_or_default();
     let source = if name.is_empty() { generic() } else { read(&name) };
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("board.rs");
@@ -146,6 +147,7 @@ fn read(name: &str) -> String {
         baud: board.serial.baud,
         health_minutes: board.intervals.health_minutes,
         watchdog: &board.watchdog.map(|watchdog| watchdog.device).unwrap_or_default(),
+        sources_from: sources_from(),
     })
 }
 
@@ -161,7 +163,39 @@ fn generic() -> String {
         baud: 115_200,
         health_minutes: 5,
         watchdog: "",
+        sources_from: sources_from(),
     })
+}
+
+/// When the sources were last changed, seconds since 1970: no device's clock may be before it. The same
+/// sources give the same bytes, so the time of the build itself won't do: it is `SOURCE_DATE_EPOCH`
+/// (scripts/build sets it), else the commit's, else that of the newest file.
+fn sources_from() -> u64 {
+    if let Ok(text) = env::var("SOURCE_DATE_EPOCH") {
+        return match text.trim().parse() {
+            Ok(seconds) => seconds,
+            Err(_) => stop(&format!("SOURCE_DATE_EPOCH must be seconds since 1970, not {text:?}")),
+        };
+    }
+    let git = process::Command::new("git").args(["log", "-1", "--format=%ct"]).output();
+    let committed =
+        git.ok().and_then(|out| String::from_utf8(out.stdout).ok()?.trim().parse().ok());
+    committed.unwrap_or_else(|| newest(Path::new("src")))
+}
+
+/// The time of the newest file below a folder.
+fn newest(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let time = |file: fs::DirEntry| match file.metadata() {
+        Ok(data) if data.is_dir() => newest(&file.path()),
+        Ok(data) => data
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+            .map_or(0, |since| since.as_secs()),
+        Err(_) => 0,
+    };
+    files.map(time).max().unwrap_or(0)
 }
 
 // Read by its derived Debug alone, which makes the literal.
@@ -177,6 +211,7 @@ struct Baked<'a> {
     baud: u32,
     health_minutes: u64,
     watchdog: &'a str,
+    sources_from: u64,
 }
 
 /// The value of `BOARD` in `src/board.rs`: the debug form of a struct is its literal, but for

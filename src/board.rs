@@ -21,6 +21,8 @@ pub struct Board {
     pub health_minutes: u64,
     /// The hardware watchdog; empty: none.
     pub watchdog: &'static str,
+    /// When the sources of this build were last changed, seconds since 1970. It can't be earlier.
+    pub sources_from: u64,
 }
 
 /// The board this agent was built for.

@@ -3,7 +3,7 @@
 use super::print;
 use crate::config::{self, Config};
 use crate::identity::{Registration, RegistrationError};
-use crate::sys::clock;
+use crate::uplink::clock;
 use crate::uplink::endpoint::{self, Service};
 use crate::uplink::http::Http;
 use crate::uplink::ssm::register::{Activation, register};
@@ -58,6 +58,7 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
     let url = resolve(config, &region, given)?;
     let kind = key_type(wish.key_type.as_deref(), &url)?;
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
+    clock::remember(state, false);
     let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
     let candidate = Registration::candidate(state, kind).map_err(in_words)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };
@@ -69,7 +70,7 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
         endpoint: given.map(str::to_owned),
         ca_file,
         fingerprint,
-        registered_at: clock::system(),
+        registered_at: clock::certain(),
         key_made_at: candidate.key_made_at,
         key,
     };

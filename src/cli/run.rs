@@ -62,6 +62,7 @@ fn serve(
         sources.ca_file = sources.ca_file.take().or_else(registered);
         supervise
     };
+    crate::uplink::clock::remember(state, true);
     let links = links(&config, state, found)?;
     let settings = crate::agent::Settings {
         health_interval: config.health_interval,

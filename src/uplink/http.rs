@@ -44,6 +44,7 @@ const USER_AGENT: &str = concat!("stint/", env!("CARGO_PKG_VERSION"));
 pub struct Http {
     direct: Agent,
     proxied: Agent,
+    tls: Tls,
 }
 
 /// A request with a body.
@@ -94,7 +95,10 @@ impl Http {
 
     /// A client that trusts these certificate authorities.
     pub fn trusting(roots: Vec<Authority>) -> Http {
-        let tls = Tls::trusting(roots);
+        Http::over(Tls::trusting(roots))
+    }
+
+    fn over(tls: Tls) -> Http {
         let config = || {
             Agent::config_builder()
                 .http_status_as_error(false)
@@ -112,7 +116,8 @@ impl Http {
         };
         Http {
             direct: agent(config().proxy(None).build(), tls.clone()),
-            proxied: agent(config().build(), tls),
+            proxied: agent(config().build(), tls.clone()),
+            tls,
         }
     }
 
@@ -127,8 +132,49 @@ impl Http {
     /// # Errors
     /// There is no answer.
     pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, HttpError> {
-        let request = self.agent_for(url).get(url);
-        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call()
+        self.in_time(url, &mut || {
+            let request = self.agent_for(url).get(url);
+            headers
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, *value))
+                .call()
+        })
+    }
+
+    /// Sends a request; once more if the server's certificate is of another time than this device,
+    /// and the server can say the time.
+    ///
+    /// # Errors
+    /// What `send` says.
+    pub fn in_time(
+        &self,
+        url: &str,
+        send: &mut dyn FnMut() -> Result<Response, HttpError>,
+    ) -> Result<Response, HttpError> {
+        let mut said = send();
+        if said.as_ref().is_err_and(tls::is_about_time) && self.is_time_learned(url) {
+            said = send();
+        }
+        let taken = said.as_ref().ok().filter(|said| said.status().is_success());
+        if let Some(date) = taken.and_then(date).filter(|_| url.starts_with("https://"))
+            && tls::time::heard(date)
+        {
+            self.is_time_learned(url);
+        }
+        said
+    }
+
+    /// Asks a server for the time, and nothing else. True if this device is wiser now.
+    fn is_time_learned(&self, url: &str) -> bool {
+        if !tls::time::may_be_asked() {
+            return false;
+        }
+        let asking = Http::over(self.tls.asking_for_the_time());
+        let root = format!("https://{}/", endpoint::authority(url));
+        let answer = asking.agent_for(url).head(&root).call();
+        let time = answer.as_ref().ok().and_then(date).filter(|time| *time >= tls::time::lower());
+        let time = time.filter(|time| asking.tls.holds_at(endpoint::host(url), *time));
+        time.map(tls::time::adopt).is_some()
     }
 
     /// Makes everything under way fail, and every request from now on.
@@ -163,14 +209,17 @@ impl Http {
     /// # Errors
     /// There is no answer, in words for people.
     pub fn call(&self, call: &Call<'_>) -> Result<Answer, String> {
-        let mut request = self.agent_for(call.url).post(call.url);
-        for (name, value) in call.headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.config().timeout_global(Some(call.patience)).build();
-        let mut response = request.send(call.body).map_err(|error| tls::in_words(&error))?;
+        let mut send = || {
+            let mut request = self.agent_for(call.url).post(call.url);
+            for (name, value) in call.headers {
+                request = request.header(*name, *value);
+            }
+            request.config().timeout_global(Some(call.patience)).build().send(call.body)
+        };
+        let said = self.in_time(call.url, &mut send);
+        let mut response = said.map_err(|error| tls::in_words(&error))?;
+        let date = date(&response);
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let date = text("date").and_then(Utc::parse_http);
         let wanted = call.wanted.iter().map(|name| text(name).map(str::to_owned)).collect();
         let body =
             response.body_mut().with_config().limit(call.limit).lossy_utf8(true).read_to_string();
@@ -206,6 +255,11 @@ pub fn into_reader(response: Response) -> Box<dyn Read> {
 /// What it means that reading a body failed.
 pub fn broken_off(error: std::io::Error) -> HttpError {
     ureq::Error::Io(error)
+}
+
+/// When the server sent the answer, by its own clock.
+fn date(response: &Response) -> Option<Utc> {
+    header(response, "date").as_deref().and_then(Utc::parse_http)
 }
 
 fn agent(config: Config, tls: Tls) -> Agent {

@@ -9,6 +9,8 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+#[cfg(feature = "tls")]
+use stint_wire::time::Utc;
 
 /// A connection that isn't there in this time won't come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,9 +113,9 @@ impl Http {
     /// There is no answer, in words for people.
     pub fn call(&self, call: &Call<'_>) -> Result<Answer, String> {
         let answer = || {
-            let deadline = Instant::now() + call.patience;
+            let deadline = Some(Instant::now() + call.patience);
             let mut response =
-                self.send("POST", call.url, call.headers, Some(call.body), Some(deadline))?;
+                self.in_time("POST", call.url, call.headers, Some(call.body), deadline)?;
             let mut body = Vec::new();
             (&mut response.body).take(call.limit + 1).read_to_end(&mut body)?;
             if body.len() as u64 > call.limit {
@@ -131,7 +133,50 @@ impl Http {
     /// # Errors
     /// There is no answer.
     pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, HttpError> {
-        self.send("GET", url, headers, None, None)
+        self.in_time("GET", url, headers, None, None)
+    }
+
+    /// Sends a request; once more if the server's certificate is of another time than this device,
+    /// and the server can say the time.
+    fn in_time(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+        deadline: Option<Instant>,
+    ) -> Result<Response, HttpError> {
+        let said = self.send(method, url, headers, body, deadline);
+        #[cfg(not(feature = "tls"))]
+        return said;
+        #[cfg(feature = "tls")]
+        {
+            let mut said = said;
+            if said.as_ref().is_err_and(tls::is_about_time) && self.is_time_learned(url) {
+                said = self.send(method, url, headers, body, deadline);
+            }
+            let taken = said.as_ref().ok().filter(|said| said.status / 100 == 2);
+            if let Some(date) = taken.and_then(date).filter(|_| url.starts_with("https://"))
+                && tls::time::heard(date)
+            {
+                self.is_time_learned(url);
+            }
+            said
+        }
+    }
+
+    /// Asks a server for the time, and nothing else. True if this device is wiser now.
+    #[cfg(feature = "tls")]
+    fn is_time_learned(&self, url: &str) -> bool {
+        if !tls::time::may_be_asked() {
+            return false;
+        }
+        let asking = Http { tls: self.tls.asking_for_the_time(), state: Mutex::default() };
+        let root = format!("https://{}/", endpoint::authority(url));
+        let answer = asking.send("HEAD", &root, &[], None, Some(Instant::now() + CONNECT_TIMEOUT));
+        let time = answer.as_ref().ok().and_then(date).filter(|time| *time >= tls::time::lower());
+        let time = time.filter(|time| asking.tls.holds_at(endpoint::host(url), *time));
+        time.map(tls::time::adopt).is_some()
     }
 
     fn send(
@@ -350,6 +395,12 @@ pub fn content_length(response: &Response) -> Option<u64> {
 /// The body, to be read.
 pub fn into_reader(response: Response) -> Box<dyn Read> {
     Box::new(response.body)
+}
+
+/// When the server sent the answer, by its own clock.
+#[cfg(feature = "tls")]
+fn date(response: &Response) -> Option<Utc> {
+    header(response, "date").as_deref().and_then(Utc::parse_http)
 }
 
 /// What it means that reading a body failed.

@@ -131,7 +131,7 @@ impl Logs<'_> {
             Ok(()) => Ok(answer.body),
             Err(UplinkError::Refused { code, .. })
                 if STALE_SIGNATURE.contains(&code.as_str())
-                    && answer.date.is_some_and(|date| self.clock.learn(date)) =>
+                    && answer.date.is_some_and(|date| self.clock.learn(date, now)) =>
             {
                 Err(Trouble::Passing(refused(operation, &code)))
             }

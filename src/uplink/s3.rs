@@ -116,6 +116,7 @@ impl S3 {
             let region = self.region_of(request.object);
             let access = self.access.borrow();
             let access = access.as_ref().filter(|_| signed);
+            let at = self.clock.now();
             let response = self.once(http, request, &region, access)?;
             let status = response.status().as_u16();
             if (200..300).contains(&status) || status == 416 {
@@ -127,7 +128,9 @@ impl S3 {
             let (code, error) = refused(&name, response);
             if let Some(other) = other.filter(|_| self.endpoint.is_none()) {
                 self.regions.borrow_mut().push((request.object.bucket.clone(), other));
-            } else if code == "RequestTimeTooSkewed" && date.is_some_and(|d| self.clock.learn(d)) {
+            } else if code == "RequestTimeTooSkewed"
+                && date.is_some_and(|d| self.clock.learn(d, at))
+            {
                 // Once more, with the right time.
             } else if status == 403 && access.is_some() && request.method == "GET" {
                 // Public objects are everybody's, a node of another account included.
@@ -169,17 +172,20 @@ impl S3 {
         let mark = if request.query.is_empty() { "" } else { "?" };
         let url = format!("{base}{path}{mark}{}", request.query);
         let agent = http.agent_for(&base);
-        let answer = match request.file {
-            None => {
-                let get = headers.iter().fold(agent.get(url), |r, (n, v)| r.header(*n, v));
-                get.call()
-            }
+        let file = match request.file {
+            None => None,
             Some(file) => {
                 let open = File::open(file).map_err(FileError::new("open", file));
-                let put = headers.iter().fold(agent.put(url), |r, (n, v)| r.header(*n, v));
-                put.send(&open.map_err(RemoteError::File)?)
+                Some(open.map_err(RemoteError::File)?)
             }
         };
+        // A certificate is looked at before anything of the file is sent.
+        let answer = http.in_time(&base, &mut || match &file {
+            None => headers.iter().fold(agent.get(&url), |r, (n, v)| r.header(*n, v)).call(),
+            Some(file) => {
+                headers.iter().fold(agent.put(&url), |r, (n, v)| r.header(*n, v)).send(file)
+            }
+        });
         answer.map_err(|error| unreachable(&name(request.object), &error))
     }
 

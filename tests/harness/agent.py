@@ -34,7 +34,7 @@ class Agent:
         words = ["register", "--endpoint", hub.endpoint, "--region", hub.region]
         words += ["--activation-id", activation["ActivationId"]]
         words += ["--activation-code", activation["ActivationCode"]]
-        return self.command(*words, "--state-dir", self.state, *config, *options)
+        return self.command(*words, "--state-dir", self.state, *config, *options, **self.environment)
 
     def register(self, hub: Hub, activation: dict, *options: object) -> str:
         """Registers and returns the node id."""

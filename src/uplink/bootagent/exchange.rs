@@ -67,9 +67,10 @@ impl BootAgent {
         let ca_file = self.config.ca_file.as_deref().or(self.identity.ca_file.as_deref());
         // Made for each exchange: an agent that has nothing to say holds no authorities in memory.
         let http = Http::new(ca_file, &[&url]).map_err(local)?;
+        let signed = self.clock.now();
         match self.once(&http, &url, operation, path, body)? {
             Outcome::Heard(heard) => Ok(heard),
-            Outcome::Stale(date) if self.clock.learn(Utc::from_secs(date)) => {
+            Outcome::Stale(date) if self.clock.learn(Utc::from_secs(date), signed) => {
                 match self.once(&http, &url, operation, path, body)? {
                     Outcome::Heard(heard) => Ok(heard),
                     _ => Err(refused(operation, sign::STALE, None)),

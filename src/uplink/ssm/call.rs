@@ -48,12 +48,13 @@ impl Ssm {
         let mut renewed = false;
         for _ in 0..ATTEMPTS {
             let credentials = self.credentials()?;
+            let signed = self.clock.now();
             let answer =
                 self.send(service, operation, body, patience, &Signer::Temporary(&credentials))?;
             match verdict(operation, &answer) {
                 Ok(()) => return Ok(answer.body),
                 Err(UplinkError::Refused { code, .. })
-                    if self.is_clock_mended(&code, answer.date) => {}
+                    if self.is_clock_mended(&code, answer.date, signed) => {}
                 Err(UplinkError::Refused { code, .. })
                     if !renewed && STALE_CREDENTIALS.contains(&code.as_str()) =>
                 {
@@ -75,19 +76,20 @@ impl Ssm {
     ) -> Result<String, UplinkError> {
         let signer = Signer::Node(node);
         for _ in 0..ATTEMPTS {
+            let signed = self.clock.now();
             let answer = self.send(Service::Ssm, operation, body, super::CALL_TIMEOUT, &signer)?;
             match verdict(operation, &answer) {
                 Ok(()) => return Ok(answer.body),
                 Err(UplinkError::Refused { code, .. })
-                    if self.is_clock_mended(&code, answer.date) => {}
+                    if self.is_clock_mended(&code, answer.date, signed) => {}
                 Err(error) => return Err(error),
             }
         }
         Err(UplinkError::BadAnswer { operation, what: "the server refuses every signature" })
     }
 
-    fn is_clock_mended(&self, code: &str, date: Option<Utc>) -> bool {
-        STALE_SIGNATURE.contains(&code) && date.is_some_and(|date| self.clock.learn(date))
+    fn is_clock_mended(&self, code: &str, date: Option<Utc>, signed: Utc) -> bool {
+        STALE_SIGNATURE.contains(&code) && date.is_some_and(|date| self.clock.learn(date, signed))
     }
 
     fn send(

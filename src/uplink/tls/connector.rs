@@ -33,6 +33,7 @@ impl<In: Transport> Connector<In> for Tls {
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(details.timeout);
         tls.complete_io(&mut socket)?;
+        self.begun(&tls);
         let buffers = LazyBuffers::new(
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),

@@ -3,10 +3,12 @@
 mod client;
 #[cfg(feature = "ssm")]
 mod connector;
+pub mod time;
+mod verifier;
 mod words;
 
 pub use client::Tls;
-pub use words::in_words;
+pub use words::{in_words, is_about_time};
 
 use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, KeyProvider, WebPkiSupportedAlgorithms, ring};

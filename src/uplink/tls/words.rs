@@ -1,5 +1,6 @@
 //! What a failed request means, in words for people.
 
+use super::super::http::HttpError;
 use rustls::{AlertDescription, CertificateError};
 use std::io;
 use stint_wire::time::Utc;
@@ -27,6 +28,20 @@ pub fn in_words(error: &ureq::Error) -> String {
 #[cfg(not(feature = "ssm"))]
 pub fn in_words(error: &io::Error) -> String {
     io_in_words(error)
+}
+
+/// Whether the server's certificate is good but for the time.
+pub fn is_about_time(error: &HttpError) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    #[cfg(feature = "ssm")]
+    let HttpError::Io(error) = error else { return false };
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(
+        cause,
+        Some(rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
+        ))
+    )
 }
 
 fn io_in_words(error: &io::Error) -> String {
@@ -65,10 +80,10 @@ fn certificate_in_words(reason: &CertificateError) -> String {
                 .to_owned();
         }
         ExpiredContext { time, not_after } => {
-            format!("expired at {}; this device's clock says {}", day(not_after), day(time))
+            format!("expired at {}; this device takes it to be {}", day(not_after), day(time))
         }
         NotValidYetContext { time, not_before } => {
-            format!("is valid from {}; this device's clock says {}", day(not_before), day(time))
+            format!("is valid from {}; this device takes it to be {}", day(not_before), day(time))
         }
         NotValidForNameContext { expected, .. } => {
             format!("is not for the name {}", expected.to_str())
@@ -107,7 +122,7 @@ mod tests {
             (CertificateError::UnknownIssuer, "--ca-file"),
             (
                 CertificateError::NotValidYetContext { time: at(0), not_before: at(86_400) },
-                "is valid from 1970-01-02T00:00:00.000Z; this device's clock says 1970-01-01",
+                "is valid from 1970-01-02T00:00:00.000Z; this device takes it to be 1970-01-01",
             ),
             (
                 CertificateError::ExpiredContext { time: at(86_400), not_after: at(0) },
