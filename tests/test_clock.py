@@ -1,4 +1,4 @@
-"""A device whose clock is wrong by decades comes online, and nobody can abuse that (docs/SECURITY.md, "Time")."""
+"""A device whose clock is wrong by decades comes online, and nobody can abuse that (docs/SECURITY.md)."""
 
 import datetime
 import email.utils
