@@ -5,6 +5,8 @@
 
 #[cfg(feature = "documents")]
 mod check_document;
+#[cfg(feature = "ssm")]
+mod deregister;
 #[cfg(feature = "bootagent")]
 mod enrol;
 mod logger;
@@ -55,6 +57,8 @@ struct Arguments {
 enum Command {
     #[cfg(uplink)]
     Register(Register),
+    #[cfg(feature = "ssm")]
+    Deregister(Deregister),
     #[cfg(feature = "supervise")]
     InstallPackage(InstallPackage),
     Run(Run),
@@ -105,6 +109,25 @@ struct Register {
     #[argh(option)]
     key_type: Option<String>,
     /// replace an earlier registration without asking
+    #[argh(switch, short = 'y')]
+    yes: bool,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
+/// Part this device from its server, and wipe its registration and keys.
+#[cfg(feature = "ssm")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "deregister")]
+struct Deregister {
+    /// only wipe, without telling the server
+    #[argh(switch)]
+    local: bool,
+    /// don't ask
     #[argh(switch, short = 'y')]
     yes: bool,
     /// the configuration (default: /etc/stint/agent.json)
@@ -273,6 +296,12 @@ fn dispatch(words: &[String]) -> Exit {
     match arguments.command {
         #[cfg(uplink)]
         Command::Register(arguments) => arguments.run(),
+        #[cfg(feature = "ssm")]
+        Command::Deregister(arguments) => {
+            let Deregister { local, yes, config, state_dir } = arguments;
+            let wish = deregister::Wish { local, yes, config, state_dir };
+            finish(deregister::run(&wish, &[DEFAULT_PATH]))
+        }
         #[cfg(feature = "supervise")]
         Command::InstallPackage(arguments) => {
             finish(crate::supervise::install::work(&arguments.folder))

@@ -140,21 +140,28 @@ fn confirm(wish: &Wish, state: &Path) -> Result<(), String> {
         Ok(registration) => registration.instance_id,
         Err(_) => "a node whose registration is damaged".to_owned(),
     };
-    if wish.yes {
+    ask(
+        &format!("This device is registered as {name}. Replace that registration?"),
+        wish.yes,
+        &format!("this device is registered as {name}; say -y to replace that registration"),
+    )
+}
+
+/// Asks whoever sits there. Who can't be asked must have said `yes` beforehand.
+///
+/// # Errors
+/// The refusal.
+pub fn ask(question: &str, yes: bool, refusal: &str) -> Result<(), String> {
+    if yes {
         return Ok(());
     }
-    let refusal =
-        format!("this device is registered as {name}; say -y to replace that registration");
     if !io::stdin().is_terminal() {
-        return Err(refusal);
+        return Err(refusal.to_owned());
     }
-    let _ = write!(
-        io::stderr(),
-        "This device is registered as {name}. Replace that registration? [y/N] "
-    );
+    let _ = write!(io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
     let _ = io::stdin().lock().read_line(&mut answer);
-    if answer.trim_start().starts_with(['y', 'Y']) { Ok(()) } else { Err(refusal) }
+    if answer.trim_start().starts_with(['y', 'Y']) { Ok(()) } else { Err(refusal.to_owned()) }
 }
 
 #[cfg(test)]

@@ -111,6 +111,15 @@ impl BootIdentity {
         Ok(read)
     }
 
+    /// Forgets it, private key and all.
+    ///
+    /// # Errors
+    /// A file can't be removed.
+    #[cfg(feature = "ssm")]
+    pub fn clear(state: &Path) -> Result<(), FileError> {
+        [FILE, DAMAGED].into_iter().try_for_each(|file| durable::wipe(&state.join(file)))
+    }
+
     /// Reads it, or makes a new one and writes that down.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 use super::faults::{attempt, write_all};
 use super::{FileError, check};
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ const FILE_MODE: u32 = 0o600;
 
 /// So are the folders they are in.
 const FOLDER_MODE: u32 = 0o700;
+
+/// No file with a secret is larger, bytes.
+const LARGEST_SECRET: u64 = 64 * 1024;
 
 /// Names of temporary files end so; what a crash left of them is removed by [`sweep`].
 const TEMPORARY: &str = ".tmp";
@@ -98,6 +102,22 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
         Err(error) if error.cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Overwrites a file with blanks and removes it; one that isn't there is fine. On flash without
+/// wear levelling that is all one can do to a secret.
+///
+/// # Errors
+/// The step that failed; what can't be overwritten is removed all the same.
+pub fn wipe(path: &Path) -> Result<(), FileError> {
+    if let Ok(found) = fs::metadata(path) {
+        let blank = |mut file: File| {
+            file.write_all(&vec![b' '; found.len().min(LARGEST_SECRET) as usize])?;
+            file.sync_all()
+        };
+        let _ = OpenOptions::new().write(true).open(path).and_then(blank);
+    }
+    remove(path)
 }
 
 /// Makes a folder and its parents, if need be; done when it is on disk.
@@ -199,6 +219,18 @@ mod tests {
         fs::write(folder.path().join("a.json"), b"whole").unwrap();
         sweep(folder.path()).unwrap();
         assert_eq!(list(folder.path()).unwrap(), ["a.json"]);
+    }
+
+    #[test]
+    fn a_wiped_file_is_overwritten_first_and_one_that_is_not_there_is_fine() {
+        let folder = Folder::new();
+        let (path, other) = (folder.path().join("secret"), folder.path().join("link"));
+        fs::write(&path, b"key").unwrap();
+        fs::hard_link(&path, &other).unwrap();
+        wipe(&path).unwrap();
+        wipe(&path).unwrap();
+        assert_eq!(list(folder.path()).unwrap(), ["link"]);
+        assert_eq!(fs::read(&other).unwrap(), b"   ");
     }
 
     #[test]

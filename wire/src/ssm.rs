@@ -71,6 +71,11 @@ pub fn update_public_key(public_key: &str, kind: KeyType) -> String {
         .finish()
 }
 
+/// The body of DeregisterManagedInstance.
+pub fn deregister(node: &str) -> String {
+    ObjectWriter::new().string("InstanceId", node).finish()
+}
+
 /// What a node says of itself in UpdateInstanceInformation. What it could not find out is left
 /// out of the message.
 #[derive(Clone, Debug, Default)]

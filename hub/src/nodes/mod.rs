@@ -19,7 +19,8 @@ pub mod wakeups;
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
-use crate::tools::documents;
+use crate::model;
+use crate::tools::{documents, fleet_manager};
 use serde_json::Value;
 
 /// Operations of `ssm` that only nodes call with their temporary credentials. They are no part
@@ -41,6 +42,7 @@ pub async fn call(
         "UpdateInstanceInformation" => health::update(app, node, input).await,
         // A step downloads a document, or runs one inside its own.
         "GetDocument" => documents::get_for_node(app, node, endpoint, input).await,
+        "DeregisterManagedInstance" => part(app, node, input).await,
         "ListInstanceAssociations" | "ListAssociations" => Ok(associations::none()),
         // A node reports its child agents, or anything else of its own.
         "PutInventory" => inventory::put(app, node, input).await,
@@ -52,6 +54,13 @@ pub async fn call(
             node.id
         ))),
     }
+}
+
+/// DeregisterManagedInstance by a node: of itself.
+async fn part(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Value> {
+    model::validate_input("DeregisterManagedInstance", input)?;
+    only_itself(node, input::required(input, "InstanceId", 10, 124)?)?;
+    fleet_manager::deregister(app, fleet_manager::Deregister::of(&node.id)).await
 }
 
 /// Refuses a node that names another.

@@ -28,7 +28,7 @@ const TOOLS: [(&str, &[(&str, &str)]); 7] = [
             ),
             (
                 "DeregisterManagedInstance",
-                "what the node had not finished ends as `Failed`, `Undeliverable`",
+                "what the node had not finished ends as `Failed`, `Undeliverable`; nodes may call it for themselves",
             ),
         ],
     ),

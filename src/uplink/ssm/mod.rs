@@ -120,6 +120,15 @@ impl Ssm {
         }
     }
 
+    /// Parts this node from the server, where the server lets it.
+    ///
+    /// # Errors
+    /// See [`UplinkError`].
+    pub fn deregister(&self) -> Result<(), UplinkError> {
+        let body = stint_wire::ssm::deregister(&self.node().instance_id);
+        self.call(Service::Ssm, "DeregisterManagedInstance", &body, CALL_TIMEOUT).map(drop)
+    }
+
     /// Who this node is at this moment.
     fn node(&self) -> Arc<Registration> {
         self.node.lock().unwrap_or_else(PoisonError::into_inner).clone()

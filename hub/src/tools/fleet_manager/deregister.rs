@@ -14,6 +14,13 @@ pub struct Deregister {
     instance_id: String,
 }
 
+impl Deregister {
+    /// Of this node.
+    pub fn of(node: &str) -> Deregister {
+        Deregister { instance_id: node.to_owned() }
+    }
+}
+
 /// DeregisterManagedInstance: the node's keys, credentials and tags are gone at once, and what it
 /// had not finished is undeliverable. What it has done stays in the commands' history.
 ///

@@ -7,7 +7,7 @@ mod describe;
 mod filters;
 pub mod presence;
 
-pub use deregister::deregister;
+pub use deregister::{Deregister, deregister};
 pub use describe::describe;
 
 #[cfg(test)]
