@@ -1,6 +1,8 @@
 //! The task of the BootAgent link: registers, reports, hands in what is to be done, and delivers
 //! what became of it.
 
+mod share;
+
 use super::backoff::Backoff;
 use super::modules::Ended;
 use super::status;
@@ -10,6 +12,7 @@ use crate::supervise::{Accepted, SettingsDone, Supervisor};
 use crate::sys::random;
 use crate::uplink::UplinkError;
 use crate::uplink::bootagent::BootAgent;
+use share::Share;
 use smol::Timer;
 use smol::future::or;
 use std::rc::Rc;
@@ -26,12 +29,6 @@ const DELIVER_AGAIN: Duration = Duration::from_secs(60);
 
 /// What has happened to a child is told before its time, but not sooner after the last report.
 const EARLY: Duration = Duration::from_secs(30);
-
-/// More events in one report would make a body that small servers don't take.
-const EVENTS: usize = 50;
-
-/// So would more results in one delivery.
-const RESULTS: usize = 50;
 
 /// So many of the jobs that can't be read are remembered while their results wait. No server
 /// gives more at once.
@@ -87,6 +84,9 @@ struct Task {
     answered: Vec<String>,
     /// Jobs that couldn't be written down.
     untaken: Vec<Job>,
+    /// How many events one report has, and how many results one delivery.
+    events: Share,
+    results: Share,
     /// A new job is being done: when its result is delivered, the children have changed.
     expecting: bool,
 }
@@ -110,6 +110,8 @@ pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) ->
         taken_in,
         answered,
         untaken: Vec::new(),
+        events: Share::default(),
+        results: Share::default(),
         expecting: false,
     };
     task.run().await
@@ -165,6 +167,12 @@ impl Task {
                         }
                         continue;
                     }
+                    Err(UplinkError::TooLarge { is_certain, .. })
+                        if self.fewer_results(&batch, is_certain) =>
+                    {
+                        batch.clear();
+                        continue;
+                    }
                     Err(error) => {
                         let wait = again(DELIVER_AGAIN, failed_deliveries, self.step);
                         failed_deliveries += 1;
@@ -175,7 +183,8 @@ impl Task {
             }
             if Instant::now() >= report_at {
                 let wait = match self.report().await {
-                    Ok(()) => {
+                    Ok(false) => Duration::ZERO,
+                    Ok(true) => {
                         failed_reports = 0;
                         if reported.replace(Instant::now()).is_none() {
                             // An activation that lies there though this node is registered.
@@ -253,12 +262,48 @@ impl Task {
         }
     }
 
-    fn next_batch(&self) -> Vec<(u64, JobResult)> {
-        let found = self.supervisor.results().peek(RESULTS);
-        found.unwrap_or_else(|error| {
+    fn next_batch(&mut self) -> Vec<(u64, JobResult)> {
+        let found = self.supervisor.results().peek(self.results.most());
+        let mut found = found.unwrap_or_else(|error| {
             log::error!("results can't be read: {error}");
             Vec::new()
-        })
+        });
+        if found.is_empty() {
+            self.results.all_taken();
+        }
+        found.truncate(Share::count(found.iter().map(|(_, result)| result.message.len())));
+        found
+    }
+
+    /// The server finds these results too large. Says whether another batch is to be tried at once:
+    /// a smaller one, or the next where it was certainly the server that refused one alone.
+    fn fewer_results(&mut self, batch: &[(u64, JobResult)], is_certain: bool) -> bool {
+        if self.results.too_large(batch.len()) {
+            return true;
+        }
+        let Some((number, result)) = batch.first().filter(|_| is_certain) else { return false };
+        let removed = self.supervisor.results().remove(&[*number]);
+        if let Err(error) = &removed {
+            log::error!("a result can't be dropped: {error}");
+        } else {
+            let what = format!(
+                "the result of job {} (errcode {}) is dropped: the server finds it too large",
+                result.id, result.errcode
+            );
+            self.answered.retain(|id| *id != result.id);
+            self.supervisor.notes().event("dropped", "", &result.id, what);
+        }
+        removed.is_ok()
+    }
+
+    /// The same for the events of a report. Without any it goes out all the same.
+    fn fewer_events(&mut self, numbers: &[u64], is_certain: bool) -> bool {
+        let [number] = numbers else { return self.events.too_large(numbers.len()) };
+        let removed = is_certain && self.supervisor.events().remove(&[*number]).is_ok();
+        if removed {
+            log::error!("event {number} is dropped: the server finds it too large");
+        }
+        removed
     }
 
     /// Delivers results, and forgets them when a server has them.
@@ -272,12 +317,17 @@ impl Task {
         removed.map_err(|error| UplinkError::Local(error.to_string()))
     }
 
-    /// Reports, and hands in the jobs that come back.
-    async fn report(&mut self) -> Result<(), UplinkError> {
-        let events = self.supervisor.events().peek(EVENTS).unwrap_or_else(|error| {
-            log::error!("events can't be read: {error}");
-            Vec::new()
-        });
+    /// Reports, and hands in the jobs that come back. `false`: the server wants a smaller one.
+    async fn report(&mut self) -> Result<bool, UplinkError> {
+        let mut events =
+            self.supervisor.events().peek(self.events.most()).unwrap_or_else(|error| {
+                log::error!("events can't be read: {error}");
+                Vec::new()
+            });
+        if events.is_empty() {
+            self.events.all_taken();
+        }
+        events.truncate(Share::count(events.iter().map(|(_, event)| event.message.len())));
         let (numbers, events): (Vec<u64>, Vec<_>) = events.into_iter().unzip();
         let report = Report {
             agents: self.supervisor.children(),
@@ -289,7 +339,15 @@ impl Task {
             heard.jobs = uplink.report(report)?;
             Ok(())
         });
-        let jobs = self.call(work).await?.jobs;
+        let jobs = match self.call(work).await {
+            Ok(heard) => heard.jobs,
+            Err(UplinkError::TooLarge { is_certain, .. })
+                if self.fewer_events(&numbers, is_certain) =>
+            {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
         if let Err(error) = self.supervisor.events().remove(&numbers) {
             log::error!("events that were told can't be removed: {error}");
         }
@@ -297,7 +355,7 @@ impl Task {
             self.take(job);
         }
         self.board.pinged(self.step);
-        Ok(())
+        Ok(true)
     }
 
     fn take(&mut self, job: Result<Job, JobResult>) {
@@ -345,14 +403,15 @@ impl Task {
 
     /// Answers a job that is none of the supervisor's.
     fn answer(&mut self, result: JobResult) {
-        match self.supervisor.answer(&result) {
+        let id = result.id.clone();
+        match self.supervisor.answer(result) {
             Ok(()) => {
                 if self.answered.len() == ANSWERED {
                     self.answered.remove(0);
                 }
-                self.answered.push(result.id);
+                self.answered.push(id);
             }
-            Err(error) => log::error!("the result of job {} can't be kept: {error}", result.id),
+            Err(error) => log::error!("the result of job {id} can't be kept: {error}"),
         }
     }
 }

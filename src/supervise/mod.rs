@@ -179,8 +179,9 @@ impl Supervisor {
     ///
     /// # Errors
     /// It can't be written.
-    pub fn answer(&self, result: &JobResult) -> Result<(), FileError> {
-        self.notes.result(result)
+    pub fn answer(&self, result: JobResult) -> Result<(), FileError> {
+        let message = notes::bounded(result.message);
+        self.notes.result(&JobResult { message, ..result })
     }
 
     /// Who does a job that is for the agent's own settings. Without anybody such a job fails.

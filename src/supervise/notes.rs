@@ -5,12 +5,27 @@ use crate::bell::Bell;
 use crate::sys::{FileError, clock};
 use std::path::Path;
 use stint_wire::bootagent::{Event, JobResult};
+use stint_wire::text::head;
 
 /// More events than this wait for no server; the oldest are dropped.
 const MAX_EVENTS: usize = 500;
 
 /// More results than this wait for no server; the oldest are dropped.
 const MAX_RESULTS: usize = 1000;
+
+/// What people are told in one event or result, bytes. Servers have bounds; a package manager's
+/// complaints have none.
+const MAX_MESSAGE: usize = 4 * 1024;
+
+/// Cuts a message that is too long, and says in it that it is cut.
+pub fn bounded(mut message: String) -> String {
+    const MARK: &str = " … (cut)";
+    if message.len() > MAX_MESSAGE {
+        message.truncate(head(&message, MAX_MESSAGE - MARK.len()).len());
+        message.push_str(MARK);
+    }
+    message
+}
 
 /// Events and results that haven't been delivered.
 pub struct Notes {
@@ -38,6 +53,7 @@ impl Notes {
     /// Notes and logs an event. One that can't be written is in the log at least.
     pub fn event(&self, category: &str, child: &str, extra: &str, message: String) {
         log::warn!("{child}: {message}");
+        let message = bounded(message);
         let event = |category: &str, extra: &str, message: String| Event {
             timestamp: clock::system().0 / 1000,
             local_id: 0,
@@ -82,6 +98,23 @@ impl Notes {
         // There is room: some have just been dropped, or the queue isn't this one.
         if let Err(error) = self.events.push(&event) {
             log::error!("an event is lost: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_two_characters_and_says_so() {
+        assert_eq!(bounded("short".into()), "short");
+        let whole = "x".repeat(MAX_MESSAGE);
+        assert_eq!(bounded(whole.clone()), whole);
+        for long in ["x".repeat(MAX_MESSAGE + 1), "é".repeat(MAX_MESSAGE)] {
+            let cut = bounded(long.clone());
+            assert!(cut.len() <= MAX_MESSAGE && cut.len() > MAX_MESSAGE - 16, "{}", cut.len());
+            assert!(long.starts_with(cut.strip_suffix(" … (cut)").unwrap()));
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::child::Unit;
 use super::inbox::Inbox;
 use super::jobs;
+use super::notes;
 use super::{Supervisor, install, output};
 use crate::agent::modules::Ended;
 use crate::sys::tree::{self, Process};
@@ -177,7 +178,8 @@ impl Supervisor {
             open.job.action.as_str(),
             open.job.name
         );
-        let result = JobResult { id: open.job.id.clone(), errcode, message };
+        let result =
+            JobResult { id: open.job.id.clone(), errcode, message: notes::bounded(message) };
         // Most often a full disk is in the way.
         while let Err(error) = self.end(&open, &result) {
             log::error!("the end of job {} can't be noted: {error}", open.job.id);

@@ -147,6 +147,13 @@ pub enum UplinkError {
         /// The server's word for it, if any.
         code: String,
     },
+    /// The server takes no request of that length (HTTP 413).
+    TooLarge {
+        /// The operation.
+        operation: &'static str,
+        /// It was the server that said so, as far as this node can tell, and no proxy.
+        is_certain: bool,
+    },
     /// The answer isn't what the protocol promises: often a captive portal or a proxy.
     BadAnswer {
         /// The operation.
@@ -191,6 +198,9 @@ impl fmt::Display for UplinkError {
             }
             UplinkError::Trouble { operation, status, code } => {
                 write!(f, "the server has trouble with {operation}: HTTP {status} {code}")
+            }
+            UplinkError::TooLarge { operation, .. } => {
+                write!(f, "the server finds what {operation} has to say too large: HTTP 413")
             }
             UplinkError::BadAnswer { operation, what } => {
                 write!(f, "the answer to {operation} makes no sense: {what}")

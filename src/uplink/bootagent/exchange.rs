@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The largest answer, bytes: fifty jobs with their definitions fit in it.
 const MAX_ANSWER: u64 = 256 * 1024;
 
+/// The HTTP status for a body that is too large.
+const TOO_LARGE: u16 = 413;
+
 /// An answer that is believed.
 pub struct Heard {
     /// How far.
@@ -141,7 +144,11 @@ impl BootAgent {
         let body = answer.body.as_bytes();
         let said = sign::AnswerText { status: answer.status, path, agentsn, nonce: &nonce, body };
         let good = (200..300).contains(&answer.status);
-        let worth = match judge(&trust, &proof, &said) {
+        let judged = judge(&trust, &proof, &said);
+        if answer.status == TOO_LARGE {
+            return Err(UplinkError::TooLarge { operation, is_certain: judged.is_ok() });
+        }
+        let worth = match judged {
             Ok(worth) => worth,
             // Most likely a proxy's or a captive portal's.
             Err(_) if !good && key.is_none() => {

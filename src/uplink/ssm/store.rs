@@ -146,6 +146,10 @@ pub fn trouble(error: UplinkError) -> Trouble {
                 answer: what.to_owned(),
             })
         }
+        UplinkError::TooLarge { operation, .. } => Trouble::Final(RemoteError::Refused {
+            place: operation.to_owned(),
+            answer: "HTTP status 413".to_owned(),
+        }),
         UplinkError::Local(cause) => Trouble::Final(RemoteError::NoServer(cause)),
     }
 }
