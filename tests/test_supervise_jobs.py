@@ -4,6 +4,8 @@ import json
 import os
 import time
 
+import pytest
+
 from harness.children import alive, carrying
 from harness.clients import wait_until_online
 from harness.wait import until
@@ -169,6 +171,7 @@ def test_a_stop_overtakes_nothing_that_is_being_done_and_jobs_run_in_their_order
     restart = kids.agent.home / "restart.json"
     step = {"action": "stint:configureAgent", "name": "j", "inputs": {"action": "restart", "name": "slow"}}
     restart.write_text(json.dumps({"schemaVersion": "2.2", "mainSteps": [step, {**step, "name": "k"}]}))
+    until("the agent listens", kids.is_heard)
     code, said = kids.agent.command_json("run-document", restart, "--json", "--config", kids.agent.config)
     assert code == 0 and [done["status"] for done in said["steps"]] == ["Success"] * 2
     assert len(kids.pids("slow")) == 3
@@ -282,3 +285,29 @@ time.sleep(600)
 
 def _size(path) -> int:
     return os.path.getsize(path) if path.exists() else 0
+
+
+@pytest.mark.parametrize("damaged", [("definition.json",), ("definition.json", "record.json")], ids="-".join)
+def test_a_child_whose_definition_can_t_be_read_is_uninstalled_with_all_that_runs_of_it(children, damaged):
+    kids = children()
+    kids.agent.start()
+    below = f"sleep 600 & echo $! >>{kids.marks}/a; setsid sleep 600 & echo $! >>{kids.marks}/a; wait"
+    script = f": {kids.agent.state}; echo $$ >>{kids.marks}/a; {below}"
+    definition = {"name": "a", "exec": "/bin/sh", "args": ["-c", script]}
+    assert kids.job("config", "a", definition=definition) == DONE
+    assert kids.job("start", "a") == DONE
+    until("all of it runs", lambda: len(kids.living("a")) == 3)
+    kids.agent.kill()
+    for file in damaged:
+        (kids.folder("a") / file).write_text('{"half')
+    kids.agent.start()
+    until("it is told", lambda: [e for e in kids.events("a") if "can't be looked after" in e["message"]])
+    assert len(kids.living("a")) == 3, "what runs goes on until somebody decides"
+    code, said = kids.job("restart", "a")
+    assert code != 0 and "there is no child agent a" in said
+    assert kids.job("uninstall", "a") == DONE
+    assert kids.living("a") == [] and not kids.folder("a").exists()
+    assert kids.categories("a")[-1] == "uninstall"
+    # The name is free again.
+    assert kids.job("config", "a", definition=definition) == DONE
+    assert kids.job("start", "a") == DONE

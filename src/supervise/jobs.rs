@@ -5,12 +5,11 @@
 //! the child for itself ([`Supervisor::hold`]).
 
 use super::definition::Definition;
-use super::definitions::{BY_FILE, BY_JOB};
+use super::definitions::BY_JOB;
 use super::{Supervisor, install};
 use crate::sys::durable;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::rc::Rc;
 use stint_wire::bootagent::{Action, ChildStatus, Job};
 
@@ -33,6 +32,12 @@ impl Failure {
     /// One that needs no number of its own.
     pub fn new(message: impl Into<String>) -> Failure {
         Failure { errcode: FAILED, message: message.into() }
+    }
+
+    /// A process of the child is stuck in the kernel.
+    pub fn stuck(name: &str) -> Failure {
+        let seconds = super::DYING.as_secs();
+        Failure::new(format!("{name} lives on {seconds} s after it was killed"))
     }
 
     /// There is no such child.
@@ -153,32 +158,21 @@ pub fn define(supervisor: &Rc<Supervisor>, name: &str, text: &str) -> Result<(),
     supervisor.define(definition, None).map_err(|error| Failure::new(error.to_string()))
 }
 
-/// Removes what an installation or a removal that was cut short has left.
-fn remove_rest(folder: &Path) -> Result<String, Failure> {
-    if [BY_JOB, BY_FILE].iter().any(|file| folder.join(file).exists()) {
-        return Err(Failure::new("its folder can't be read now"));
-    }
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Failure::new(format!("can't remove {}: {error}", folder.display())))
-        }
-        _ => success(),
-    }
-}
-
-/// Takes a child off the device: its processes, its package, its settings and its group.
+/// Takes a child off the device: its processes, its package, its settings and its group. Also one
+/// whose definition can't be read.
 ///
 /// # Errors
 /// Something of it can't be removed, and the job isn't to be forced.
 pub async fn uninstall(supervisor: &Rc<Supervisor>, job: &Job) -> Result<String, Failure> {
     let name = &job.name;
-    let file = match supervisor.with(name, |unit| unit.record.file.clone()) {
-        Ok(file) => file,
-        // Wanted is that it isn't there.
-        Err(_) => return remove_rest(&supervisor.folder(name)),
-    };
     let _held = supervisor.hold(name).await;
-    if let Err(failure) = stop(supervisor, name).await
+    let (ended, file) = match supervisor.with(name, |unit| unit.record.file.clone()) {
+        Ok(file) => (stop(supervisor, name).await.map(drop), file),
+        // Wanted is that it isn't there.
+        Err(_) if !supervisor.folder(name).exists() => return success(),
+        Err(_) => supervisor.end_unknown(name).await,
+    };
+    if let Err(failure) = ended
         && !job.force
     {
         return Err(failure);

@@ -24,6 +24,7 @@ mod queue;
 pub mod record;
 mod run;
 pub mod status;
+mod unknown;
 
 pub use crate::config::Supervise as Settings;
 pub use escape::leave_child;
@@ -238,10 +239,7 @@ impl Supervisor {
         let end = clock::since_boot() + stop_time + DYING;
         while !self.with(name, Unit::is_clear)? {
             if clock::since_boot() > end {
-                let seconds = DYING.as_secs();
-                return Err(Failure::new(format!(
-                    "{name} lives on {seconds} s after it was killed"
-                )));
+                return Err(Failure::stuck(name));
             }
             Timer::after(LOOK).await;
         }

@@ -49,6 +49,8 @@ class Children:
 
     def job(self, action: str, name: str = "", **inputs: object) -> tuple[int, str]:
         """Has the agent do a job, by a document step; the step's code and what it says."""
+        if self.agent.program and self.agent.program.alive():
+            until("the agent listens", self.is_heard)
         step = {"action": "stint:configureAgent", "name": "job"}
         step["inputs"] = {"action": action, "name": name, **inputs}
         file = self.agent.home / f"job-{uuid.uuid4().hex}.json"
@@ -57,6 +59,14 @@ class Children:
         _, said = self.agent.command_json(*words)
         ended = said["steps"][0]
         return ended["code"], (ended["stdout"] or ended["stderr"]).strip()
+
+    def is_heard(self) -> bool:
+        """Whether somebody listens to the inbox's bell."""
+        try:
+            os.close(os.open(self.agent.state / "supervise" / "inbox" / "bell", os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
 
     def pids(self, name: str) -> list[int]:
         """The processes that have been started, oldest first."""

@@ -135,7 +135,11 @@ impl<'a> Site<'a> {
                 log::error!("{}: {error}", self.name);
                 let known = self.supervisor.with(self.name, |unit| unit.definition.clone());
                 // Who runs what, and what of it may be replaced, nobody knows.
-                let Ok(known) = known else { return Err(in_words(error)) };
+                let Ok(known) = known else {
+                    return Err(Failure::new(format!(
+                        "{error}; mend it, or uninstall the child first"
+                    )));
+                };
                 let by_file = self.of_operator().is_some_and(|file| file.definition == known);
                 Ok(Some(known.text).filter(|_| !by_file))
             }
