@@ -25,6 +25,7 @@ struct Board {
     #[serde(rename = "flash")]
     _flash: Flash,
     watchdog: Option<Watchdog>,
+    update: Option<Update>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +86,15 @@ struct Watchdog {
     device: String,
 }
 
+/// Where new versions of the agent come from, and who may say that they are good.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    source: Option<String>,
+    #[serde(default)]
+    keys: Vec<String>,
+}
+
 /// The speeds that every UART driver knows.
 const BAUDS: [u32; 7] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800];
 
@@ -93,10 +103,20 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(fetching)");
     println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     let on = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    // A build for a release says which one it is; every other is the version of Cargo.toml.
+    println!("cargo::rerun-if-env-changed=STINT_VERSION");
+    let given = env::var("STINT_VERSION").ok().filter(|version| !version.is_empty());
+    let version = given.or_else(|| env::var("CARGO_PKG_VERSION").ok()).unwrap_or_default();
+    let number = |part: &str| part.len() < 10 && part.parse::<u32>().is_ok();
+    if version.split('.').count() > 4 || !version.split('.').all(number) {
+        stop(&format!("STINT_VERSION is {version}; it must be up to four numbers with dots"));
+    }
+    println!("cargo::rustc-env=STINT_VERSION={version}");
+    println!("cargo::rustc-env=STINT_TRIPLE={}", env::var("TARGET").unwrap_or_default());
     if on("SSM") || on("BOOTAGENT") {
         println!("cargo::rustc-cfg=uplink");
-        // Both download files, each for reasons of its own.
-        if on("DOCUMENTS") || on("SUPERVISE") {
+        // They download files, each for reasons of its own.
+        if on("DOCUMENTS") || on("SUPERVISE") || on("UPDATE") {
             println!("cargo::rustc-cfg=fetching");
         }
     }
@@ -137,6 +157,10 @@ fn read(name: &str) -> String {
     if !(1..=60).contains(&board.intervals.health_minutes) {
         fault("intervals.health_minutes must be from 1 to 60");
     }
+    let update = board.update.unwrap_or(Update { source: None, keys: Vec::new() });
+    if update.keys.iter().any(|key| !key.starts_with("ed25519:") || key.len() != 52) {
+        fault("update.keys must be release keys, \"ed25519:\" and 44 characters of base64");
+    }
     literal(&Baked {
         name,
         description: &board.description,
@@ -148,6 +172,8 @@ fn read(name: &str) -> String {
         health_minutes: board.intervals.health_minutes,
         watchdog: &board.watchdog.map(|watchdog| watchdog.device).unwrap_or_default(),
         sources_from: sources_from(),
+        update_source: &update.source.unwrap_or_default(),
+        release_keys: &update.keys.join(","),
     })
 }
 
@@ -164,6 +190,8 @@ fn generic() -> String {
         health_minutes: 5,
         watchdog: "",
         sources_from: sources_from(),
+        update_source: "",
+        release_keys: "",
     })
 }
 
@@ -212,6 +240,8 @@ struct Baked<'a> {
     health_minutes: u64,
     watchdog: &'a str,
     sources_from: u64,
+    update_source: &'a str,
+    release_keys: &'a str,
 }
 
 /// The value of `BOARD` in `src/board.rs`: the debug form of a struct is its literal, but for

@@ -23,7 +23,17 @@ pub struct Board {
     pub watchdog: &'static str,
     /// When the sources of this build were last changed, seconds since 1970. It can't be earlier.
     pub sources_from: u64,
+    /// Where the manifest of new versions is; empty: with the server of this node.
+    pub update_source: &'static str,
+    /// The keys by which manifests are signed, with commas; empty: none.
+    pub release_keys: &'static str,
 }
+
+/// The version of this build: that of the package, or the release that it was built for.
+pub const VERSION: &str = env!("STINT_VERSION");
+
+/// The target triple of this build.
+pub const TRIPLE: &str = env!("STINT_TRIPLE");
 
 /// The board this agent was built for.
 pub const BOARD: Board = include!(concat!(env!("OUT_DIR"), "/board.rs"));

@@ -11,7 +11,8 @@
         feature = "serial",
         feature = "bootagent",
         feature = "guardian",
-        feature = "offline"
+        feature = "offline",
+        feature = "update"
     )),
     allow(dead_code, unused_imports)
 )]
@@ -39,6 +40,8 @@ mod supervise;
 mod sys;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "update")]
+mod update;
 mod uplink;
 #[cfg(feature = "documents")]
 mod worker;

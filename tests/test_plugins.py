@@ -310,7 +310,6 @@ WITHOUT_A_PLACE = {
     "aws:softwareInventory": ("Failed", "Failed", "is not part of this version of stint"),
     "aws:configurePackage": ("Failed", "Failed", "is not part of this version of stint"),
     "aws:refreshAssociation": ("Failed", "Failed", "is not part of this version of stint"),
-    "aws:updateSsmAgent": ("Failed", "Failed", "is not part of this version of stint"),
     "aws:noSuchPlugin": ("Failed", "Failed", "is not known to this agent"),
 }
 

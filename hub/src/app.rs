@@ -4,6 +4,7 @@ use crate::auth::seal::Seal;
 use crate::nodes::wakeups::Wakeups;
 use crate::server::metrics::Metrics;
 use crate::store::Store;
+use crate::updates::shelf::Newest;
 use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
@@ -28,6 +29,8 @@ pub struct App {
     pub public_url: Option<String>,
     /// Agents of the BootAgent protocol that can't sign are nodes too.
     pub accept_unsigned_bootagents: bool,
+    /// The newest version of the agent that this hub serves.
+    pub newest: Newest,
 }
 
 /// Who asks: an operator whose signature has been verified.
@@ -53,6 +56,7 @@ impl App {
             s3_server: None,
             public_url: None,
             accept_unsigned_bootagents: false,
+            newest: Newest::of(None),
         }
     }
 

@@ -15,6 +15,7 @@ mod schedule;
 mod server;
 mod store;
 mod tools;
+mod updates;
 
 fn main() -> std::process::ExitCode {
     cli::main()

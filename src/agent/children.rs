@@ -99,4 +99,11 @@ impl Children {
             supervisor.leave().await;
         }
     }
+
+    /// Prepares for another program in the agent's place: see [`Supervisor::hand_over`].
+    pub fn hand_over(&self) {
+        if let Some(supervisor) = self.0.get() {
+            supervisor.hand_over();
+        }
+    }
 }

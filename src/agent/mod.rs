@@ -73,6 +73,21 @@ pub struct Settings {
     pub offline: Option<Retention>,
     /// Who wants to know when this node comes online or goes into back-off.
     pub observer: Option<Box<dyn Observer>>,
+    /// This version has yet to show that it is good.
+    #[cfg(feature = "update")]
+    pub trial: Option<crate::update::state::Trial>,
+    /// When the agent looks for a new version by itself.
+    #[cfg(all(fetching, feature = "update"))]
+    pub schedule: Option<crate::update::schedule::Schedule>,
+}
+
+/// Why the daemon has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop.
+    Stopped,
+    /// It was told to look again which program is to run, and to become that.
+    Again,
 }
 
 impl Settings {
@@ -123,13 +138,14 @@ impl From<FileError> for AgentError {
 }
 
 /// What the loop hears of: that it is to end and, where there are child agents, that one has.
-const SIGNALS: [libc::c_int; if cfg!(feature = "supervise") { 3 } else { 2 }] = {
+const SIGNALS: &[libc::c_int] = &[
+    libc::SIGTERM,
+    libc::SIGINT,
     #[cfg(feature = "supervise")]
-    let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGCHLD];
-    #[cfg(not(feature = "supervise"))]
-    let signals = [libc::SIGTERM, libc::SIGINT];
-    signals
-};
+    libc::SIGCHLD,
+    #[cfg(feature = "update")]
+    libc::SIGHUP,
+];
 
 /// What the tasks share.
 struct Shared {
@@ -244,15 +260,15 @@ pub struct Links {
     pub bootagent: Option<bootagent::Link>,
 }
 
-/// Runs the daemon until SIGTERM or SIGINT. Workers and children go on; what they bring about is
+/// Runs the daemon until SIGTERM or SIGINT, or SIGHUP where it can replace itself. Workers and children go on; what they bring about is
 /// reported after the next start.
 ///
 /// # Errors
 /// See [`AgentError`].
 // A build without any uplink has no use for them.
 #[cfg_attr(not(uplink), allow(unused_variables))]
-pub fn run(links: Links, mut settings: Settings) -> Result<(), AgentError> {
-    let pipe = signals::catch(&SIGNALS);
+pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
+    let pipe = signals::catch(SIGNALS);
     let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
     let board = Board::new(&settings.status_dir, settings.observer.take());
     let executor = Rc::new(LocalExecutor::new());
@@ -261,6 +277,20 @@ pub fn run(links: Links, mut settings: Settings) -> Result<(), AgentError> {
         #[cfg(feature = "guardian")]
         board.clone(),
     ));
+    #[cfg(feature = "update")]
+    if let Some(trial) = settings.trial.take() {
+        let (state, board) = (settings.state.clone(), board.clone());
+        modules.start("trial", move || {
+            crate::update::trial::run(state.clone(), trial.clone(), board.clone())
+        });
+    }
+    #[cfg(all(fetching, feature = "update"))]
+    match settings.schedule.take() {
+        Some(schedule) => {
+            modules.start("update", move || crate::update::schedule::run(schedule.clone()));
+        }
+        None => modules.disabled("update", "the configuration doesn't want automatic updates"),
+    }
     #[cfg(feature = "supervise")]
     let children = Children::default();
     #[cfg(feature = "supervise")]
@@ -294,15 +324,22 @@ pub fn run(links: Links, mut settings: Settings) -> Result<(), AgentError> {
                 if signal == libc::SIGCHLD {
                     children.ended();
                 }
-                if signal == libc::SIGTERM || signal == libc::SIGINT {
-                    log::info!("stopping on signal {signal}; what runs goes on");
-                    #[cfg(feature = "supervise")]
-                    children.leave().await;
-                    #[cfg(feature = "guardian")]
-                    modules.stop().await;
-                    board.stopped();
-                    return Ok(());
+                let end = match signal {
+                    libc::SIGTERM | libc::SIGINT => End::Stopped,
+                    libc::SIGHUP => End::Again,
+                    _ => continue,
+                };
+                log::info!("stopping on signal {signal}; what runs goes on");
+                #[cfg(feature = "supervise")]
+                match end {
+                    End::Stopped => children.leave().await,
+                    // Children don't hear of it.
+                    End::Again => children.hand_over(),
                 }
+                #[cfg(feature = "guardian")]
+                modules.stop().await;
+                board.stopped();
+                return Ok(end);
             }
         }
     }))

@@ -67,6 +67,12 @@ pub fn claim(state: &Path) -> Result<Option<File>, FileError> {
     lock::acquire(&state.join(LOCK))
 }
 
+/// Whether a state folder has a daemon.
+#[cfg(feature = "update")]
+pub fn is_claimed(state: &Path) -> bool {
+    lock::is_held(&state.join(LOCK))
+}
+
 /// What the daemon of a state folder says of itself in `status`; `None` if there is no daemon.
 pub fn look(state: &Path, status: &Path) -> Option<Snapshot> {
     if !lock::is_held(&state.join(LOCK)) {
@@ -126,6 +132,18 @@ impl Board {
             change(module);
         }
         self.write();
+    }
+
+    /// Whether a server hears this node.
+    #[cfg(feature = "update")]
+    pub fn is_online(&self) -> bool {
+        self.snapshot.borrow().links.iter().any(|link| link.online)
+    }
+
+    /// Whether there is no server that could.
+    #[cfg(feature = "update")]
+    pub fn has_no_link(&self) -> bool {
+        self.snapshot.borrow().links.is_empty()
     }
 
     /// The daemon is about to end.

@@ -35,6 +35,10 @@ pub async fn adopt(shared: Rc<Shared>, job: Job, folder: JobFolder) {
         Ok(_) => {}
         Err(error) => log::error!("job {}: {error}", job.id),
     }
+    // It may be this process's child, if that has become another program meanwhile.
+    if let Some(worker) = folder.journal().worker {
+        process::reap(worker.pid);
+    }
     to_the_end(&shared, &job, &folder).await;
 }
 

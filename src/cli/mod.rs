@@ -22,6 +22,8 @@ mod run_document;
 #[cfg(feature = "offline")]
 mod send_offline;
 mod status;
+#[cfg(all(uplink, feature = "update"))]
+mod update;
 
 use crate::board::BOARD;
 use crate::config::DEFAULT_PATH;
@@ -41,6 +43,8 @@ enum Exit {
     Failure = 1,
     /// The command line makes no sense.
     Usage = 2,
+    /// For `update --check`: there is a new version.
+    Newer = 10,
     /// For `run-document`: a step asks for a reboot, after which the document is to be run again.
     Reboot = 194,
 }
@@ -69,6 +73,8 @@ enum Command {
     #[cfg(feature = "offline")]
     SendOffline(SendOffline),
     Status(Status),
+    #[cfg(all(uplink, feature = "update"))]
+    Update(Update),
     Version(Version),
     #[cfg(feature = "documents")]
     Worker(Worker),
@@ -238,6 +244,34 @@ struct Status {
     state_dir: Option<PathBuf>,
 }
 
+/// Look for a new version of this agent, or install it; exit 10 if there is one to be installed.
+#[cfg(all(uplink, feature = "update"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "update")]
+struct Update {
+    /// only look
+    #[argh(switch)]
+    check: bool,
+    /// install it, and wait until it has been kept or taken back
+    #[argh(switch)]
+    apply: bool,
+    /// install it without waiting, and only if the one that runs is deprecated
+    #[argh(switch)]
+    automatic: bool,
+    /// this version instead of the highest that is active
+    #[argh(option)]
+    version: Option<String>,
+    /// also one below that which runs
+    #[argh(switch)]
+    allow_downgrade: bool,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
 /// Print the version.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "version")]
@@ -317,8 +351,10 @@ fn dispatch(words: &[String]) -> Exit {
         #[cfg(feature = "offline")]
         Command::SendOffline(arguments) => send_offline::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
+        #[cfg(all(uplink, feature = "update"))]
+        Command::Update(arguments) => update::run(&arguments),
         Command::Version(_) => {
-            print(&format!("stint {} for {}", env!("CARGO_PKG_VERSION"), BOARD.description));
+            print(&format!("stint {} for {}", env!("STINT_VERSION"), BOARD.description));
             Exit::Success
         }
         #[cfg(feature = "documents")]

@@ -34,7 +34,7 @@ pub fn main(words: &[String]) -> Exit {
         Err(error) => return complain(&format!("{NAME}: {error}"), Exit::Usage),
     };
     if flags.version {
-        print(&format!("SSM Agent version: {}", env!("CARGO_PKG_VERSION")));
+        print(&format!("SSM Agent version: {}", env!("STINT_VERSION")));
         return Exit::Success;
     }
     let result = if flags.register {

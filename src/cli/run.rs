@@ -1,7 +1,7 @@
 //! `stint run`.
 
 use super::logger;
-use crate::agent::status;
+use crate::agent::{End, status};
 use crate::config::{self, Config, Loaded};
 use crate::identity::{self, Registration, RegistrationError};
 use std::path::{Path, PathBuf};
@@ -18,8 +18,20 @@ pub struct Wish {
 /// Runs the daemon until it is told to stop.
 pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     crate::sys::memory::share_one_heap();
-    let Loaded { config, not_honoured, path } =
-        config::load(wish.config.as_deref(), usual).map_err(in_words)?;
+    let loaded = config::load(wish.config.as_deref(), usual);
+    #[cfg(feature = "update")]
+    let trial = {
+        // A file that this version can't read may be good for the one that is to run.
+        let config = loaded.as_ref().map(|loaded| &loaded.config).ok();
+        logger::start(config.map_or(log::LevelFilter::Info, |config| config.log_level));
+        let usual = || Path::new(config::DEFAULT_STATE);
+        let state = config.map_or_else(usual, |config| &config.state_dir);
+        let state = wish.state_dir.as_deref().unwrap_or(state);
+        let state = std::path::absolute(state).map_err(in_words)?;
+        crate::update::boot::enter(&state, false).trial
+    };
+    let Loaded { config, not_honoured, path } = loaded.map_err(in_words)?;
+    #[cfg(not(feature = "update"))]
     logger::start(config.log_level);
     if !not_honoured.is_empty() {
         log::warn!(
@@ -38,7 +50,25 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let observer = Observer::new(&config);
     let found = identity::registration(&state);
     observer.started(found.as_ref().ok());
-    serve(config, path, &state, found, observer)
+    let end = serve(
+        config,
+        path,
+        &state,
+        found,
+        observer,
+        #[cfg(feature = "update")]
+        trial,
+    )?;
+    match end {
+        End::Stopped => Ok(()),
+        #[cfg(feature = "update")]
+        End::Again => {
+            crate::update::boot::enter(&state, true);
+            Err("no program can be started in the place of this one".to_owned())
+        }
+        #[cfg(not(feature = "update"))]
+        End::Again => Ok(()),
+    }
 }
 
 fn in_words(error: impl ToString) -> String {
@@ -52,7 +82,8 @@ fn serve(
     state: &Path,
     found: Result<Registration, RegistrationError>,
     observer: Observer,
-) -> Result<(), String> {
+    #[cfg(feature = "update")] trial: Option<crate::update::state::Trial>,
+) -> Result<End, String> {
     #[cfg(feature = "supervise")]
     let supervise = {
         let mut supervise = config.supervise.clone();
@@ -64,7 +95,13 @@ fn serve(
     };
     crate::uplink::clock::remember(state, true);
     let links = links(&config, state, found)?;
+    // Workers run in another folder.
+    let config_path = config_path.map(std::path::absolute).transpose().map_err(in_words)?;
     let settings = crate::agent::Settings {
+        #[cfg(feature = "update")]
+        trial,
+        #[cfg(all(fetching, feature = "update"))]
+        schedule: crate::update::schedule::Schedule::new(&config.update, &config_path, state),
         health_interval: config.health_interval,
         workers: config.command_workers,
         retention: config.retention,
@@ -73,8 +110,7 @@ fn serve(
         reboot_command: config.reboot_command,
         #[cfg(feature = "supervise")]
         supervise,
-        // Workers run in another folder.
-        config: config_path.map(std::path::absolute).transpose().map_err(in_words)?,
+        config: config_path,
         state: state.to_owned(),
         #[cfg(feature = "offline")]
         offline: Some(config.offline.keep).filter(|_| config.offline.enabled),
@@ -100,7 +136,7 @@ fn links(
     #[cfg(feature = "bootagent")]
     if let Some(link) = &links.bootagent {
         let agentsn = &link.uplink.identity().agentsn;
-        log::info!("stint {} runs as agent {agentsn}", env!("CARGO_PKG_VERSION"));
+        log::info!("stint {} runs as agent {agentsn}", env!("STINT_VERSION"));
     }
     #[cfg(feature = "ssm")]
     match found {
@@ -134,7 +170,7 @@ fn commands(
     state: &Path,
     registration: Registration,
 ) -> Result<crate::agent::Commands, String> {
-    log::info!("stint {} runs as {}", env!("CARGO_PKG_VERSION"), registration.instance_id);
+    log::info!("stint {} runs as {}", env!("STINT_VERSION"), registration.instance_id);
     super::provision::wipe(state);
     let uplink = crate::uplink::ssm::Ssm::new(config, state, registration).map_err(in_words)?;
     Ok(Box::new(|| Some(std::sync::Arc::new(uplink))))
@@ -206,7 +242,8 @@ fn serve(
     _state: &Path,
     found: Result<Registration, RegistrationError>,
     _observer: Observer,
-) -> Result<(), String> {
+    #[cfg(feature = "update")] _trial: Option<crate::update::state::Trial>,
+) -> Result<End, String> {
     found.map_err(in_words)?;
     Err("this stint was built without an uplink, so there is nothing to run".to_owned())
 }

@@ -36,6 +36,8 @@ pub fn run(wish: &Status) -> Exit {
         bootagent: BootIdentity::look(state),
         #[cfg(feature = "supervise")]
         children: children::look(state, &config.supervise.definitions),
+        #[cfg(feature = "update")]
+        update: crate::update::shown::Shown::look(state),
     };
     let now = clock::system();
     let healthy = report.problem.is_none()
@@ -54,6 +56,8 @@ struct Report {
     bootagent: Option<BootIdentity>,
     #[cfg(feature = "supervise")]
     children: Overview,
+    #[cfg(feature = "update")]
+    update: crate::update::shown::Shown,
 }
 
 impl Report {
@@ -98,6 +102,8 @@ impl Report {
         let out = out
             .raw("children", &self.children.children_json())
             .raw("problems", &self.children.problems_json());
+        #[cfg(feature = "update")]
+        let out = out.raw("update", &self.update.json());
         out.finish()
     }
 
@@ -145,6 +151,8 @@ impl Report {
         ));
         #[cfg(feature = "supervise")]
         lines.extend(self.children.text());
+        #[cfg(feature = "update")]
+        lines.extend(self.update.text());
         lines.join("\n")
     }
 

@@ -72,6 +72,9 @@ pub struct Config {
     /// Documents from the local folder.
     #[cfg(feature = "offline")]
     pub offline: Offline,
+    /// How the agent replaces itself.
+    #[cfg(feature = "update")]
+    pub update: Update,
 }
 
 /// Documents from the local folder: the file's `offline`.
@@ -88,6 +91,38 @@ pub struct Offline {
 impl Default for Offline {
     fn default() -> Offline {
         Offline { enabled: true, keep: crate::offline::KEEP }
+    }
+}
+
+/// How the agent replaces itself: the file's `update`.
+#[cfg(feature = "update")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Release keys, besides those that were baked in.
+    pub keys: Vec<[u8; 32]>,
+    /// The manifest's URL; without one it is with this node's own server.
+    pub source: Option<String>,
+    /// Whether a version that has become deprecated replaces itself.
+    pub automatic: bool,
+    /// On these days of the week, from Sunday on.
+    pub days: [bool; 7],
+    /// From this minute of the day, UTC, to before that one; the second may be the smaller one.
+    pub window: (u32, u32),
+    /// Minutes from the start of a new version until the server must have heard it.
+    pub deadline: u64,
+}
+
+#[cfg(feature = "update")]
+impl Default for Update {
+    fn default() -> Update {
+        Update {
+            keys: Vec::new(),
+            source: Some(BOARD.update_source).filter(|url| !url.is_empty()).map(str::to_owned),
+            automatic: false,
+            days: [true; 7],
+            window: (0, 0),
+            deadline: 10,
+        }
     }
 }
 
@@ -223,6 +258,8 @@ impl Default for Config {
             identity: Identity::default(),
             #[cfg(feature = "offline")]
             offline: Offline::default(),
+            #[cfg(feature = "update")]
+            update: Update::default(),
         }
     }
 }

@@ -8,6 +8,8 @@ mod identity;
 #[cfg(feature = "offline")]
 mod offline;
 mod supervise;
+#[cfg(feature = "update")]
+mod update;
 
 use super::{Config, ConfigError, Endpoints, clean_base, clean_url};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,8 @@ const KEYS: &[&str] = &[
     "identity",
     #[cfg(feature = "offline")]
     "offline",
+    #[cfg(feature = "update")]
+    "update",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "logs", "github"];
@@ -111,6 +115,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "identity" => identity::read(&reader, node, &mut config.identity)?,
             #[cfg(feature = "offline")]
             "offline" => offline::read(&reader, node, &mut config.offline)?,
+            #[cfg(feature = "update")]
+            "update" => update::read(&reader, node, &mut config.update)?,
             "childrenDir" => config.supervise.definitions = reader.path(key, node)?,
             _ => {}
         }
@@ -288,6 +294,8 @@ mod tests {
             identity: crate::config::Identity::default(),
             #[cfg(feature = "offline")]
             offline: crate::config::Offline::default(),
+            #[cfg(feature = "update")]
+            update: crate::config::Update::default(),
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());

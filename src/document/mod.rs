@@ -27,6 +27,8 @@ mod run_power_shell_script;
 mod run_shell_script;
 mod script;
 mod stream;
+#[cfg(all(uplink, feature = "update"))]
+mod update_ssm_agent;
 
 pub use check::check;
 pub use exec::Signals;
@@ -34,5 +36,5 @@ pub use flow::{Flow, Next};
 pub use given::given;
 pub use parameter_store::check_given;
 pub use parse::{Document, Step, runs_alone};
-pub use plugin::{Context, Ended, RESOLVE_LIMIT, run};
+pub use plugin::{Context, Ended, RESOLVE_LIMIT, goes_on, run};
 pub use script::DEFAULT_PATH;

@@ -6,6 +6,8 @@ use super::exec::Signals;
 use super::parameter_store::{self, ReferenceError};
 use super::parse::Step;
 use super::remote::{Patience, Remote, RemoteError, Stop};
+#[cfg(all(uplink, feature = "update"))]
+use super::update_ssm_agent;
 use super::{
     configure_docker, download_content, run_docker_action, run_document, run_power_shell_script,
     run_shell_script,
@@ -26,6 +28,8 @@ const HERE: &[&str] = &[
     run_power_shell_script::NAME,
     run_docker_action::NAME,
     configure_docker::NAME,
+    #[cfg(all(uplink, feature = "update"))]
+    update_ssm_agent::NAME,
 ];
 
 /// Plugins that the original doesn't have on Linux either.
@@ -33,10 +37,11 @@ const ELSEWHERE: [&str; 4] =
     ["aws:applications", "aws:configureDaemon", "aws:psModule", "aws:updateAgent"];
 
 /// Plugins that the original has on Linux and this agent lacks.
-const MISSING: [&str; 4] = [
+const MISSING: &[&str] = &[
     "aws:configurePackage",
     "aws:refreshAssociation",
     "aws:softwareInventory",
+    #[cfg(not(all(uplink, feature = "update")))]
     "aws:updateSsmAgent",
 ];
 
@@ -79,6 +84,18 @@ pub fn support(name: &str) -> Support {
     } else {
         let refused = REFUSED.iter().find(|(known, _)| *known == name);
         refused.map_or(Support::Unknown, |(_, reason)| Support::Refused(reason))
+    }
+}
+
+/// Whether a step of this plugin that was interrupted goes on where it was when it is started once
+/// more. Of any other nobody knows how far it came.
+pub fn goes_on(plugin: &str) -> bool {
+    #[cfg(all(uplink, feature = "update"))]
+    return plugin == update_ssm_agent::NAME;
+    #[cfg(not(all(uplink, feature = "update")))]
+    {
+        let _ = plugin;
+        false
     }
 }
 
@@ -199,6 +216,8 @@ fn run_one(plugin: &str, inputs: &Node, part: usize, context: &mut Context<'_>) 
         configure_docker::NAME => configure_docker::run(inputs, context),
         #[cfg(feature = "supervise")]
         configure_agent::NAME => configure_agent::run(inputs, context),
+        #[cfg(all(uplink, feature = "update"))]
+        update_ssm_agent::NAME => update_ssm_agent::run(inputs, context),
         other => Ended::failed(format!("there is no plugin {other}")),
     }
 }

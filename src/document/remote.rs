@@ -99,6 +99,11 @@ pub trait Remote {
     /// # Errors
     /// The configuration can't be read.
     fn github(&self) -> Result<String, RemoteError>;
+
+    /// The configuration's file, if it isn't the usual one.
+    fn config_path(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// A value of Parameter Store.

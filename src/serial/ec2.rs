@@ -78,7 +78,7 @@ pub fn lines(now: Utc, platform: &Platform) -> String {
     let (date, time) = iso.split_once('T').unwrap_or_default();
     let stamp = format!("{} {}Z", date.replace('-', "/"), time.split('.').next().unwrap_or(time));
     let word = |word: &Option<String>| word.clone().unwrap_or_default();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = env!("STINT_VERSION");
     format!(
         "{stamp}: Amazon SSM Agent v{version} is running\n{stamp}: OsProductName: {}\n\
          {stamp}: OsVersion: {}\n",
@@ -98,7 +98,7 @@ mod tests {
         let platform =
             Platform { name: Some("Debian GNU/Linux".into()), version: Some("12".into()) };
         let text = lines(Utc(1_795_335_599_123), &platform);
-        let version = env!("CARGO_PKG_VERSION");
+        let version = env!("STINT_VERSION");
         let wanted = format!(
             "2026/11/22 08:19:59Z: Amazon SSM Agent v{version} is running\n\
              2026/11/22 08:19:59Z: OsProductName: Debian GNU/Linux\n\

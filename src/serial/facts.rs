@@ -51,7 +51,7 @@ impl Facts {
 
     /// The block of lines at start.
     pub fn lines(&self, node: &str, now: Utc) -> Vec<Line> {
-        let version = env!("CARGO_PKG_VERSION");
+        let version = env!("STINT_VERSION");
         let set = if now < PLAUSIBLE { "unset" } else { "set" };
         let mut lines = vec![
             Line::new("start")

@@ -304,6 +304,12 @@ impl Supervisor {
             }
             let _ = self.with(&name, |unit| unit.start_with_next_agent(clock::since_boot()));
         }
+        self.hand_over();
+    }
+
+    /// Nobody holds a child back any more until the next agent does.
+    pub fn hand_over(&self) {
+        self.ending.set(true);
         for unit in self.units.borrow_mut().iter_mut() {
             unit.group.resume();
         }

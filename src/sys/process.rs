@@ -109,6 +109,21 @@ pub fn signal(pid: u32, signal: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// Has the kernel end this process, and whatever program it has become by then, after so many
+/// seconds (SIGALRM); 0: never.
+pub fn alarm(seconds: u64) {
+    let seconds = libc::c_uint::try_from(seconds).unwrap_or(libc::c_uint::MAX);
+    // SAFETY: takes an integer only.
+    unsafe { libc::alarm(seconds) };
+}
+
+/// Forgets a child that has ended; one that lives, or isn't this process's, is left alone.
+pub fn reap(pid: u32) {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return };
+    // SAFETY: nothing is written where the pointer is null.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+}
+
 /// Kills a whole process group at once.
 ///
 /// # Errors

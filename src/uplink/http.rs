@@ -38,7 +38,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// The agent's name in `User-Agent`.
-const USER_AGENT: &str = concat!("stint/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = concat!("stint/", env!("STINT_VERSION"));
 
 /// The client. Shared by all threads that talk to a server.
 pub struct Http {

@@ -22,7 +22,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 const MAX_HEAD: u64 = 8 * 1024;
 
 /// The agent's name in `User-Agent`.
-const USER_AGENT: &str = concat!("stint/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = concat!("stint/", env!("STINT_VERSION"));
 
 /// Why there is no answer.
 pub type HttpError = io::Error;

@@ -31,6 +31,8 @@ mod logs;
 pub mod package;
 #[cfg(fetching)]
 mod page;
+#[cfg(all(uplink, feature = "update"))]
+pub mod release;
 #[cfg(all(feature = "ssm", feature = "documents"))]
 pub mod remote;
 #[cfg(any(feature = "ssm", feature = "offline"))]

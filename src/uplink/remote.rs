@@ -162,6 +162,10 @@ fn borrow<T>(result: &Result<T, String>) -> Result<&T, RemoteError> {
 }
 
 impl Remote for Network {
+    fn config_path(&self) -> Option<&Path> {
+        self.config_path.as_deref()
+    }
+
     fn parameters(
         &self,
         names: &[&str],

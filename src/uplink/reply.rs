@@ -9,7 +9,7 @@ use stint_wire::time::Utc;
 pub fn text(report: &Report, agent_name: &str, now: Utc) -> String {
     let steps: Vec<_> = report.outcome.steps.iter().map(step_reply).collect();
     reply::text(
-        &reply::From { agent: agent_name, version: env!("CARGO_PKG_VERSION"), now },
+        &reply::From { agent: agent_name, version: env!("STINT_VERSION"), now },
         &report.outcome.status,
         &report.outcome.trace,
         &steps,

@@ -10,7 +10,7 @@ mod output;
 
 use crate::document::remote::{Patience, Remote};
 use crate::document::{
-    Context, Document, Ended, Flow, Next, RESOLVE_LIMIT, Signals, Step, check_given, run,
+    Context, Document, Ended, Flow, Next, RESOLVE_LIMIT, Signals, Step, check_given, goes_on, run,
 };
 use crate::spool::{Job, JobFolder, Outcome, Reboot, StepOutcome};
 use crate::sys::process::{self, Identity};
@@ -229,7 +229,7 @@ impl Worker<'_> {
 
     fn step(&mut self, number: usize, step: &Step, last: bool) -> Result<StepOutcome, WorkerError> {
         let started = clock::system();
-        let ended = if number < self.started {
+        let ended = if number < self.started && !goes_on(&step.plugin) {
             self.interrupted(number)
         } else if self.signals.is_cancelled() || self.folder.is_cancelled() {
             let stderr = "The step was cancelled before it was started.".to_owned();

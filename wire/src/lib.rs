@@ -10,6 +10,7 @@ pub mod ec2messages;
 pub mod ids;
 pub mod json;
 pub mod keys;
+pub mod manifest;
 pub mod reply;
 pub mod sigv4;
 pub mod ssm;

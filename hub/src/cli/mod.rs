@@ -8,6 +8,7 @@ mod logging;
 mod node;
 mod open;
 mod package;
+mod release;
 mod role;
 mod serve;
 mod server_key;
@@ -44,6 +45,9 @@ enum Command {
     /// Manage the packages of child agents; works beside a hub that runs.
     #[command(subcommand)]
     Package(package::Command),
+    /// Make, sign and serve new versions of the agent; works beside a hub that runs.
+    #[command(subcommand)]
+    Release(release::Command),
     /// Manage the keys by which child-agent nodes know this hub; works beside a hub that runs.
     #[command(subcommand)]
     ServerKey(server_key::Command),
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Role(command) => role::run(&command),
         Command::Attachment(command) => attachment::run(&command),
         Command::Package(command) => package::run(&command),
+        Command::Release(command) => release::run(&command),
         Command::ServerKey(command) => server_key::run(&command),
         Command::Operations => {
             print!("{}", crate::tools::support::markdown());

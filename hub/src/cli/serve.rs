@@ -11,6 +11,7 @@ use crate::server::self_signed;
 use crate::server::tls::{Source, Tls};
 use crate::store::Store;
 use crate::store::data_dir::DataDir;
+use crate::updates::shelf::Newest;
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future;
@@ -112,7 +113,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let public_url = arguments.public_url.clone();
     let accept_unsigned_bootagents = arguments.accept_unsigned_bootagents;
     let app = App::new(store, seal, account);
-    let app = Arc::new(App { s3_server, public_url, accept_unsigned_bootagents, ..app });
+    let newest = Newest::of(Some(&dir));
+    let app = Arc::new(App { s3_server, public_url, accept_unsigned_bootagents, newest, ..app });
     let variable = |name: &str| std::env::var(name).ok();
     let given = first_key::from_environment(
         variable(first_key::ID_VARIABLE),

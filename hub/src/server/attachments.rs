@@ -37,11 +37,8 @@ pub async fn get(
         tracing::warn!(request_id = id, "attachment refused");
         return answer::failure(&error, &id);
     }
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    // A part of another file than the one that the client began with is of no use.
-    let same = text(header::IF_RANGE).is_none_or(|tag| tag == format!("\"{hash}\""));
-    let range = text(header::RANGE).filter(|_| same);
-    match open(&site, &hash, range).await {
+    let path = attachments::blob(&site.data, &hash);
+    match serve(&Named { path: &path, tag: &hash }, &headers).await {
         Ok(response) => {
             tracing::info!(hash, request_id = id, "attachment");
             response
@@ -62,14 +59,31 @@ pub async fn get(
     }
 }
 
-async fn open(site: &Site, hash: &str, range: Option<&str>) -> io::Result<Response> {
-    let mut file = File::open(attachments::blob(&site.data, hash)).await?;
+/// A file, and what tells it from every other that has been in its place.
+pub struct Named<'a> {
+    /// Where it is.
+    pub path: &'a std::path::Path,
+    /// Its `ETag`, without the quotes.
+    pub tag: &'a str,
+}
+
+/// Answers with a file, or the part of it that the headers ask for.
+///
+/// # Errors
+/// The file can't be read.
+pub async fn serve(named: &Named<'_>, headers: &HeaderMap) -> io::Result<Response> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let tag = format!("\"{}\"", named.tag);
+    // A part of another file than the one that the client began with is of no use.
+    let same = text(header::IF_RANGE).is_none_or(|known| known == tag);
+    let range = text(header::RANGE).filter(|_| same);
+    let mut file = File::open(named.path).await?;
     let size = file.metadata().await?.len();
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(header::ETAG, tag);
     }
     let part = part(range, size);

@@ -13,6 +13,7 @@ pub mod routes;
 pub mod rpc;
 pub mod self_signed;
 pub mod tls;
+mod updates;
 
 /// Bytes of a request's body. The largest honest one is a reply with several steps of 48 kB
 /// output each, escaped as JSON inside JSON.

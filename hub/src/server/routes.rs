@@ -1,6 +1,6 @@
 //! Paths, and what happens around each call: reading, timing, logging, counting.
 
-use super::{BODY_LIMIT, agent, answer, attachments, probes, rpc};
+use super::{BODY_LIMIT, agent, answer, attachments, probes, rpc, updates};
 use crate::app::App;
 use crate::auth::request::Request;
 use crate::error::ApiError;
@@ -54,6 +54,7 @@ pub fn router(site: Site) -> Router {
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
         .route("/attachments/{hash}/{name}", get(attachments::get))
+        .route("/updates/{*path}", get(updates::get))
         .route("/v1/control-channel/{node}", any(no_control_channel))
         .fallback(not_found)
         .with_state(site)

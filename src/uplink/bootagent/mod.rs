@@ -297,5 +297,5 @@ fn hostname() -> String {
 }
 
 fn version() -> String {
-    format!("stint-{}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)
+    format!("stint-{}-{}", env!("STINT_VERSION"), std::env::consts::ARCH)
 }

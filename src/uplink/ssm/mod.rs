@@ -145,7 +145,7 @@ impl Ssm {
         NodeReport {
             instance_id: self.node().instance_id.clone(),
             agent_name: self.agent_name.to_owned(),
-            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            agent_version: env!("STINT_VERSION").to_owned(),
             computer_name: host::name(),
             ip_address: address.map(|address| address.to_string()),
             platform_name: platform.name,

@@ -25,6 +25,7 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
         "AWS-RunPowerShellScript",
         "AWS-RunRemoteScript",
         "AWS-RunShellScript",
+        "AWS-UpdateSSMAgent",
         "Stint-ConfigureAgent",
     ]
 });

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::FromRow;
 use std::collections::HashMap;
+use stint_wire::manifest::Version;
 use stint_wire::time::Utc;
 
 const OPERATION: &str = "DescribeInstanceInformation";
@@ -38,6 +39,7 @@ struct Row {
     registered_at: i64,
     last_ping_at: Option<i64>,
     step: Option<i64>,
+    agent_name: Option<String>,
     agent_version: Option<String>,
     computer_name: Option<String>,
     ip_address: Option<String>,
@@ -74,14 +76,15 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
         }
     }
     let (rows, next) = paging::page(OPERATION, found, limit, |(row, _)| vec![row.id.clone()]);
-    let list: Vec<Value> = rows.into_iter().map(|(row, status)| information(row, status)).collect();
+    let list: Vec<Value> =
+        rows.into_iter().map(|(row, status)| information(app, row, status)).collect();
     Ok(present(json!({"InstanceInformationList": list, "NextToken": next})))
 }
 
 async fn batch_after(app: &App, id: &str) -> ApiResult<Vec<Row>> {
     Select::new(
-        "SELECT id, activation_id, name, iam_role, registered_at, last_ping_at, agent_version,
-           computer_name, ip_address, platform_type, platform_name, platform_version,
+        "SELECT id, activation_id, name, iam_role, registered_at, last_ping_at, agent_name,
+           agent_version, computer_name, ip_address, platform_type, platform_name, platform_version,
            (SELECT step FROM boot_agent b WHERE b.node_id = node.id AND b.only_this = 1) AS step
          FROM node",
     )
@@ -115,7 +118,16 @@ fn passes(row: &Row, status: &str, tags: &[Tag], filters: &[Filter]) -> bool {
     filters.iter().all(|filter| filter.matches(&subject))
 }
 
-fn information(row: Row, status: &str) -> Value {
+/// Whether a node runs the newest agent that this hub serves. Of the original's versions the hub
+/// knows nothing.
+fn is_latest(app: &App, row: &Row) -> Option<bool> {
+    let ours = row.agent_name.as_deref() == Some("stint");
+    let own = row.agent_version.as_deref().filter(|_| ours).and_then(Version::parse)?;
+    Some(own >= app.newest.version()?)
+}
+
+fn information(app: &App, row: Row, status: &str) -> Value {
+    let is_latest = is_latest(app, &row);
     // What the node has not said yet is absent, not empty.
     let said = |text: Option<String>| text.filter(|t| !t.is_empty());
     present(json!({
@@ -123,6 +135,7 @@ fn information(row: Row, status: &str) -> Value {
         "PingStatus": status,
         "LastPingDateTime": row.last_ping_at.map(timestamp),
         "AgentVersion": said(row.agent_version),
+        "IsLatestVersion": is_latest,
         "PlatformType": said(row.platform_type),
         "PlatformName": said(row.platform_name),
         "PlatformVersion": said(row.platform_version),

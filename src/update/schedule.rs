@@ -1,0 +1,135 @@
+//! When the agent looks for a new version by itself.
+//!
+//! It does so once a day, in the window that the configuration names, by a process of its own: the
+//! daemon's memory isn't for downloads.
+
+use crate::config::Update;
+use crate::sys::process::{self, Group};
+use crate::sys::{clock, random};
+use smol::Timer;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use stint_wire::time::Utc;
+
+/// The first look after a start: by then the server has been heard, and the clock set.
+const FIRST: Duration = Duration::from_secs(30);
+
+/// Between two looks at the clock. A fleet is spread over as long.
+const LOOK: Duration = Duration::from_secs(10 * 60);
+
+/// Between two looks whether the process has ended.
+const GLANCE: Duration = Duration::from_secs(2);
+
+const DAY: u64 = 24 * 60;
+
+/// When, and by which command.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    days: [bool; 7],
+    window: (u32, u32),
+    words: Vec<OsString>,
+}
+
+impl Schedule {
+    /// As the configuration says, which is in the file `config`; `None`: never.
+    pub fn new(update: &Update, config: &Option<PathBuf>, state: &Path) -> Option<Schedule> {
+        let mut words: Vec<OsString> = vec!["update".into(), "--automatic".into()];
+        words.extend(["--state-dir".into(), state.into()]);
+        if let Some(config) = config {
+            words.extend(["--config".into(), config.into()]);
+        }
+        let Update { automatic, days, window, .. } = update.clone();
+        automatic.then_some(Schedule { days, window, words })
+    }
+
+    /// Whether this is a time for it. Two equal times of day are the whole day; a window that ends
+    /// before it begins ends on the next day.
+    fn is_open(&self, now: Utc) -> bool {
+        let minutes = now.secs() / 60;
+        let (day, minute) = (minutes / DAY, (minutes % DAY) as u32);
+        let (from, to) = self.window;
+        let (open, began) = match from < to {
+            true => (from <= minute && minute < to, day),
+            false if minute < to => (true, day.saturating_sub(u64::from(from > 0))),
+            false => (minute >= from, day),
+        };
+        // The first of January 1970 was a Thursday.
+        let weekday = (began + 4) % 7;
+        open && self.days.get(weekday as usize).copied().unwrap_or_default()
+    }
+}
+
+/// Looks for ever.
+pub async fn run(schedule: Schedule) -> Result<(), String> {
+    let mut done = None;
+    let mut wait = FIRST;
+    loop {
+        Timer::after(wait).await;
+        wait = LOOK.mul_f64(0.5 + random::fraction());
+        let now = clock::system();
+        let day = now.secs() / 60 / DAY;
+        if done != Some(day) && schedule.is_open(now) {
+            done = Some(day);
+            look(&schedule.words).await;
+        }
+    }
+}
+
+async fn look(words: &[OsString]) {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(words).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+    let child = process::isolate(&mut command, Group::Session).spawn();
+    match child {
+        Ok(mut child) => {
+            while matches!(child.try_wait(), Ok(None)) {
+                Timer::after(GLANCE).await;
+            }
+        }
+        Err(error) => log::error!("the look for a new version can't be started: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Saturday, 3 January 1970, so many minutes after midnight.
+    fn saturday(minutes: u64) -> Utc {
+        Utc::from_secs((2 * DAY + minutes) * 60)
+    }
+
+    fn schedule(days: [bool; 7], window: (u32, u32)) -> Schedule {
+        Schedule { days, window, words: Vec::new() }
+    }
+
+    #[test]
+    fn the_window_is_open_on_its_days_and_from_its_first_minute_to_before_its_last() {
+        let mut days = [false; 7];
+        days[6] = true;
+        let night = schedule(days, (120, 240));
+        for (minutes, open) in [(119, false), (120, true), (239, true), (240, false)] {
+            assert_eq!(night.is_open(saturday(minutes)), open, "{minutes}");
+        }
+        assert!(!night.is_open(saturday(120 + DAY)));
+        assert!(schedule([true; 7], (0, 0)).is_open(saturday(5)));
+    }
+
+    #[test]
+    fn a_window_over_midnight_belongs_to_the_day_on_which_it_begins() {
+        let mut days = [false; 7];
+        days[6] = true;
+        let late = schedule(days, (22 * 60, 2 * 60));
+        for (minutes, open) in [
+            (60, false),
+            (21 * 60, false),
+            (23 * 60, true),
+            (DAY + 60, true),
+            (DAY + 2 * 60, false),
+            (DAY + 23 * 60, false),
+        ] {
+            assert_eq!(late.is_open(saturday(minutes)), open, "{minutes}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a version on trial does to be kept: it lets the server hear it, in its time.
+
+use super::state::{State, Trial};
+use crate::agent::status::Board;
+use crate::sys::{faults, process};
+use smol::Timer;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Between two looks whether the server has heard us.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A daemon that has no server to be heard by is good if it is still there after this.
+const ALONE: Duration = Duration::from_secs(60);
+
+/// Keeps this version when the server has heard it. If that doesn't happen in time, it gives
+/// itself up and has the daemon start the version before (SIGHUP).
+pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), String> {
+    let minutes = trial.minutes;
+    log::info!("version {} is on trial: {minutes} minutes to reach the server", trial.slot.version);
+    let (began, limit) = (Instant::now(), Duration::from_secs(minutes * 60));
+    loop {
+        let alone = board.has_no_link() && began.elapsed() >= ALONE.min(limit);
+        if board.is_online() || alone {
+            match settle(&state, &trial, None) {
+                Ok(()) => break,
+                // Most often the disk is full; it may have room in a moment.
+                Err(error) => log::error!("the new version can't be kept yet: {error}"),
+            }
+        }
+        if began.elapsed() >= limit {
+            let why = format!("it didn't reach the server in {minutes} minutes");
+            log::error!("version {} is taken back: {why}", trial.slot.version);
+            if let Err(error) = settle(&state, &trial, Some(&why)) {
+                log::error!("updates: {error}");
+            }
+            let _ = process::signal(std::process::id(), libc::SIGHUP);
+            return Ok(());
+        }
+        Timer::after(LOOK).await;
+    }
+    process::alarm(0);
+    log::info!("version {} is kept", trial.slot.version);
+    Ok(())
+}
+
+fn settle(state: &Path, trial: &Trial, failure: Option<&str>) -> Result<(), crate::sys::FileError> {
+    let mut known = State::load(state);
+    // It may have been settled by another hand.
+    if known.trial.as_ref().is_none_or(|known| known.slot != trial.slot) {
+        return Ok(());
+    }
+    match failure {
+        Some(why) => known.give_up(why),
+        None => known.commit(),
+    }
+    faults::point("update settled");
+    known.save(state)
+}
