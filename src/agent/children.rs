@@ -10,18 +10,15 @@ use super::modules::{Ended, Modules};
 use super::status::Link;
 use crate::supervise::{self, Settings, Supervisor};
 use smol::LocalExecutor;
-#[cfg(feature = "bootagent")]
 use smol::Timer;
 use std::cell::OnceCell;
 #[cfg(feature = "bootagent")]
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-#[cfg(feature = "bootagent")]
 use std::time::Duration;
 
-/// Between two looks for the supervisor that the link needs.
-#[cfg(feature = "bootagent")]
+/// Between two looks for the supervisor that a link needs.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The supervisor, once it is there.
@@ -76,8 +73,8 @@ impl Children {
         supervise::run(supervisor, executor).await
     }
 
-    #[cfg(feature = "bootagent")]
-    async fn supervisor(&self) -> Rc<Supervisor> {
+    /// The supervisor, as soon as it is there.
+    pub async fn supervisor(&self) -> Rc<Supervisor> {
         loop {
             if let Some(supervisor) = self.0.get() {
                 return supervisor.clone();

@@ -10,6 +10,8 @@ pub mod bootagent;
 mod children;
 mod deliver;
 mod health;
+#[cfg(all(feature = "ssm", feature = "supervise"))]
+mod inventory;
 #[cfg(feature = "documents")]
 mod jobs;
 #[cfg_attr(not(feature = "guardian"), path = "bare_modules.rs")]
@@ -314,7 +316,15 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
     // Nothing of it is in a build that has neither.
     #[cfg(any(feature = "ssm", feature = "offline"))]
     if links.commands.is_some() || settings.takes_documents() {
-        take_jobs(&modules, &executor, &board, links.commands, settings);
+        take_jobs(
+            &modules,
+            &executor,
+            &board,
+            links.commands,
+            settings,
+            #[cfg(feature = "supervise")]
+            children.clone(),
+        );
     }
     smol::block_on(executor.run(async {
         loop {
@@ -359,12 +369,20 @@ fn take_jobs(
     board: &Rc<Board>,
     commands: Option<Commands>,
     settings: Settings,
+    #[cfg(feature = "supervise")] children: Children,
 ) {
     let (own, executor, board) = (modules.clone(), executor.clone(), board.clone());
     // None is taken before it can be put to use: a start that failed is repeated.
     let given = Rc::new(RefCell::new(Some((commands, settings))));
     modules.start("spool", move || {
-        open_up(own.clone(), executor.clone(), board.clone(), given.clone())
+        open_up(
+            own.clone(),
+            executor.clone(),
+            board.clone(),
+            given.clone(),
+            #[cfg(feature = "supervise")]
+            children.clone(),
+        )
     });
 }
 
@@ -378,6 +396,9 @@ async fn open_up(
     >,
     #[cfg_attr(not(feature = "ssm"), allow(unused_variables))] board: Rc<Board>,
     given: Rc<RefCell<Option<Given>>>,
+    #[cfg(feature = "supervise")]
+    #[cfg_attr(not(feature = "ssm"), allow(unused_variables))]
+    children: Children,
 ) -> Ended {
     let open = |settings: &Settings| -> Result<_, FileError> {
         let spool = Spool::open(&settings.state)?.keeping(settings.retention);
@@ -411,7 +432,14 @@ async fn open_up(
         let (own, with) = (modules.clone(), shared.clone());
         let commands = Arc::new(Mutex::new(Some(commands)));
         modules.start("ssm", move || {
-            link_up(own.clone(), board.clone(), commands.clone(), with.clone())
+            link_up(
+                own.clone(),
+                board.clone(),
+                commands.clone(),
+                with.clone(),
+                #[cfg(feature = "supervise")]
+                children.clone(),
+            )
         });
     }
     #[cfg(not(feature = "ssm"))]
@@ -440,6 +468,7 @@ async fn link_up(
     board: Rc<Board>,
     commands: Arc<Mutex<Option<Commands>>>,
     shared: Rc<Shared>,
+    #[cfg(feature = "supervise")] children: Children,
 ) -> Ended {
     let link = move || {
         let commands = commands.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -455,6 +484,11 @@ async fn link_up(
     modules.start("health", move || health::run(with.clone()));
     let with = shared.clone();
     modules.start("deliver", move || deliver::run(with.clone()));
+    #[cfg(feature = "supervise")]
+    {
+        let with = shared.clone();
+        modules.start("inventory", move || inventory::run(with.clone(), children.clone()));
+    }
     shared.jobs.ring();
     // The link stands.
     smol::future::pending().await

@@ -13,6 +13,8 @@ pub mod fuzz;
 mod health;
 pub mod inbox;
 pub mod install;
+#[cfg(feature = "ssm")]
+pub mod inventory;
 pub mod jobs;
 mod launch;
 mod ledger;
@@ -94,6 +96,8 @@ pub struct Supervisor {
     wake: Rc<Bell>,
     /// A process ended whose parent this one is.
     ended: Bell,
+    /// The children have been looked at.
+    looked: Bell,
     /// The agent is about to end: nothing is started any more.
     ending: Cell<bool>,
     /// A child couldn't be taken on, most often because the disk is full: this is tried again.
@@ -137,6 +141,7 @@ impl Supervisor {
             settings_job: RefCell::default(),
             wake: Rc::new(Bell::new()),
             ended: Bell::new(),
+            looked: Bell::new(),
             ending: Cell::new(false),
             is_incomplete: Cell::new(false),
             complete_at: Cell::new(clock::since_boot() + LATER),
@@ -198,6 +203,12 @@ impl Supervisor {
     /// Rings when there is a new result or event. One task may listen.
     pub fn changed(&self) -> &Bell {
         &self.notes.changed
+    }
+
+    /// Rings when the children have been looked at, so that their states may be others. One task may
+    /// listen.
+    pub fn looked(&self) -> &Bell {
+        &self.looked
     }
 
     /// Something has happened that the supervisor's task has to look at.

@@ -34,6 +34,7 @@ pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>
         if supervisor.is_incomplete.get() {
             next = Some(supervisor.complete(next));
         }
+        supervisor.looked.ring();
         let rung = supervisor.wake.wait();
         match next {
             Some(wait) => future::or(rung, after(wait)).await,

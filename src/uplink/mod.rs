@@ -55,6 +55,7 @@ pub mod tls;
 
 use crate::spool::{Job, Report};
 use std::fmt;
+use stint_wire::ssm::Inventory;
 
 /// What every server can do for a node. Registering isn't part of it, because it happens once,
 /// from the command line, before there is anything to be uplink of.
@@ -85,6 +86,12 @@ pub trait Uplink: Send + Sync {
     /// What the server wants named in a report on the job with this id, of which nothing else is
     /// known any more.
     fn receipt(&self, job: &str) -> String;
+
+    /// Puts one type of this node's inventory in the place of what the server had of it.
+    ///
+    /// # Errors
+    /// [`UplinkError::Refused`] also if the server doesn't have what was named by its mark alone.
+    fn put_inventory(&self, item: &Inventory) -> Result<(), UplinkError>;
 
     /// Reports what became of a job, or how far it has come.
     ///

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod json;
 pub mod keys;
 pub mod manifest;
+pub mod md5;
 pub mod reply;
 pub mod sigv4;
 pub mod ssm;

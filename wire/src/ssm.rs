@@ -2,6 +2,9 @@
 
 use crate::json::ObjectWriter;
 use crate::keys::KeyType;
+use crate::md5;
+use crate::text::base64;
+use crate::time::Utc;
 use miniserde::{Deserialize, Serialize};
 
 /// The prefix of `X-Amz-Target`.
@@ -76,6 +79,41 @@ pub fn deregister(node: &str) -> String {
     ObjectWriter::new().string("InstanceId", node).finish()
 }
 
+/// The version of the schemas of our own types of inventory.
+const SCHEMA_VERSION: &str = "1.0";
+
+/// One type of inventory of a node.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// `Custom:StintChildAgent`
+    pub type_name: &'static str,
+    /// A JSON array of objects whose values are texts.
+    pub content: String,
+    /// The server doesn't have it yet, as far as this node knows.
+    pub is_new: bool,
+}
+
+impl Inventory {
+    /// The mark by which the server knows the content.
+    pub fn hash(&self) -> String {
+        base64(&md5::digest(self.content.as_bytes()))
+    }
+
+    /// The body of PutInventory. Of content that the server has it names only the mark.
+    pub fn to_json(&self, node: &str, now: Utc) -> String {
+        // Without a fraction, as the model wants it.
+        let moment = Utc::from_secs(now.secs()).iso().replace(".000Z", "Z");
+        let item = ObjectWriter::new()
+            .string("TypeName", self.type_name)
+            .string("SchemaVersion", SCHEMA_VERSION)
+            .string("CaptureTime", &moment)
+            .string("ContentHash", &self.hash());
+        let item = if self.is_new { item.raw("Content", &self.content) } else { item };
+        let items = format!("[{}]", item.finish());
+        ObjectWriter::new().string("InstanceId", node).raw("Items", &items).finish()
+    }
+}
+
 /// What a node says of itself in UpdateInstanceInformation. What it could not find out is left
 /// out of the message.
 #[derive(Clone, Debug, Default)]
@@ -146,6 +184,21 @@ impl ErrorBody {
 mod tests {
     use super::*;
     use miniserde::json;
+
+    #[test]
+    fn inventory_that_the_server_has_is_named_by_its_mark_alone() {
+        let content = r#"[{"Name":"a"}]"#.to_owned();
+        let mut item = Inventory { type_name: "Custom:A", content, is_new: true };
+        let text = item.to_json("mi-1", Utc(1_795_300_000_123));
+        let mark = "\"ContentHash\":\"D81pfQeWshJ6qdEfi+CwVA==\"";
+        let begin =
+            r#"{"InstanceId":"mi-1","Items":[{"TypeName":"Custom:A","SchemaVersion":"1.0","#;
+        let time = r#""CaptureTime":"2026-11-21T22:26:40Z","#;
+        assert_eq!(text, format!("{begin}{time}{mark},\"Content\":[{{\"Name\":\"a\"}}]}}]}}"));
+        item.is_new = false;
+        let text = item.to_json("mi-1", Utc(1_795_300_000_123));
+        assert_eq!(text, format!("{begin}{time}{mark}}}]}}"));
+    }
 
     #[test]
     fn an_error_is_read_in_every_spelling() {

@@ -148,6 +148,11 @@ impl Group {
         self.applied
     }
 
+    /// How far the limits hold, as was seen last.
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
     /// Looks whether the limits still hold: the child is in its groups, and these have the values
     /// that were written. What has vanished is set again, or is looked at from now on. To be
     /// called after each start and before each report.

@@ -28,7 +28,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stint_wire::ssm::NodeReport;
+use stint_wire::ssm::{Inventory, NodeReport};
 use stint_wire::{ec2messages, ids};
 #[cfg(feature = "documents")]
 pub use store::trouble;
@@ -197,6 +197,11 @@ impl Uplink for Ssm {
 
     fn receipt(&self, job: &str) -> String {
         ids::message_id(job, &self.node().instance_id)
+    }
+
+    fn put_inventory(&self, item: &Inventory) -> Result<(), UplinkError> {
+        let body = item.to_json(&self.node().instance_id, self.clock.now());
+        self.call(Service::Ssm, "PutInventory", &body, CALL_TIMEOUT).map(drop)
     }
 
     fn report(&self, report: &Report) -> Result<(), UplinkError> {
