@@ -6,6 +6,7 @@
 // The default build has them all, and is held to every lint.
 #![cfg_attr(
     not(all(
+        feature = "audit",
         feature = "ssm",
         feature = "documents",
         feature = "serial",
@@ -18,6 +19,8 @@
 )]
 
 mod agent;
+#[cfg_attr(not(feature = "audit"), path = "no_audit.rs")]
+mod audit;
 mod bell;
 mod board;
 mod cli;

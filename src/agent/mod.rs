@@ -3,6 +3,8 @@
 //! Never here: a server's protocol, and scripts. Tasks talk through the shared state below and
 //! ring each other's bells; whatever blocks on the network goes through a lane.
 
+#[cfg(feature = "audit")]
+mod audit;
 mod backoff;
 #[cfg(feature = "bootagent")]
 pub mod bootagent;
@@ -28,7 +30,7 @@ mod watch;
 
 use crate::bell::Bell;
 use crate::lane::{Lane, LaneError};
-use crate::spool::{Outbox, Report, Retention, Spool};
+use crate::spool::{Job, Outbox, Report, Retention, Spool};
 #[cfg(feature = "supervise")]
 use crate::supervise;
 use crate::sys::{FileError, signals};
@@ -70,6 +72,9 @@ pub struct Settings {
     pub config: Option<PathBuf>,
     /// The state folder, for the same.
     pub state: PathBuf,
+    /// Whether the hub gets the audit log.
+    #[cfg(feature = "audit")]
+    pub send_audit: bool,
     /// What is kept of documents from the local folder; `None` if they aren't taken.
     #[cfg(feature = "offline")]
     pub offline: Option<Retention>,
@@ -200,6 +205,22 @@ impl Shared {
     /// Whether the last exchange with the server went well.
     fn is_online(&self) -> bool {
         self.server.get().is_some_and(|server| server.board.is_online())
+    }
+
+    /// The name of the link to the server.
+    fn link(&self) -> &'static str {
+        self.server.get().map_or("", |server| server.uplink.name())
+    }
+
+    /// Records that a job is durable here.
+    fn audit_accepted(&self, job: &Job, who: &str) {
+        // A document's digest tells which it was, and nothing of the secrets in it.
+        let digest = match cfg!(feature = "audit") {
+            true => stint_wire::text::sha256_hex(job.document.as_bytes()),
+            false => String::new(),
+        };
+        let what = [("id", &*job.id), ("document", &*job.document_name), ("sha256", &*digest)];
+        crate::audit::record("command.accepted", who, &what);
     }
 
     /// What the one who sent a job wants named in a report, if nothing else is known of it.
@@ -340,6 +361,8 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
                     _ => continue,
                 };
                 log::info!("stopping on signal {signal}; what runs goes on");
+                let word = signal.to_string();
+                crate::audit::record("agent.stopped", "signal", &[("signal", &word)]);
                 #[cfg(feature = "supervise")]
                 match end {
                     End::Stopped => children.leave().await,
@@ -488,6 +511,11 @@ async fn link_up(
     {
         let with = shared.clone();
         modules.start("inventory", move || inventory::run(with.clone(), children.clone()));
+    }
+    #[cfg(feature = "audit")]
+    if shared.settings.send_audit {
+        let with = shared.clone();
+        modules.start("audit", move || audit::run(with.clone()));
     }
     shared.jobs.ring();
     // The link stands.

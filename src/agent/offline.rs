@@ -72,6 +72,7 @@ fn accept(shared: &Shared) -> Result<bool, String> {
         match shared.spool.accept(&job) {
             Ok(Acceptance::New) => {
                 log::info!("job {} ({}) accepted", job.id, job.document_name);
+                shared.audit_accepted(&job, "local folder");
                 shared.jobs.ring();
             }
             Ok(_) => {}

@@ -5,6 +5,7 @@ use super::backoff::Backoff;
 use super::jobs;
 use super::modules::Ended;
 use super::{Shared, in_words};
+use crate::audit;
 #[cfg(feature = "documents")]
 use crate::spool::{Acceptance, SpoolError};
 use crate::spool::{Job, Outcome, Report};
@@ -53,6 +54,7 @@ async fn take(shared: &Shared, delivery: Delivery) {
         Delivery::Job(job) => take_job(shared, job).await,
         Delivery::Cancel { receipt, job } => {
             log::info!("job {job} is cancelled by the server");
+            audit::record("command.cancelled", shared.link(), &[("id", &job)]);
             #[cfg(feature = "documents")]
             if let Err(error) = jobs::cancel(shared, &job) {
                 // Unacknowledged it comes again, and by then the disk may have room for it.
@@ -83,6 +85,7 @@ async fn take_job(shared: &Shared, job: Job) {
     match shared.spool.accept(&job) {
         Ok(Acceptance::New) => {
             log::info!("job {} ({}) accepted", job.id, job.document_name);
+            shared.audit_accepted(&job, shared.link());
             shared.jobs.ring();
         }
         // The acknowledgement was lost, or came after the server's patience.

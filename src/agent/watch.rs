@@ -3,6 +3,7 @@
 use super::backoff::Backoff;
 use super::turn::Turn;
 use super::{Settings, Shared, deliver};
+use crate::audit;
 use crate::spool::{Job, JobFolder, Outcome, Report};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
@@ -133,6 +134,7 @@ async fn put_away(shared: &Shared, job: &Job, outcome: Outcome) -> Result<(), Fi
     }
     shared.spool.complete(&job.id, &status, clock::system())?;
     log::info!("job {} ended: {status}", job.id);
+    audit::record("command.ended", "agent", &[("id", &job.id), ("status", &status)]);
     Ok(())
 }
 

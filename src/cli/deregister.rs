@@ -60,6 +60,8 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         tell(&uplink, &node)?;
     }
     wipe(&state)?;
+    super::open_audit(&config, &state);
+    crate::audit::record("node.deregistered", &crate::audit::person(), &[("node", &node)]);
     print(&match wish.local {
         true => format!(
             "The registration as {node} is wiped. The server still has the node; \

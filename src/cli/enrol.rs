@@ -74,6 +74,13 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let mut uplink = BootAgent::new(&config, &state, identity)?;
     uplink.register(wish.activation.as_ref()).map_err(in_words)?;
     let identity = uplink.identity();
+    super::open_audit(&config, &state);
+    let what = [
+        ("agentsn", &*identity.agentsn),
+        ("node", &identity.node_id),
+        ("server", &identity.servers),
+    ];
+    crate::audit::record("node.registered", &crate::audit::person(), &what);
     print(if identity.node_id.is_empty() { &identity.agentsn } else { &identity.node_id });
     Ok(())
 }

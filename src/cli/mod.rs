@@ -3,6 +3,8 @@
 //!
 //! Never here: logic. Under the name `amazon-ssm-agent` the original's own flags are understood.
 
+#[cfg(feature = "audit")]
+mod audit;
 #[cfg(feature = "documents")]
 mod check_document;
 #[cfg(feature = "ssm")]
@@ -26,7 +28,7 @@ mod status;
 mod update;
 
 use crate::board::BOARD;
-use crate::config::DEFAULT_PATH;
+use crate::config::{Config, DEFAULT_PATH};
 #[cfg(feature = "documents")]
 use crate::worker;
 use argh::FromArgs;
@@ -75,6 +77,8 @@ enum Command {
     Status(Status),
     #[cfg(all(uplink, feature = "update"))]
     Update(Update),
+    #[cfg(feature = "audit")]
+    Audit(Audit),
     Version(Version),
     #[cfg(feature = "documents")]
     Worker(Worker),
@@ -272,6 +276,28 @@ struct Update {
     state_dir: Option<PathBuf>,
 }
 
+/// Show the audit log: who wanted what of this device.
+#[cfg(feature = "audit")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "audit")]
+struct Audit {
+    /// check instead that nothing in it was changed; exit 1 if something was
+    #[argh(switch)]
+    verify: bool,
+    /// print each record as JSON
+    #[argh(switch)]
+    json: bool,
+    /// only so many records, the latest
+    #[argh(option)]
+    last: Option<usize>,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
 /// Print the version.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "version")]
@@ -353,6 +379,8 @@ fn dispatch(words: &[String]) -> Exit {
         Command::Status(arguments) => status::run(&arguments),
         #[cfg(all(uplink, feature = "update"))]
         Command::Update(arguments) => update::run(&arguments),
+        #[cfg(feature = "audit")]
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Version(_) => {
             print(&format!("stint {} for {}", env!("STINT_VERSION"), BOARD.description));
             Exit::Success
@@ -367,6 +395,15 @@ fn dispatch(words: &[String]) -> Exit {
             let result = worker::work(&arguments.folder, &means, &mut std::io::stdout());
             finish(result.map_err(|error| error.to_string()))
         }
+    }
+}
+
+/// From now on what this process does is recorded, where the configuration wants that.
+#[cfg_attr(not(feature = "audit"), allow(unused_variables))]
+fn open_audit(config: &Config, state: &Path) {
+    #[cfg(feature = "audit")]
+    if config.audit.enabled {
+        crate::audit::open(state, config.audit.bytes);
     }
 }
 

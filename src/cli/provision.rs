@@ -89,6 +89,7 @@ pub fn register(config: &Config, state: &Path) -> Option<Registration> {
         match register::register_device(&wish, config, state) {
             Ok(registration) => {
                 log::info!("registered as {} at first boot", registration.instance_id);
+                registration.record("activation of the image");
                 return Some(registration);
             }
             Err(error) => {

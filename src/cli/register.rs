@@ -1,6 +1,7 @@
 //! `stint register`.
 
 use super::print;
+use crate::audit;
 use crate::config::{self, Config};
 use crate::identity::{Registration, RegistrationError};
 use crate::uplink::clock;
@@ -44,6 +45,8 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let state = wish.state_dir.clone().unwrap_or_else(|| config.state_dir.clone());
     confirm(wish, &state)?;
     let registration = register_device(wish, &config, &state)?;
+    super::open_audit(&config, &state);
+    registration.record(&audit::person());
     print(&registration.instance_id);
     Ok(())
 }

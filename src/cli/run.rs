@@ -47,6 +47,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     let Some(_claim) = status::claim(&state).map_err(in_words)? else {
         return Err(format!("another agent is running with the state in {}", state.display()));
     };
+    begin_audit(&config, &state, path.as_deref());
     let observer = Observer::new(&config);
     let found = identity::registration(&state);
     observer.started(found.as_ref().ok());
@@ -70,6 +71,23 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         End::Again => Ok(()),
     }
 }
+
+/// Records that the agent starts, and whether its configuration isn't the one before's.
+#[cfg(feature = "audit")]
+fn begin_audit(config: &Config, state: &Path, path: Option<&Path>) {
+    use crate::audit;
+    super::open_audit(config, state);
+    if config.audit.enabled {
+        let (pid, boot) = (std::process::id().to_string(), crate::sys::host::boot_id());
+        let version = env!("STINT_VERSION");
+        let what = [("version", version), ("pid", pid.as_str()), ("boot", boot.as_str())];
+        audit::record("agent.started", "system", &what);
+        audit::configuration(path);
+    }
+}
+
+#[cfg(not(feature = "audit"))]
+fn begin_audit(_config: &Config, _state: &Path, _path: Option<&Path>) {}
 
 fn in_words(error: impl ToString) -> String {
     error.to_string()
@@ -112,6 +130,8 @@ fn serve(
         supervise,
         config: config_path,
         state: state.to_owned(),
+        #[cfg(feature = "audit")]
+        send_audit: config.audit.enabled && config.audit.send,
         #[cfg(feature = "offline")]
         offline: Some(config.offline.keep).filter(|_| config.offline.enabled),
         observer: observer.into_observer(),

@@ -75,6 +75,29 @@ pub struct Config {
     /// How the agent replaces itself.
     #[cfg(feature = "update")]
     pub update: Update,
+    /// The audit log.
+    #[cfg(feature = "audit")]
+    pub audit: Audit,
+}
+
+/// The audit log: the file's `audit`.
+#[cfg(feature = "audit")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// What it may take of the disk, bytes.
+    pub bytes: u64,
+    /// Whether the hub gets it.
+    pub send: bool,
+}
+
+#[cfg(feature = "audit")]
+impl Default for Audit {
+    fn default() -> Audit {
+        // Some six hundred records.
+        Audit { enabled: true, bytes: 256 * 1024, send: false }
+    }
 }
 
 /// Documents from the local folder: the file's `offline`.
@@ -260,6 +283,8 @@ impl Default for Config {
             offline: Offline::default(),
             #[cfg(feature = "update")]
             update: Update::default(),
+            #[cfg(feature = "audit")]
+            audit: Audit::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The agent's own spelling of its configuration. Strict: a mistyped key would otherwise be a
 //! setting that silently has no effect on a device that nobody can reach.
 
+#[cfg(feature = "audit")]
+mod audit;
 #[cfg(feature = "bootagent")]
 mod bootagent;
 #[cfg(feature = "ssm")]
@@ -42,6 +44,8 @@ const KEYS: &[&str] = &[
     "offline",
     #[cfg(feature = "update")]
     "update",
+    #[cfg(feature = "audit")]
+    "audit",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "logs", "github"];
@@ -113,6 +117,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "bootagent" => bootagent::read(&reader, node, &mut config.bootagent)?,
             #[cfg(feature = "ssm")]
             "identity" => identity::read(&reader, node, &mut config.identity)?,
+            #[cfg(feature = "audit")]
+            "audit" => audit::read(&reader, node, &mut config.audit)?,
             #[cfg(feature = "offline")]
             "offline" => offline::read(&reader, node, &mut config.offline)?,
             #[cfg(feature = "update")]
@@ -292,6 +298,8 @@ mod tests {
             bootagent: crate::config::BootAgent::default(),
             #[cfg(feature = "ssm")]
             identity: crate::config::Identity::default(),
+            #[cfg(feature = "audit")]
+            audit: crate::config::Audit::default(),
             #[cfg(feature = "offline")]
             offline: crate::config::Offline::default(),
             #[cfg(feature = "update")]

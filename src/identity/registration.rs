@@ -98,6 +98,13 @@ impl fmt::Display for RegistrationError {
 impl std::error::Error for RegistrationError {}
 
 impl Registration {
+    /// Records that this device has it now, on whose wish.
+    pub fn record(&self, who: &str) {
+        let server = self.endpoint.as_deref().unwrap_or("AWS");
+        let what = [("node", &*self.instance_id), ("region", &*self.region), ("server", server)];
+        crate::audit::record("node.registered", who, &what);
+    }
+
     /// Where the registration of a state folder is.
     pub fn path(state: &Path) -> PathBuf {
         state.join(FILE)

@@ -12,6 +12,9 @@ pub enum Service {
     Ssm,
     /// Commands by polling.
     Ec2Messages,
+    /// What only a hub answers; at the same place as `Ssm`.
+    #[cfg(feature = "audit")]
+    Hub,
 }
 
 impl Service {
@@ -20,6 +23,8 @@ impl Service {
         match self {
             Service::Ssm => stint_wire::ssm::SERVICE,
             Service::Ec2Messages => stint_wire::ec2messages::SERVICE,
+            #[cfg(feature = "audit")]
+            Service::Hub => stint_wire::ssm::SERVICE,
         }
     }
 
@@ -28,6 +33,8 @@ impl Service {
         match self {
             Service::Ssm => stint_wire::ssm::TARGET_PREFIX,
             Service::Ec2Messages => stint_wire::ec2messages::TARGET_PREFIX,
+            #[cfg(feature = "audit")]
+            Service::Hub => stint_wire::audit::TARGET_PREFIX,
         }
     }
 }
@@ -87,6 +94,8 @@ pub fn resolve(
     let own = match service {
         Service::Ssm => ssm,
         Service::Ec2Messages => ec2messages,
+        #[cfg(feature = "audit")]
+        Service::Hub => ssm,
     };
     let url = match own.as_deref().or(all.as_deref()).or(registered) {
         Some(url) => url.trim_end_matches('/').to_owned(),

@@ -93,6 +93,13 @@ pub trait Uplink: Send + Sync {
     /// [`UplinkError::Refused`] also if the server doesn't have what was named by its mark alone.
     fn put_inventory(&self, item: &Inventory) -> Result<(), UplinkError>;
 
+    /// Hands lines of the audit log over, oldest first.
+    ///
+    /// # Errors
+    /// [`UplinkError::Refused`] means that the server takes none.
+    #[cfg(feature = "audit")]
+    fn put_audit(&self, lines: &[String]) -> Result<(), UplinkError>;
+
     /// Reports what became of a job, or how far it has come.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! with a table. `unsafe` is forbidden. The formats are described in `docs/PROTOCOL.md`.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod bootagent;
 pub mod ec2messages;
 pub mod ids;

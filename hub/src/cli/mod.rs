@@ -4,6 +4,7 @@
 
 mod access_key;
 mod attachment;
+mod audit;
 mod logging;
 mod node;
 mod open;
@@ -51,6 +52,8 @@ enum Command {
     /// Manage the keys by which child-agent nodes know this hub; works beside a hub that runs.
     #[command(subcommand)]
     ServerKey(server_key::Command),
+    /// Show what nodes have sent of their audit logs, and whether anything in them was changed.
+    Audit(audit::Arguments),
     /// Print the operations that the hub answers, as docs/SUPPORT.md has them.
     Operations,
 }
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Package(command) => package::run(&command),
         Command::Release(command) => release::run(&command),
         Command::ServerKey(command) => server_key::run(&command),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Operations => {
             print!("{}", crate::tools::support::markdown());
             Ok(())

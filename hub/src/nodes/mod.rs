@@ -5,6 +5,7 @@
 //! the input names.
 
 pub mod associations;
+pub mod audit;
 pub mod bootagent;
 pub mod health;
 pub mod input;
@@ -61,6 +62,25 @@ async fn part(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Value> {
     model::validate_input("DeregisterManagedInstance", input)?;
     only_itself(node, input::required(input, "InstanceId", 10, 124)?)?;
     fleet_manager::deregister(app, fleet_manager::Deregister::of(&node.id)).await
+}
+
+/// Answers an operation that is stint's own.
+///
+/// # Errors
+/// `UnknownOperationException`; else the operation's own.
+pub async fn call_own(
+    app: &App,
+    node: &NodeCaller,
+    operation: &str,
+    input: &Value,
+) -> ApiResult<Value> {
+    match operation {
+        stint_wire::audit::PUT_AUDIT_RECORDS => audit::put(app, node, input).await,
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("this hub has no operation {operation} of its own"),
+        )),
+    }
 }
 
 /// Refuses a node that names another.

@@ -7,7 +7,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::{nodes, tools};
 use serde_json::{Map, Value};
 use stint_wire::time::Utc;
-use stint_wire::{ec2messages, ssm};
+use stint_wire::{audit, ec2messages, ssm};
 
 /// What became of a call, for the answer, the log and the metrics.
 pub struct Outcome {
@@ -42,6 +42,7 @@ pub async fn answer(app: &App, request: &Request, endpoint: &str, now: Utc) -> O
         Some((ssm::TARGET_PREFIX, operation)) => {
             systems_manager(app, request, operation, endpoint, now).await
         }
+        Some((audit::TARGET_PREFIX, operation)) => own(app, request, operation, now).await,
         Some((ec2messages::TARGET_PREFIX, operation)) => {
             messages(app, request, operation, endpoint, now).await
         }
@@ -100,6 +101,21 @@ async fn systems_manager(
                 tools::call(app, &caller, operation, parse(request)?).await
             };
             Outcome::of(operation, &caller.access_key, result.await)
+        }
+    }
+}
+
+/// An operation that AWS doesn't have, and nodes call.
+async fn own(app: &App, request: &Request, operation: &str, now: Utc) -> Outcome {
+    match identity::by_secret(app, request, ssm::SERVICE, now).await {
+        Err(error) => Outcome::refused(error),
+        Ok(Identity::Operator(caller)) => {
+            let error = only_nodes(&caller.access_key, audit::TARGET_PREFIX, operation);
+            Outcome::of(operation, &caller.access_key, Err(error))
+        }
+        Ok(Identity::Node(node)) => {
+            let result = async { nodes::call_own(app, &node, operation, &parse(request)?).await };
+            Outcome::of(operation, &node.id, result.await)
         }
     }
 }

@@ -1,6 +1,8 @@
 //! AWS Systems Manager: the `ssm` and `ec2messages` services, as amazon-ssm-agent uses them
 //! (`docs/PROTOCOL.md`).
 
+#[cfg(feature = "audit")]
+mod audit;
 mod call;
 mod credentials;
 #[cfg(fuzzing)]
@@ -117,6 +119,8 @@ impl Ssm {
         match service {
             Service::Ssm => &self.ssm,
             Service::Ec2Messages => &self.ec2messages,
+            #[cfg(feature = "audit")]
+            Service::Hub => &self.ssm,
         }
     }
 
@@ -193,6 +197,11 @@ impl Uplink for Ssm {
     fn acknowledge(&self, receipt: &str) -> Result<(), UplinkError> {
         let body = ec2messages::acknowledge(receipt);
         self.call(Service::Ec2Messages, "AcknowledgeMessage", &body, CALL_TIMEOUT).map(drop)
+    }
+
+    #[cfg(feature = "audit")]
+    fn put_audit(&self, lines: &[String]) -> Result<(), UplinkError> {
+        self.send_audit(lines)
     }
 
     fn receipt(&self, job: &str) -> String {

@@ -1,0 +1,73 @@
+//! The task that hands the audit log's new records to the hub.
+
+use super::Shared;
+use super::backoff::Backoff;
+use super::modules::Ended;
+use crate::audit;
+use crate::sys::{FileError, durable};
+use crate::uplink::UplinkError;
+use smol::Timer;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use stint_wire::audit::MAX_LINES;
+
+/// Between two looks for new records.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// A server that doesn't know the operation is no hub, or an old one: it is asked again so late.
+const AGAIN: Duration = Duration::from_secs(6 * 3600);
+
+/// The number of the last record that the hub has, in the log's folder.
+const SENT: &str = "sent";
+
+/// Sends for ever.
+pub async fn run(shared: Rc<Shared>) -> Ended {
+    let folder = audit::folder(&shared.state);
+    let mut backoff = Backoff::default();
+    loop {
+        let wait = match send(&shared, &folder).await {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => {
+                backoff.succeeded();
+                LOOK
+            }
+            Err(Problem::Uplink(error @ UplinkError::Refused { .. }))
+                if !error.is_rejection_of_the_node() =>
+            {
+                log::error!("the server doesn't take the audit log: {error}");
+                AGAIN
+            }
+            Err(Problem::Uplink(error)) => {
+                let wait = backoff.failed(error.is_rejection_of_the_node());
+                log::warn!("the audit log can't be sent, again in {} s: {error}", wait.as_secs());
+                wait
+            }
+            Err(Problem::File(error)) => return Err(error.to_string()),
+        };
+        Timer::after(wait).await;
+    }
+}
+
+enum Problem {
+    File(FileError),
+    Uplink(UplinkError),
+}
+
+/// Sends what is new; whether there may be more.
+async fn send(shared: &Shared, folder: &Path) -> Result<bool, Problem> {
+    let path = folder.join(SENT);
+    let sent = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+    let lines = audit::lines_after(folder, sent.unwrap_or(0), MAX_LINES).map_err(Problem::File)?;
+    if lines.is_empty() {
+        return Ok(false);
+    }
+    let last = lines.iter().rev().find_map(|line| stint_wire::audit::read(line));
+    let more = lines.len() == MAX_LINES;
+    shared.talk(move |uplink| uplink.put_audit(&lines)).await.map_err(Problem::Uplink)?;
+    if let Some(last) = last {
+        durable::write(&path, last.number.to_string().as_bytes()).map_err(Problem::File)?;
+    }
+    Ok(more)
+}

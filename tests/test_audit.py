@@ -1,0 +1,126 @@
+"""The audit log: who wanted what of a device, in a chain that shows what was changed."""
+
+import json
+
+from harness.clients import finished, shell
+from harness.programs import HUB, run
+from harness.wait import until
+
+
+def records(agent) -> list[dict]:
+    """What `stint audit` shows."""
+    done = agent.command("audit", "--json", "--state-dir", agent.state)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def events(agent) -> list[str]:
+    """The names of what happened."""
+    return [record["event"] for record in records(agent)]
+
+
+def verify(agent):
+    """`stint audit --verify`."""
+    return agent.command("audit", "--verify", "--state-dir", agent.state)
+
+
+def of_the_hub(hub, agent, *options: str):
+    """`stint-hub audit` of the agent's node."""
+    return run([HUB, "audit", *options, agent.node, "--data", hub.data], hub.home)
+
+
+def configure(agent, home, **audit) -> None:
+    """A configuration with `audit`, from the next start on."""
+    agent.config = home / f"{agent.name}.json"
+    agent.config.write_text(json.dumps({"audit": audit}))
+
+
+def test_registration_start_commands_and_stop_are_recorded(online, client):
+    agent = online()
+    command = shell(client, [agent.node], "exit 3")
+    assert finished(client, command, agent.node)["Status"] == "Failed"
+    until("its end is recorded", lambda: "command.ended" in events(agent))
+    agent.stop()
+    seen = records(agent)
+    assert events(agent) == [
+        "node.registered", "agent.started", "config.changed", "command.accepted", "command.ended",
+        "agent.stopped",
+    ]  # fmt: skip
+    assert seen[0]["who"].startswith("user ") and agent.node in seen[0]["what"]
+    assert seen[3]["who"] == "ec2messages"
+    assert f"id={command} document=AWS-RunShellScript sha256=" in seen[3]["what"]
+    assert seen[4]["what"] == f"id={command} status=Failed"
+    done = verify(agent)
+    assert (done.returncode, done.stdout) == (0, "records 1 to 6\nthe chain holds\n")
+    # The same configuration is no change.
+    agent.start()
+    until("it runs again", lambda: events(agent)[-1] == "agent.started")
+
+
+def test_a_record_that_somebody_changed_or_removed_breaks_the_chain(online):
+    agent = online()
+    agent.stop()
+    log = agent.state / "audit" / "log"
+    whole = log.read_text()
+    log.write_text(whole.replace('"user ', '"loser '))
+    done = verify(agent)
+    assert done.returncode == 1 and "the chain is broken" in done.stdout
+    assert "line 2 doesn't follow the line before" in done.stderr
+    lines = whole.splitlines(keepends=True)
+    log.write_text("".join(lines[:1] + lines[2:]))
+    assert verify(agent).returncode == 1
+    log.write_text(whole)
+    assert verify(agent).returncode == 0
+
+
+def test_the_hub_gets_the_log_when_that_is_switched_on_and_not_before(online, home, hub, client):
+    agent = online()
+    command = shell(client, [agent.node], "true")
+    finished(client, command, agent.node)
+    until("its end is recorded", lambda: "command.ended" in events(agent))
+    assert of_the_hub(hub, agent).stdout == ""
+    agent.stop()
+    configure(agent, home, sendToHub=True)
+    agent.start()
+    shown = until("the hub has it", lambda: of_the_hub(hub, agent).stdout)
+    assert "node.registered" in shown and f"id={command} status=Success" in shown
+    # It is the log itself, line by line.
+    until(
+        "the hub has all",
+        lambda: of_the_hub(hub, agent, "--raw").stdout == (agent.state / "audit" / "log").read_text(),
+        patience=90,
+    )
+    assert of_the_hub(hub, agent).returncode == 0
+    assert agent.node in run([HUB, "audit", "--data", hub.data], hub.home).stdout
+
+
+def test_the_hub_shows_that_the_log_was_begun_anew(online, home, hub):
+    agent = online()
+    agent.stop()
+    configure(agent, home, sendToHub=True)
+    agent.start()
+    until("the hub has it", lambda: of_the_hub(hub, agent).stdout)
+    agent.stop()
+    for file in (agent.state / "audit").iterdir():
+        file.unlink()
+    agent.start()
+    done = until("the hub has the new one", lambda: _if(of_the_hub(hub, agent), 1))
+    assert "doesn't follow the line before" in done.stdout
+    assert "the chain is broken in 1 places" in done.stderr
+
+
+def test_the_log_is_bounded_and_its_chain_goes_on(online, home):
+    agent = online()
+    agent.stop()
+    configure(agent, home, maxKiB=16)
+    for _ in range(25):
+        agent.start()
+        until("it runs", lambda: agent.status()[1]["running"])
+        agent.stop()
+    sizes = [(agent.state / "audit" / name).stat().st_size for name in ["log", "log.1"]]
+    assert sum(sizes) < 20 * 1024, sizes
+    assert verify(agent).returncode == 0
+    assert events(agent).count("agent.started") >= 20
+
+
+def _if(done, code: int):
+    return done if done.returncode == code else None
