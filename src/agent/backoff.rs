@@ -1,6 +1,9 @@
 //! How long to wait before trying again.
 
+use crate::bell::Bell;
 use crate::sys::random;
+use smol::Timer;
+use smol::future::or;
 use std::time::Duration;
 
 /// The first wait. A server that restarts is back in about this time.
@@ -28,6 +31,21 @@ impl Backoff {
         let wait = wait(self.failures, rejected, random::fraction());
         self.failures = self.failures.saturating_add(1);
         wait
+    }
+
+    /// Waits; a change of the network ends it, after which the next waits are short again.
+    pub async fn wait(&mut self, wait: Duration, changed: &Bell) {
+        let timed = async {
+            Timer::after(wait).await;
+            false
+        };
+        let changed = async {
+            changed.wait().await;
+            true
+        };
+        if or(timed, changed).await {
+            self.failures = 0;
+        }
     }
 
     /// Something went well.

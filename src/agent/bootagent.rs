@@ -4,6 +4,7 @@
 mod share;
 
 use super::backoff::Backoff;
+use super::links::Listener;
 use super::modules::Ended;
 use super::status;
 use crate::identity::bootagent::Activation;
@@ -89,10 +90,18 @@ struct Task {
     results: Share,
     /// A new job is being done: when its result is delivered, the children have changed.
     expecting: bool,
+    /// Rings with changes of the network.
+    #[cfg_attr(not(feature = "ssm"), allow(dead_code))]
+    changed: Listener,
 }
 
 /// Runs the link for ever.
-pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) -> Ended {
+pub async fn run(
+    link: Link,
+    supervisor: Rc<Supervisor>,
+    board: status::Link,
+    changed: Listener,
+) -> Ended {
     let Link { uplink, provision } = link;
     let step = Duration::from_secs(uplink.step());
     let taken_in = uplink.is_taken_in();
@@ -113,6 +122,7 @@ pub async fn run(link: Link, supervisor: Rc<Supervisor>, board: status::Link) ->
         events: Share::default(),
         results: Share::default(),
         expecting: false,
+        changed,
     };
     task.run().await
 }
@@ -219,8 +229,19 @@ impl Task {
                     true
                 },
             );
+            // What failed is tried again as soon as the network has changed.
+            #[cfg(feature = "ssm")]
+            let rung = or(rung, async {
+                self.changed.wait().await;
+                if failed_reports > 0 {
+                    (failed_reports, report_at) = (0, Instant::now());
+                }
+                (failed_deliveries, deliver_at) = (0, Instant::now());
+                false
+            });
+            let rung = rung.await;
             // While reports fail, nothing makes them come sooner.
-            if rung.await && failed_reports == 0 && self.supervisor.events().len() > 0 {
+            if rung && failed_reports == 0 && self.supervisor.events().len() > 0 {
                 report_at = report_at.min(early(reported));
             }
         }
@@ -256,6 +277,9 @@ impl Task {
                     let wait = backoff.failed(matches!(error, UplinkError::Refused { .. }));
                     let wait = wait.min(jittered(self.step));
                     self.board.failed("registration", &error, wait);
+                    #[cfg(feature = "ssm")]
+                    backoff.wait(wait, &self.changed).await;
+                    #[cfg(not(feature = "ssm"))]
                     Timer::after(wait).await;
                 }
             }

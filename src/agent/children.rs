@@ -5,8 +5,10 @@
 
 #[cfg(feature = "bootagent")]
 use super::bootagent;
-use super::modules::{Ended, Modules};
 #[cfg(feature = "bootagent")]
+#[cfg(feature = "bootagent")]
+use super::links::Listener;
+use super::modules::{Ended, Modules};
 use super::status::Link;
 use crate::supervise::{self, Settings, Supervisor};
 use smol::LocalExecutor;
@@ -45,17 +47,25 @@ impl Children {
 
     /// Starts the link to their server.
     #[cfg(feature = "bootagent")]
-    pub fn link(&self, modules: &Rc<Modules>, link: bootagent::Link, board: Link) {
+    pub fn link(
+        &self,
+        modules: &Rc<Modules>,
+        link: bootagent::Link,
+        board: Link,
+        changed: Listener,
+    ) {
         let children = self.clone();
         // It never ends, so it is started once.
-        let parts = Rc::new(RefCell::new(Some((link, board))));
+        let parts = Rc::new(RefCell::new(Some((link, board, changed))));
         modules.start(crate::uplink::bootagent::NAME, move || {
             let (children, parts) = (children.clone(), parts.clone());
             async move {
                 let supervisor = children.supervisor().await;
                 let parts = parts.borrow_mut().take();
                 match parts {
-                    Some((link, board)) => bootagent::run(link, supervisor, board).await,
+                    Some((link, board, changed)) => {
+                        bootagent::run(link, supervisor, board, changed).await
+                    }
                     None => Ok(()),
                 }
             }

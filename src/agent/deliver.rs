@@ -6,7 +6,6 @@ use super::modules::Ended;
 use crate::spool::{Outcome, Report};
 use crate::sys::{FileError, durable, faults};
 use crate::uplink::UplinkError;
-use smol::Timer;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,11 +14,12 @@ use stint_wire::reply::Status;
 /// Delivers for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
+    let changed = shared.changes.bell();
     loop {
         match turn(&shared, &mut backoff).await {
             None => shared.reports.wait().await,
             // A new report doesn't cut the wait short: it would meet the same closed door.
-            Some(wait) => drop(Timer::after(wait).await),
+            Some(wait) => backoff.wait(wait, &changed).await,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 /// Reports for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
+    let changed = shared.changes.bell();
     let Some(server) = shared.server.get() else { return Ok(()) };
     loop {
         let wait = match shared.talk(|uplink| uplink.ping()).await {
@@ -22,7 +23,8 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
             Err(error) => {
                 let wait = backoff.failed(error.is_rejection_of_the_node());
                 server.board.failed("health report", &error, wait);
-                wait
+                backoff.wait(wait, &changed).await;
+                continue;
             }
         };
         Timer::after(wait).await;

@@ -16,6 +16,7 @@ mod health;
 mod inventory;
 #[cfg(feature = "documents")]
 mod jobs;
+mod links;
 #[cfg_attr(not(feature = "guardian"), path = "bare_modules.rs")]
 pub mod modules;
 #[cfg(feature = "offline")]
@@ -37,6 +38,7 @@ use crate::sys::{FileError, signals};
 use crate::uplink::{Uplink, UplinkError};
 #[cfg(feature = "supervise")]
 use children::Children;
+use links::Changes;
 use modules::{Ended, Modules};
 use smol::{Async, LocalExecutor};
 use status::Board;
@@ -165,6 +167,8 @@ struct Shared {
     spool: Spool,
     outbox: Outbox,
     settings: Settings,
+    /// Tells of changes of the network.
+    changes: Rc<Changes>,
     /// Jobs that the server knows to be durable here. Not kept over a restart: acknowledging
     /// twice does no harm.
     acknowledged: RefCell<Vec<String>>,
@@ -314,6 +318,12 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
         }
         None => modules.disabled("update", "the configuration doesn't want automatic updates"),
     }
+    let changes = Rc::new(Changes::default());
+    #[cfg(feature = "ssm")]
+    {
+        let changes = changes.clone();
+        modules.start("links", move || links::run(changes.clone()));
+    }
     #[cfg(feature = "supervise")]
     let children = Children::default();
     #[cfg(feature = "supervise")]
@@ -322,7 +332,7 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
     match links.bootagent {
         Some(link) => {
             let board = board.link(crate::uplink::bootagent::NAME);
-            children.link(&modules, link, board);
+            children.link(&modules, link, board, changes.listener());
         }
         None => modules.disabled(crate::uplink::bootagent::NAME, NO_SERVER),
     }
@@ -342,7 +352,7 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
             &executor,
             &board,
             links.commands,
-            settings,
+            (settings, changes),
             #[cfg(feature = "supervise")]
             children.clone(),
         );
@@ -382,7 +392,7 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
 const NO_SERVER: &str = "this device is registered with no server for it";
 
 /// The link to Systems Manager, if there is to be one, and what the daemon is told.
-type Given = (Option<Commands>, Settings);
+type Given = (Option<Commands>, Settings, Rc<Changes>);
 
 /// Starts the module that opens the spool and starts all that works with it.
 #[cfg(any(feature = "ssm", feature = "offline"))]
@@ -391,12 +401,12 @@ fn take_jobs(
     executor: &Rc<LocalExecutor<'static>>,
     board: &Rc<Board>,
     commands: Option<Commands>,
-    settings: Settings,
+    (settings, changes): (Settings, Rc<Changes>),
     #[cfg(feature = "supervise")] children: Children,
 ) {
     let (own, executor, board) = (modules.clone(), executor.clone(), board.clone());
     // None is taken before it can be put to use: a start that failed is repeated.
-    let given = Rc::new(RefCell::new(Some((commands, settings))));
+    let given = Rc::new(RefCell::new(Some((commands, settings, changes))));
     modules.start("spool", move || {
         open_up(
             own.clone(),
@@ -427,10 +437,10 @@ async fn open_up(
         let spool = Spool::open(&settings.state)?.keeping(settings.retention);
         Ok((spool, Outbox::open(&settings.state)?))
     };
-    let opened = given.borrow().as_ref().map(|(_, settings)| open(settings));
+    let opened = given.borrow().as_ref().map(|(_, settings, _)| open(settings));
     let Some(opened) = opened else { return Ok(()) };
     let (spool, outbox) = opened.map_err(|error| error.to_string())?;
-    let Some((commands, settings)) = given.take() else { return Ok(()) };
+    let Some((commands, settings, changes)) = given.take() else { return Ok(()) };
     let shared = Rc::new(Shared {
         server: OnceCell::new(),
         poll_lane: Lane::new("poll"),
@@ -444,6 +454,7 @@ async fn open_up(
             settings.offline.unwrap_or(crate::offline::KEEP),
         ),
         settings,
+        changes,
         acknowledged: RefCell::default(),
         running: RefCell::default(),
         jobs: Bell::new(),

@@ -24,6 +24,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Polls for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut backoff = Backoff::default();
+    let changed = shared.changes.bell();
     let Some(server) = shared.server.get() else { return Ok(()) };
     loop {
         let began = Instant::now();
@@ -43,7 +44,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
             Err(error) => {
                 let wait = backoff.failed(error.is_rejection_of_the_node());
                 server.board.failed("poll", &error, wait);
-                Timer::after(wait).await;
+                backoff.wait(wait, &changed).await;
             }
         }
     }

@@ -20,6 +20,8 @@ pub mod host;
 mod lean_libc;
 pub mod lock;
 pub mod memory;
+#[cfg(feature = "ssm")]
+pub mod netlink;
 pub mod part;
 pub mod process;
 pub mod random;
@@ -27,6 +29,8 @@ pub mod reserve;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod signals;
+#[cfg(feature = "ssm")]
+pub mod tcp;
 #[cfg(feature = "supervise")]
 pub mod tree;
 #[cfg(feature = "supervise")]

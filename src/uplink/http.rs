@@ -2,13 +2,14 @@
 
 use super::endpoint;
 use super::resolver::OnThisThread;
+use super::socket::Sockets;
 use super::tls::{self, Authority, CaError, Tls};
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 use stint_wire::time::Utc;
 use ureq::config::Config;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body};
 
 /// Why there is no answer.
@@ -263,6 +264,6 @@ fn date(response: &Response) -> Option<Utc> {
 }
 
 fn agent(config: Config, tls: Tls) -> Agent {
-    let connector = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
+    let connector = ().chain(ConnectProxyConnector::default()).chain(Sockets);
     Agent::with_parts(config, connector.chain(tls), OnThisThread)
 }

@@ -46,6 +46,8 @@ mod s3_sign;
 #[cfg(all(feature = "ssm", feature = "documents"))]
 mod s3_text;
 #[cfg(feature = "ssm")]
+pub mod socket;
+#[cfg(feature = "ssm")]
 pub mod ssm;
 #[cfg(all(uplink, feature = "tls"))]
 pub mod tls;

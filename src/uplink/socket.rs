@@ -1,0 +1,151 @@
+//! ureq's connections by TCP: known here, so that those whose way has gone can be ended.
+
+use crate::sys::{host, tcp};
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+use ureq::Error;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle,
+    Transport,
+};
+
+/// Those that are open, with what has ended since the last new one.
+static OPEN: Mutex<Vec<Weak<Wire>>> = Mutex::new(Vec::new());
+
+/// Ends the connections that would go another way if they were made now: nothing will come on them
+/// any more. Whoever waits for an answer is told at once.
+pub fn end_those_without_a_way() {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for wire in open.iter().filter_map(Weak::upgrade) {
+        let (Ok(from), Ok(to)) = (wire.0.local_addr(), wire.0.peer_addr()) else { continue };
+        if host::address_towards(to.ip()).ok() != Some(from.ip()) {
+            log::info!("the way to {to} has changed; connecting anew");
+            wire.shutdown();
+        }
+    }
+}
+
+struct Wire(TcpStream);
+
+impl ShutdownHandle for Wire {
+    fn shutdown(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// Connects by TCP.
+#[derive(Debug)]
+pub struct Sockets;
+
+impl<In: Transport> Connector<In> for Sockets {
+    type Out = Either<In, Socket>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        // A proxy's is there already.
+        if let Some(transport) = chained {
+            return Ok(Some(Either::A(transport)));
+        }
+        let stream = open(details)?;
+        stream.set_nodelay(true)?;
+        tcp::notice_the_end(&stream)?;
+        let wire = Arc::new(Wire(stream));
+        let handle: Weak<Wire> = Arc::downgrade(&wire);
+        (details.register_shutdown)(handle.clone())?;
+        let mut all = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|one| one.strong_count() > 0);
+        all.push(handle);
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(Either::B(Socket { wire, buffers })))
+    }
+}
+
+/// Tries the addresses of the server in turn; each gets the same part of the time.
+fn open(details: &ConnectionDetails) -> Result<TcpStream, Error> {
+    let whole = checked(details.timeout)?;
+    let mut last = Error::HostNotFound;
+    for address in details.addrs.iter() {
+        let made = match whole.not_zero() {
+            Some(time) => TcpStream::connect_timeout(address, *time / details.addrs.len() as u32),
+            None => TcpStream::connect(address),
+        };
+        match made {
+            Ok(stream) => return Ok(stream),
+            Err(cause) => last = failed(cause, whole),
+        }
+    }
+    Err(last)
+}
+
+/// A connection.
+pub struct Socket {
+    wire: Arc<Wire>,
+    buffers: LazyBuffers,
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Socket")
+    }
+}
+
+impl Transport for Socket {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let limit = checked(timeout.for_write())?;
+        self.wire.0.set_write_timeout(limit.not_zero().map(|time| *time))?;
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        (&self.wire.0).write_all(output).map_err(|cause| failed(cause, limit))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let limit = checked(timeout.for_read())?;
+        let time = limit.not_zero().map(|time| *time);
+        let until = time.map(|time| Instant::now() + time);
+        self.wire.0.set_read_timeout(time)?;
+        let amount = loop {
+            match (&self.wire.0).read(self.buffers.input_append_buf()) {
+                // Linux doesn't go on with a read that has a time limit.
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {
+                    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                    if left.is_some_and(|left| left.is_zero()) {
+                        return Err(Error::Timeout(limit.reason));
+                    }
+                    self.wire.0.set_read_timeout(left)?;
+                }
+                result => break result.map_err(|cause| failed(cause, limit))?,
+            }
+        };
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Whether it may be used for another request: it is there, and nothing is said on it.
+    fn is_open(&mut self) -> bool {
+        let stream = &self.wire.0;
+        let silent = stream.set_nonblocking(true).is_ok()
+            && stream.peek(&mut [0]).is_err_and(|cause| cause.kind() == ErrorKind::WouldBlock);
+        silent && stream.set_nonblocking(false).is_ok()
+    }
+}
+
+fn checked(limit: NextTimeout) -> Result<NextTimeout, Error> {
+    if limit.after.is_zero() { Err(Error::Timeout(limit.reason)) } else { Ok(limit) }
+}
+
+fn failed(cause: io::Error, limit: NextTimeout) -> Error {
+    match cause.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(limit.reason),
+        _ => Error::Io(cause),
+    }
+}
