@@ -12,13 +12,24 @@ def modules(agent) -> dict[str, dict]:
 def test_every_activity_is_listed_and_what_nobody_configured_is_disabled(online):
     agent = online()
     seen = modules(agent)
-    for name in ["supervise", "spool", "ssm", "poll", "health", "deliver", "jobs", "reboot", "offline"]:
+    for name in [
+        "links",
+        "supervise",
+        "spool",
+        "ssm",
+        "poll",
+        "health",
+        "deliver",
+        "jobs",
+        "reboot",
+        "offline",
+    ]:
         assert seen[name]["state"] == "running", seen
         assert (seen[name]["restarts"], seen[name]["lastError"]) == (0, None)
     assert seen["bootagent"]["state"] == "disabled"
     assert "registered with no server" in seen["bootagent"]["lastError"]
     text = agent.command("status", "--state-dir", agent.state).stdout
-    assert "modules      supervise, spool, ssm, jobs, reboot, offline, poll, health, deliver" in text
+    assert "modules      links, supervise, spool, ssm, jobs, reboot, offline, poll, health, deliver" in text
     assert "module       bootagent disabled since " in text
 
 

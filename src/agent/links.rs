@@ -35,13 +35,15 @@ pub struct Changes(RefCell<Vec<Weak<Bell>>>);
 pub type Listener = Rc<Bell>;
 /// See above.
 #[cfg(not(feature = "ssm"))]
-pub type Listener = ();
+pub struct Listener;
 
 impl Changes {
     /// The same as [`Changes::bell`], where somebody rings it.
     pub fn listener(&self) -> Listener {
         #[cfg(feature = "ssm")]
-        self.bell()
+        return self.bell();
+        #[cfg(not(feature = "ssm"))]
+        Listener
     }
 
     /// A bell that rings with each change, as long as somebody holds it.
