@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from harness.clients import wait_until_online
+from harness.clients import finished, shell, wait_until_online
+from harness.wait import until
 
 
 def secrets(agent) -> list[str]:
@@ -98,3 +99,21 @@ def test_a_device_registers_anew_after_it_has_parted(hub, client, activate, regi
     assert json.loads((registered.state / "registration.json").read_text())["privateKey"] != before
     registered.start()
     wait_until_online(client, registered.node)
+
+
+def test_what_a_device_had_to_report_as_another_node_does_not_keep_its_own_reports_waiting(
+    hub, client, activate, agent
+):
+    command = shell(client, [agent.node], "sleep 2")
+    until("it runs", lambda: agent.status()[1]["jobs"]["running"] == 1)
+    hub.stop()
+    until("the report waits", lambda: agent.status()[1]["jobs"]["outbox"] == 1)
+    assert agent.stop() == 0
+    hub.start()
+    assert deregister(agent, "-y", "--local").returncode == 0
+    agent.register(hub, activate())
+    agent.start()
+    later = shell(client, [agent.node], "echo on")
+    assert finished(client, later, agent.node)["StandardOutputContent"] == "on\n"
+    assert agent.status()[1]["jobs"]["outbox"] == 0
+    assert command in agent.logs()

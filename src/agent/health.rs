@@ -3,6 +3,7 @@
 use super::Shared;
 use super::backoff::Backoff;
 use super::modules::Ended;
+use crate::spool::{Outbox, Spool};
 use crate::sys::random;
 use smol::Timer;
 use std::rc::Rc;
@@ -17,6 +18,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
             Ok(()) => {
                 backoff.succeeded();
                 server.board.pinged(shared.settings.health_interval);
+                rest(&shared).await;
                 // Earlier by up to a tenth, so that no report is ever late and a fleet spreads.
                 shared.settings.health_interval.mul_f64(1.0 - 0.1 * random::fraction())
             }
@@ -28,5 +30,16 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
             }
         };
         Timer::after(wait).await;
+    }
+}
+
+/// Lets the link change itself while there is nothing to do.
+async fn rest(shared: &Shared) {
+    let jobs = Spool::count(&shared.state);
+    if jobs.pending + jobs.running + Outbox::count(&shared.state) > 0 {
+        return;
+    }
+    if let Err(error) = shared.talk(|uplink| uplink.at_rest()).await {
+        log::warn!("the link could not change itself: {error}");
     }
 }

@@ -3,6 +3,7 @@
 use super::print;
 use crate::audit;
 use crate::config::{self, Config};
+use crate::identity::hardware::Hardware;
 use crate::identity::{Registration, RegistrationError};
 use crate::uplink::clock;
 use crate::uplink::endpoint::{self, Service};
@@ -75,6 +76,7 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
         fingerprint,
         registered_at: clock::certain(),
         key_made_at: candidate.key_made_at,
+        hardware: Hardware::read().as_str().to_owned(),
         key,
     };
     registration.save(state).map_err(in_words)?;

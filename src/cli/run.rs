@@ -3,6 +3,8 @@
 use super::logger;
 use crate::agent::{End, status};
 use crate::config::{self, Config, Loaded};
+#[cfg(feature = "ssm")]
+use crate::identity::hardware::Hardware;
 use crate::identity::{self, Registration, RegistrationError};
 use std::path::{Path, PathBuf};
 
@@ -192,6 +194,13 @@ fn commands(
 ) -> Result<crate::agent::Commands, String> {
     log::info!("stint {} runs as {}", env!("STINT_VERSION"), registration.instance_id);
     super::provision::wipe(state);
+    if let Some(change) = Hardware::read().change_since(&registration.hardware) {
+        let parts = &change.parts;
+        match change.similar {
+            true => log::warn!("this device has changed since it was registered: {parts}"),
+            false => log::warn!("this looks like another device than the registered one: {parts}"),
+        }
+    }
     let uplink = crate::uplink::ssm::Ssm::new(config, state, registration).map_err(in_words)?;
     Ok(Box::new(|| Some(std::sync::Arc::new(uplink))))
 }

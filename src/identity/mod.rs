@@ -6,6 +6,8 @@
 #[cfg(feature = "bootagent")]
 pub mod bootagent;
 mod ed25519;
+#[cfg(feature = "ssm")]
+pub mod hardware;
 pub mod keys;
 pub mod registration;
 #[cfg(feature = "ssm")]

@@ -40,6 +40,8 @@ pub struct Registration {
     pub registered_at: Utc,
     /// When the key was made, by the device's clock.
     pub key_made_at: Utc,
+    /// What the device was made of then ([`super::hardware`]); empty if nobody looked.
+    pub hardware: String,
     /// The node's own key pair.
     pub key: KeyPair,
 }
@@ -59,6 +61,7 @@ struct Stored {
     /// Registrations of before there were rotations have none.
     #[serde(rename = "keyMadeAt")]
     key_made_at: Option<String>,
+    hardware: Option<String>,
     #[serde(rename = "keyType")]
     key_type: String,
     #[serde(rename = "privateKey")]
@@ -147,6 +150,7 @@ impl Registration {
             endpoint: stored.endpoint,
             ca_file: stored.ca_file.map(PathBuf::from),
             fingerprint: stored.fingerprint,
+            hardware: stored.hardware.unwrap_or_default(),
         })
     }
 
@@ -184,6 +188,7 @@ impl Registration {
             fingerprint,
             registered_at: now,
             key_made_at: now,
+            hardware: String::new(),
             key: KeyPair::generate(kind).map_err(RegistrationError::Key)?,
         };
         candidate.write(state, CANDIDATE)?;
@@ -203,6 +208,7 @@ impl Registration {
             fingerprint: self.fingerprint.clone(),
             registered_at: self.registered_at,
             key_made_at: now,
+            hardware: self.hardware.clone(),
             key: KeyPair::generate(self.key.kind()).map_err(RegistrationError::Key)?,
         })
     }
@@ -257,6 +263,7 @@ impl Registration {
             fingerprint: self.fingerprint.clone(),
             registered_at: self.registered_at.iso(),
             key_made_at: Some(self.key_made_at.iso()),
+            hardware: Some(self.hardware.clone()),
             key_type: self.key.kind().as_str().to_owned(),
             private_key: self.key.to_stored().map_err(RegistrationError::Key)?.to_string(),
         };
@@ -291,6 +298,7 @@ mod tests {
             fingerprint: "f".into(),
             registered_at: Utc(1_000),
             key_made_at: Utc(2_000),
+            hardware: "serial=0".into(),
             key: KeyPair::generate(KeyType::Ed25519).unwrap(),
         }
     }
@@ -306,6 +314,7 @@ mod tests {
         assert_eq!(read.endpoint, written.endpoint);
         assert_eq!(read.registered_at, written.registered_at);
         assert_eq!(read.key_made_at, written.key_made_at);
+        assert_eq!(read.hardware, written.hardware);
         assert_eq!(read.key.public().unwrap(), written.key.public().unwrap());
         Registration::clear(&state).unwrap();
         assert!(matches!(Registration::load(&state), Err(RegistrationError::Missing(_))));

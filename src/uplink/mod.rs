@@ -102,6 +102,15 @@ pub trait Uplink: Send + Sync {
     #[cfg(feature = "audit")]
     fn put_audit(&self, lines: &[String]) -> Result<(), UplinkError>;
 
+    /// The node has nothing to do and nothing to report at this moment, so the link may change what
+    /// it would not change under a job.
+    ///
+    /// # Errors
+    /// See [`UplinkError`].
+    fn at_rest(&self) -> Result<(), UplinkError> {
+        Ok(())
+    }
+
     /// Reports what became of a job, or how far it has come.
     ///
     /// # Errors

@@ -272,6 +272,7 @@ mod tests {
             fingerprint: "f".into(),
             registered_at: Utc(0),
             key_made_at: Utc(0),
+            hardware: String::new(),
             key: KeyPair::generate(KeyType::Ed25519).unwrap(),
         };
         let ssm = Ssm::new(&Config::default(), Path::new(""), registration).unwrap();

@@ -134,6 +134,11 @@ pub struct NodeReport {
     pub platform_version: Option<String>,
     /// `ec2messages` or `ssmmessages`.
     pub connection_channel: Option<String>,
+    /// Not the original's: the mark of this run of the agent, for a hub to tell copies of a device
+    /// apart.
+    pub run: Option<String>,
+    /// Not the original's: a digest of what the device is made of.
+    pub hardware: Option<String>,
 }
 
 impl NodeReport {
@@ -152,8 +157,29 @@ impl NodeReport {
             .string("PlatformType", "Linux")
             .optional("PlatformVersion", self.platform_version.as_deref())
             .optional("SSMConnectionChannel", self.connection_channel.as_deref())
+            .optional("StintHardware", self.hardware.as_deref())
+            .optional("StintRun", self.run.as_deref())
             .finish()
     }
+}
+
+/// The answer to UpdateInstanceInformation: empty, but for what a hub has to say.
+#[derive(Debug, Default, Deserialize)]
+pub struct Heard {
+    /// This device is to register as a node of its own.
+    #[serde(rename = "StintReidentify")]
+    pub reidentify: Option<Reidentify>,
+}
+
+/// The activation to register with.
+#[derive(Debug, Deserialize)]
+pub struct Reidentify {
+    /// Its id.
+    #[serde(rename = "ActivationId")]
+    pub activation_id: String,
+    /// Its code.
+    #[serde(rename = "ActivationCode")]
+    pub activation_code: String,
 }
 
 /// The body of an error answer of both JSON services.

@@ -1,6 +1,7 @@
 //! UpdateInstanceInformation: a node says that it lives, and what it is.
 
-use super::{input, only_itself};
+use super::sightings::{self, Device};
+use super::{input, only_itself, reidentification};
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
 use crate::error::ApiResult;
@@ -24,7 +25,7 @@ const MEMBERS: [&str; 8] = [
     "SSMConnectionChannel",
 ];
 
-/// Answers the operation.
+/// Answers the operation. Agents of ours say more than the original, and may be told something.
 ///
 /// # Errors
 /// `ValidationException` without an InstanceId, `AccessDeniedException` for another node's.
@@ -47,7 +48,13 @@ pub async fn update(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Va
         query = query.bind(said(input, member)?);
     }
     query.bind(&node.id).execute(&app.store.write).await?;
-    Ok(json!({}))
+    reidentification::heard(app, &node.id).await?;
+    let device = Device::read(input)?;
+    if device.run.is_empty() {
+        return Ok(json!({}));
+    }
+    sightings::note(app, &node.id, sightings::RUN, &device.run, &device, app.now()).await?;
+    reidentification::word(app, &node.id, &device).await
 }
 
 fn said(input: &Value, member: &str) -> ApiResult<Option<String>> {

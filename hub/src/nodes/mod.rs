@@ -13,8 +13,10 @@ mod inventory;
 pub mod messages;
 pub mod parameters;
 pub mod registration;
+pub mod reidentification;
 pub mod role_token;
 pub mod rotation;
+pub mod sightings;
 pub mod wakeups;
 
 use crate::app::App;

@@ -1,5 +1,6 @@
 //! RequestManagedInstanceRoleToken: a node's key signs, and it gets temporary credentials.
 
+use super::sightings::{self, Device, FINGERPRINT};
 use super::{input, rotation};
 use crate::app::App;
 use crate::auth::identity::KeyHolder;
@@ -18,6 +19,8 @@ use stint_wire::time::Utc;
 pub async fn issue(app: &App, holder: &KeyHolder, input: &Value, now: Utc) -> ApiResult<Value> {
     let fingerprint = input::required(input, "Fingerprint", 1, 256)?;
     note_fingerprint(app, &holder.id, fingerprint).await?;
+    let device = Device::default();
+    sightings::note(app, &holder.id, FINGERPRINT, fingerprint, &device, now).await?;
     let rotate = rotation::is_wished(app, &holder.id).await?;
     let fresh = node_credentials::issue(&app.store, &app.seal, &holder.id, now).await?;
     Ok(json!({

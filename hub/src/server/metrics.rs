@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::error::ApiResult;
+use crate::nodes::sightings::is_cloned;
 use crate::tools::fleet_manager::presence::ping_status;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -38,6 +39,7 @@ struct Counts {
     latency: BTreeMap<String, Histogram>,
     jobs: BTreeMap<&'static str, u64>,
     events: BTreeMap<&'static str, u64>,
+    clones: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -93,6 +95,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a node whose key two devices were found to use.
+    pub fn clone_found(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clones += 1;
+    }
+
     /// Everything, with what the store and the open polls say at this moment.
     ///
     /// # Errors
@@ -110,6 +117,11 @@ impl Metrics {
             ping_status(ping, *step, app.wakeups.is_polling(id), now) == "Online"
         });
         let online = online.count() as u64;
+        let returns: Vec<(i64, Option<i64>)> =
+            sqlx::query_as("SELECT returns, returned_at FROM node WHERE returns > 0")
+                .fetch_all(&app.store.read)
+                .await?;
+        let cloned = returns.iter().filter(|(returns, at)| is_cloned(*returns, *at, now)).count();
         let commands: Vec<(String, i64)> =
             sqlx::query_as("SELECT status, COUNT(*) FROM command GROUP BY status ORDER BY status")
                 .fetch_all(&app.store.read)
@@ -117,6 +129,8 @@ impl Metrics {
         let mut out = self.counted();
         gauge(&mut out, "stint_hub_nodes", "Registered nodes.", &[("", nodes.len() as u64)]);
         gauge(&mut out, "stint_hub_nodes_online", "Nodes that ping or poll.", &[("", online)]);
+        let help = "Nodes whose key two devices use.";
+        gauge(&mut out, "stint_hub_nodes_cloned", help, &[("", cloned as u64)]);
         let polls = app.wakeups.open_polls() as u64;
         gauge(&mut out, "stint_hub_open_polls", "Nodes with a poll open.", &[("", polls)]);
         let commands: Vec<(String, u64)> = commands
@@ -150,6 +164,9 @@ impl Metrics {
             let labels = format!("_count{{operation=\"{operation}\"}}");
             sample(&mut out, name, &labels, &latency.count);
         }
+        let name = "stint_hub_clones_found_total";
+        describe(&mut out, name, "counter", "How often a key was found to be used by two devices.");
+        sample(&mut out, name, "", &counts.clones);
         let jobs =
             [("stint_hub_child_jobs_total", "Jobs for child agents.", "state", &counts.jobs)];
         let events =
@@ -203,6 +220,7 @@ mod tests {
             "stint_hub_open_polls 1",
             "stint_hub_nodes 0",
             "stint_hub_nodes_online 0",
+            "stint_hub_nodes_cloned 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

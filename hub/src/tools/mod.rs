@@ -105,7 +105,7 @@ fn present(answer: Value) -> Value {
 }
 
 /// A version 4 UUID.
-fn uuid() -> ApiResult<String> {
+pub fn uuid() -> ApiResult<String> {
     Ok(ids::uuid(random::bytes()?))
 }
 

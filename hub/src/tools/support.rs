@@ -99,7 +99,8 @@ const TOOLS: [(&str, &[(&str, &str)]); 7] = [
             (
                 "GetInventory",
                 "`Groups` are not supported; one type in `ResultAttributes`; child agents are \
-                 `Custom:StintChildAgent` and `Custom:StintChildEvent`",
+                 `Custom:StintChildAgent` and `Custom:StintChildEvent`; what used a node's key is \
+                 `Custom:StintIdentity`",
             ),
             ("GetInventorySchema", "AWS's own types are there when a node has put them"),
         ],

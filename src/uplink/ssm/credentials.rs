@@ -57,6 +57,11 @@ impl Keeper {
         self.lock().renew_at = None;
     }
 
+    /// Drops them: they are another node's.
+    pub fn forget_all(&self) {
+        self.lock().current = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

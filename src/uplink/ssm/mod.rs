@@ -9,6 +9,7 @@ mod credentials;
 pub mod fuzz;
 mod messages;
 pub mod register;
+mod reidentify;
 mod rotation;
 #[cfg(feature = "documents")]
 mod store;
@@ -20,6 +21,7 @@ use super::tls::CaError;
 use super::{Delivery, Uplink, UplinkError, reply};
 use crate::config::Config;
 use crate::identity::Registration;
+use crate::identity::hardware::Hardware;
 use crate::spool::Report;
 use crate::sys::{host, random};
 #[cfg(feature = "documents")]
@@ -30,7 +32,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stint_wire::ssm::{Inventory, NodeReport};
+use stint_wire::ssm::{Inventory, NodeReport, Reidentify};
 use stint_wire::{ec2messages, ids};
 #[cfg(feature = "documents")]
 pub use store::trouble;
@@ -53,6 +55,10 @@ pub struct Ssm {
     region: String,
     ca_file: Option<PathBuf>,
     rotation: Rotation,
+    /// The mark of this run; none for AWS, which doesn't know what to do with it.
+    run: Option<String>,
+    /// What a hub has told this node to become.
+    order: Mutex<Option<Reidentify>>,
     http: Http,
     clock: Clock,
     keeper: Keeper,
@@ -105,6 +111,8 @@ impl Ssm {
             agent_name: if is_aws { NAME_FOR_AWS } else { "stint" },
             clock: Clock::default(),
             keeper: Keeper::default(),
+            run: if is_aws { None } else { random::uuid().ok() },
+            order: Mutex::default(),
             rotation: Rotation::new(config.identity.key_max_age_days),
             region: registration.region.clone(),
             ca_file: registration.ca_file.clone(),
@@ -155,7 +163,21 @@ impl Ssm {
             platform_name: platform.name,
             platform_version: platform.version,
             connection_channel: Some(self.name().to_owned()),
+            hardware: self.run.as_ref().map(|_| Hardware::read().digest()),
+            run: self.run.clone(),
         }
+    }
+
+    /// Refuses what was meant for the node that this device has been. A server would take it for
+    /// an attempt to act as another, and everything else would wait behind it.
+    fn own(&self, operation: &'static str, receipt: &str) -> Result<(), UplinkError> {
+        let named = receipt.rsplit('.').next().unwrap_or_default();
+        if !ids::is_managed_node_id(named) || named == self.node().instance_id {
+            return Ok(());
+        }
+        let code = "InvalidReceipt".to_owned();
+        let message = format!("it is for {named}, which this device is no more");
+        Err(UplinkError::Refused { operation, code, message })
     }
 
     fn request_id(&self) -> Result<String, UplinkError> {
@@ -170,18 +192,29 @@ impl Uplink for Ssm {
 
     fn ping(&self) -> Result<(), UplinkError> {
         let body = self.report_of_this_node().to_json();
-        self.call(Service::Ssm, "UpdateInstanceInformation", &body, CALL_TIMEOUT)?;
+        let answer = self.call(Service::Ssm, "UpdateInstanceInformation", &body, CALL_TIMEOUT)?;
+        self.hear(answer);
         self.renew_key();
         Ok(())
     }
 
+    fn at_rest(&self) -> Result<(), UplinkError> {
+        self.reidentify()
+    }
+
     fn poll(&self) -> Result<Vec<Delivery>, UplinkError> {
         let operation = "GetMessages";
-        let node = &self.node().instance_id;
+        let polled = self.node();
+        let node = &polled.instance_id;
         let body = ec2messages::get_messages(node, &self.request_id()?);
         let answer = self.call(Service::Ec2Messages, operation, &body, POLL_TIMEOUT)?;
         let answer: ec2messages::Messages = miniserde::json::from_str(&answer)
             .map_err(|_| UplinkError::BadAnswer { operation, what: "it is no list of messages" })?;
+        if self.node().instance_id != *node {
+            // It has become another while it waited. The server offers them again, to whoever is
+            // that node now.
+            return Ok(Vec::new());
+        }
         let mut deliveries = Vec::new();
         for message in answer.messages.unwrap_or_default() {
             let delivery = messages::read(&message, node, &self.region);
@@ -195,8 +228,10 @@ impl Uplink for Ssm {
     }
 
     fn acknowledge(&self, receipt: &str) -> Result<(), UplinkError> {
+        let operation = "AcknowledgeMessage";
+        self.own(operation, receipt)?;
         let body = ec2messages::acknowledge(receipt);
-        self.call(Service::Ec2Messages, "AcknowledgeMessage", &body, CALL_TIMEOUT).map(drop)
+        self.call(Service::Ec2Messages, operation, &body, CALL_TIMEOUT).map(drop)
     }
 
     #[cfg(feature = "audit")]
@@ -214,9 +249,11 @@ impl Uplink for Ssm {
     }
 
     fn report(&self, report: &Report) -> Result<(), UplinkError> {
+        let operation = "SendReply";
+        self.own(operation, &report.receipt)?;
         let payload = reply::text(report, self.agent_name, self.clock.now());
         let id = ids::uuid(messages::reply_id(report));
         let body = ec2messages::send_reply(&report.receipt, &payload, &id);
-        self.call(Service::Ec2Messages, "SendReply", &body, CALL_TIMEOUT).map(drop)
+        self.call(Service::Ec2Messages, operation, &body, CALL_TIMEOUT).map(drop)
     }
 }

@@ -150,7 +150,8 @@ impl Ssm {
     }
 }
 
-fn local(error: impl ToString) -> UplinkError {
+/// What went wrong on this side.
+pub fn local(error: impl ToString) -> UplinkError {
     UplinkError::Local(error.to_string())
 }
 

@@ -3,6 +3,7 @@
 use super::schema::{INSTANCE, is_known};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
+use crate::nodes::sightings::{self, is_cloned};
 use crate::store::select::{Bound, Select};
 use serde_json::{Map, Value, json};
 use sqlx::{Any, FromRow, Transaction};
@@ -14,6 +15,9 @@ pub const CHILD_AGENTS: &str = "Custom:StintChildAgent";
 
 /// The type of what happened to child agents.
 pub const CHILD_EVENTS: &str = "Custom:StintChildEvent";
+
+/// The type of what showed a node's key lately.
+pub const IDENTITY: &str = "Custom:StintIdentity";
 
 /// The version of the hub's own schemas.
 pub const SCHEMA_VERSION: &str = "1.0";
@@ -140,8 +144,10 @@ impl Batches {
 /// # Errors
 /// `InternalServerError` when the store fails.
 pub async fn load(app: &App, of: &[String], type_name: &str) -> ApiResult<HashMap<String, Item>> {
-    if type_name == INSTANCE {
-        return nodes(app, of).await;
+    match type_name {
+        INSTANCE => return nodes(app, of).await,
+        IDENTITY => return identities(app, of).await,
+        _ => {}
     }
     let rows: Vec<Row> = Select::new(
         "SELECT node_id, schema_version, capture_time, content_hash, content FROM inventory_item",
@@ -243,6 +249,38 @@ async fn events(app: &App, of: &[String]) -> ApiResult<HashMap<String, Item>> {
             ("Reason", Some(row.reason)),
             ("Message", Some(row.message)),
         ]));
+    }
+    Ok(items)
+}
+
+/// Custom:StintIdentity: an entry for each mark that a node has shown, the latest first.
+async fn identities(app: &App, of: &[String]) -> ApiResult<HashMap<String, Item>> {
+    let mut items = HashMap::new();
+    for node in of {
+        let (returns, at): (i64, Option<i64>) =
+            sqlx::query_as("SELECT returns, returned_at FROM node WHERE id = $1")
+                .bind(node)
+                .fetch_optional(&app.store.read)
+                .await?
+                .unwrap_or_default();
+        let cloned = if is_cloned(returns, at, app.now()) { "true" } else { "false" };
+        let rows = sightings::of(&app.store.read, node).await?;
+        let Some(latest) = rows.first().map(|row| Utc(row.last_seen_at.unsigned_abs())) else {
+            continue;
+        };
+        let content = rows.into_iter().map(|row| {
+            entry([
+                ("Kind", Some(row.kind)),
+                ("Mark", Some(row.mark)),
+                ("Hardware", Some(row.hardware)),
+                ("ComputerName", Some(row.computer_name)),
+                ("IpAddress", Some(row.ip_address)),
+                ("FirstSeen", Some(moment(Utc(row.first_seen_at.unsigned_abs())))),
+                ("LastSeen", Some(moment(Utc(row.last_seen_at.unsigned_abs())))),
+                ("Cloned", Some(cloned.to_owned())),
+            ])
+        });
+        items.insert(node.clone(), Item::of(IDENTITY, content.collect(), latest));
     }
     Ok(items)
 }

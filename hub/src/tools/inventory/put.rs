@@ -49,7 +49,7 @@ pub async fn put(app: &App, input: Put) -> ApiResult<Value> {
     let mut total = 0;
     for given in &input.items {
         require_type(&given.type_name)?;
-        if given.type_name == super::schema::INSTANCE {
+        if [super::schema::INSTANCE, item::IDENTITY].contains(&given.type_name.as_str()) {
             let text = format!("{} is what the hub itself knows.", given.type_name);
             return Err(ApiError::new("InvalidTypeNameException", text));
         }

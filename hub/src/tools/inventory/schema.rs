@@ -1,6 +1,6 @@
 //! GetInventorySchema: which types there are, and their attributes.
 
-use super::item::{CHILD_AGENTS, CHILD_EVENTS, Entry, SCHEMA_VERSION};
+use super::item::{CHILD_AGENTS, CHILD_EVENTS, Entry, IDENTITY, SCHEMA_VERSION};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::tools::{paging, present};
@@ -17,7 +17,7 @@ pub const INSTANCE: &str = "AWS:InstanceInformation";
 const MOST_ATTRIBUTES: usize = 50;
 
 /// The types whose attributes the hub knows.
-const SCHEMAS: [(&str, &[(&str, &str)]); 3] = [
+const SCHEMAS: [(&str, &[(&str, &str)]); 4] = [
     (
         INSTANCE,
         &[
@@ -57,6 +57,19 @@ const SCHEMAS: [(&str, &[(&str, &str)]); 3] = [
             ("Name", "string"),
             ("Reason", "string"),
             ("Message", "string"),
+        ],
+    ),
+    (
+        IDENTITY,
+        &[
+            ("Kind", "string"),
+            ("Mark", "string"),
+            ("Hardware", "string"),
+            ("ComputerName", "string"),
+            ("IpAddress", "string"),
+            ("FirstSeen", "string"),
+            ("LastSeen", "string"),
+            ("Cloned", "string"),
         ],
     ),
 ];

@@ -149,7 +149,8 @@ async fn the_schema_has_the_hubs_types_and_those_that_were_put() {
             "AWS:InstanceInformation",
             "Custom:Rack",
             "Custom:StintChildAgent",
-            "Custom:StintChildEvent"
+            "Custom:StintChildEvent",
+            "Custom:StintIdentity"
         ]
     );
     let custom = bed.ok("GetInventorySchema", json!({"TypeName": "Custom:Rack"})).await;

@@ -1,0 +1,211 @@
+//! What this device is made of, as far as it can be told without help.
+//!
+//! It is advice and no proof: devices get new disks and new network cards in good faith, and the
+//! key alone says who they are. A change is told; nothing is refused for it.
+
+use std::fs;
+use std::path::Path;
+use stint_wire::text;
+
+/// Of this many parts in a hundred that are the same a device is taken for the same one: the
+/// original's number.
+const SIMILAR_PERCENT: usize = 40;
+
+/// Digits of a part's digest: enough to tell devices apart, and it has to fit in a file.
+const PART_DIGITS: usize = 8;
+
+/// Digits of the digest that servers see.
+const DIGEST_DIGITS: usize = 16;
+
+/// Memory comes in multiples of this, kB; what is missing of one is the kernel's.
+const MEMORY_UNIT: u64 = 64 * 1024;
+
+/// The part that no two devices share, unless one is a copy.
+const MACHINE: &str = "machine-id";
+
+/// The parts that a copied card doesn't take along.
+const SERIAL: &str = "serial";
+const NETWORK: &str = "network";
+
+/// Parts and the files that tell them, of which the first that is there counts.
+const FILES: [(&str, &[&str]); 4] = [
+    (MACHINE, &["etc/machine-id", "var/lib/dbus/machine-id"]),
+    (SERIAL, &["proc/device-tree/serial-number", "sys/class/dmi/id/product_uuid"]),
+    ("disk", &["sys/block/mmcblk0/device/cid", "sys/block/sda/device/wwid"]),
+    ("hostname", &["proc/sys/kernel/hostname"]),
+];
+
+/// The parts with a digest of each, `name=digest` with blanks between. What the device doesn't
+/// tell is left out.
+pub struct Hardware(String);
+
+/// How a device differs from what it was.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The parts that differ, with commas.
+    pub parts: String,
+    /// Whether it may be the same device all the same.
+    pub similar: bool,
+}
+
+impl Hardware {
+    /// Reads it.
+    pub fn read() -> Hardware {
+        Hardware::below(Path::new("/"))
+    }
+
+    fn below(root: &Path) -> Hardware {
+        let mut parts = String::new();
+        let mut add = |name: &str, value: &str| {
+            if !value.is_empty() {
+                let digest = text::sha256_hex(value.as_bytes());
+                let blank = if parts.is_empty() { "" } else { " " };
+                parts.extend([blank, name, "=", text::head(&digest, PART_DIGITS)]);
+            }
+        };
+        for (name, files) in FILES {
+            let value = files.iter().find_map(|file| fs::read_to_string(root.join(file)).ok());
+            add(name, value.unwrap_or_default().trim_end_matches(['\n', '\0']));
+        }
+        add("processor", &line(&root.join("proc/cpuinfo"), &["model name", "Hardware", "Model"]));
+        add("memory", &memory(&line(&root.join("proc/meminfo"), &["MemTotal"])));
+        add(NETWORK, &addresses(&root.join("sys/class/net")));
+        Hardware(parts)
+    }
+
+    /// As the registration file holds it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A digest of what a copied card doesn't take along; empty if nothing is known of it.
+    pub fn digest(&self) -> String {
+        let own = |part: &&str| part.starts_with(SERIAL) || part.starts_with(NETWORK);
+        let own: Vec<&str> = self.0.split(' ').filter(own).collect();
+        if own.is_empty() {
+            return String::new();
+        }
+        text::head(&text::sha256_hex(own.join(" ").as_bytes()), DIGEST_DIGITS).to_owned()
+    }
+
+    /// How it differs from what the registration file holds; `None` if it doesn't.
+    pub fn change_since(&self, before: &str) -> Option<Change> {
+        let of = |parts: &str, name: &str| {
+            let mut parts = parts.split(' ').filter_map(|part| part.split_once('='));
+            parts.find(|(known, _)| *known == name).map(|(_, digest)| digest.to_owned())
+        };
+        let names = self.0.split(' ').filter_map(|part| part.split_once('='));
+        let (mut count, mut changed) = (0, Vec::new());
+        for (name, digest) in names {
+            count += 1;
+            if of(before, name).as_deref() != Some(digest) {
+                changed.push(name);
+            }
+        }
+        if changed.is_empty() || before.is_empty() {
+            return None;
+        }
+        let same = count - changed.len();
+        let similar = !changed.contains(&MACHINE) && same * 100 >= SIMILAR_PERCENT * count;
+        Some(Change { parts: changed.join(","), similar })
+    }
+}
+
+/// What stands behind the first of the names in a file of `name: value` lines.
+fn line(path: &Path, names: &[&str]) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(name, _)| names.contains(&name.trim()));
+    found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+}
+
+/// Memory out of "… kB". Each kernel takes a little of it for itself, so only the size of what is
+/// soldered on counts.
+fn memory(text: &str) -> String {
+    let size = text.split(' ').next().and_then(|number| number.parse::<u64>().ok());
+    size.map_or(String::new(), |size| size.div_ceil(MEMORY_UNIT).to_string())
+}
+
+/// The addresses of network cards that are built in, sorted.
+fn addresses(folder: &Path) -> String {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        // Bridges, tunnels and the like are made up, and what hangs on USB comes and goes.
+        let place = fs::canonicalize(path.join("device")).unwrap_or_default();
+        let place = place.to_string_lossy();
+        if place.is_empty() || place.contains("/usb") {
+            continue;
+        }
+        found.extend(fs::read_to_string(path.join("address")).ok());
+    }
+    found.sort_unstable();
+    found.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    /// A device with these files.
+    fn device(files: &[(&str, &str)]) -> (Folder, Hardware) {
+        let folder = Folder::new();
+        for (path, content) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let hardware = Hardware::below(folder.path());
+        (folder, hardware)
+    }
+
+    const BOARD: [(&str, &str); 5] = [
+        ("etc/machine-id", "4f7c\n"),
+        ("proc/device-tree/serial-number", "10000000a\0"),
+        ("proc/sys/kernel/hostname", "gw-7\n"),
+        ("proc/meminfo", "MemTotal:  500000 kB\n"),
+        ("proc/cpuinfo", "processor : 0\nmodel name : ARMv7\n"),
+    ];
+
+    #[test]
+    fn the_same_device_has_not_changed() {
+        let (_one, before) = device(&BOARD);
+        let (_two, now) = device(&BOARD);
+        assert_eq!(now.change_since(before.as_str()), None);
+        assert_eq!(now.digest(), before.digest());
+        assert_eq!(now.digest().len(), DIGEST_DIGITS);
+        // One that was registered by an agent that didn't look.
+        assert_eq!(now.change_since(""), None);
+    }
+
+    #[test]
+    fn a_part_that_changes_is_named_and_the_device_stays_similar() {
+        let (_one, before) = device(&BOARD);
+        let mut files = BOARD;
+        files[2].1 = "gw-8\n";
+        let (_two, now) = device(&files);
+        let change = now.change_since(before.as_str()).unwrap();
+        assert_eq!(change, Change { parts: "hostname".into(), similar: true });
+    }
+
+    #[test]
+    fn a_card_in_another_board_has_another_digest() {
+        let (_one, before) = device(&BOARD);
+        let mut files = BOARD;
+        (files[1].1, files[3].1, files[4].1) = ("b", "MemTotal: 1 kB\n", "Hardware : X\n");
+        let (_two, now) = device(&files);
+        assert_ne!(now.digest(), before.digest());
+        let change = now.change_since(before.as_str()).unwrap();
+        assert_eq!(change, Change { parts: "serial,processor,memory".into(), similar: true });
+        files[0].1 = "another\n";
+        let (_three, now) = device(&files);
+        assert!(!now.change_since(before.as_str()).unwrap().similar);
+    }
+
+    #[test]
+    fn a_device_that_tells_nothing_has_no_digest() {
+        let (_one, nothing) = device(&[]);
+        assert_eq!((nothing.as_str(), nothing.digest().as_str()), ("", ""));
+    }
+}
