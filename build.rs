@@ -15,9 +15,8 @@ struct Board {
     _target: String,
     #[serde(rename = "features")]
     _features: Features,
-    /// For scripts/image and the installer.
-    #[serde(rename = "init")]
-    _init: Init,
+    /// Also for scripts/image and the installer.
+    init: Init,
     paths: Paths,
     serial: Serial,
     intervals: Intervals,
@@ -174,6 +173,8 @@ fn read(name: &str) -> String {
         sources_from: sources_from(),
         update_source: &update.source.unwrap_or_default(),
         release_keys: &update.keys.join(","),
+        // sysvinit alone doesn't watch what it has started.
+        respawns: !matches!(board.init, Init::Sysvinit),
     })
 }
 
@@ -192,6 +193,7 @@ fn generic() -> String {
         sources_from: sources_from(),
         update_source: "",
         release_keys: "",
+        respawns: false,
     })
 }
 
@@ -242,6 +244,7 @@ struct Baked<'a> {
     sources_from: u64,
     update_source: &'a str,
     release_keys: &'a str,
+    respawns: bool,
 }
 
 /// The value of `BOARD` in `src/board.rs`: the debug form of a struct is its literal, but for

@@ -27,6 +27,8 @@ pub struct Board {
     pub update_source: &'static str,
     /// The keys by which manifests are signed, with commas; empty: none.
     pub release_keys: &'static str,
+    /// Its init starts the agent again when it ends.
+    pub respawns: bool,
 }
 
 /// The version of this build: that of the package, or the release that it was built for.

@@ -29,6 +29,8 @@ mod config;
 mod document;
 #[cfg(fuzzing)]
 mod fuzz;
+#[cfg(feature = "guardian")]
+mod guardian;
 mod identity;
 mod lane;
 #[cfg(feature = "offline")]

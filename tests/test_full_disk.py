@@ -7,7 +7,7 @@ import pytest
 
 from harness.agent import Agent
 from harness.clients import finished, shell, wait_until_online
-from harness.programs import AGENT, Program, environment
+from harness.programs import AGENT, Program
 from harness.wait import until
 
 # A tmpfs of this size holds an agent's state, and little else.
@@ -35,7 +35,7 @@ class SmallDisk(Agent):
         config = self.home / "agent.json"
         config.write_text(json.dumps({"healthIntervalMinutes": 1}))
         command += [AGENT, "run", "--state-dir", self.state, "--config", config]
-        self.program = Program(command, log, environment(self.home))
+        self.program = Program(command, log, self.surroundings())
         return self
 
     def inside(self, *words: object) -> subprocess.CompletedProcess:

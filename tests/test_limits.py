@@ -19,7 +19,7 @@ import pytest
 from harness.agent import Agent
 from harness.bootserver import STATUS, BootServer
 from harness.children import Children, alive, carrying
-from harness.programs import AGENT, Program, environment
+from harness.programs import AGENT, Program
 from harness.wait import until
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -80,7 +80,7 @@ class WithoutGroups(Agent):
         hide = 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
         command = ["unshare", "--mount", "sh", "-c", hide, "sh", AGENT, "run", "--state-dir", self.state]
         log = self.home / f"{self.name}.log"
-        self.program = Program([*command, "--config", self.config], log, environment(self.home))
+        self.program = Program([*command, "--config", self.config], log, self.surroundings())
         return self
 
 

@@ -30,6 +30,8 @@ mod turn;
 mod watch;
 
 use crate::bell::Bell;
+#[cfg(feature = "guardian")]
+use crate::guardian::{Pulse, feeder, pulse};
 use crate::lane::{Lane, LaneError};
 use crate::spool::{Job, Outbox, Report, Retention, Spool};
 #[cfg(feature = "supervise")]
@@ -88,6 +90,12 @@ pub struct Settings {
     /// When the agent looks for a new version by itself.
     #[cfg(all(fetching, feature = "update"))]
     pub schedule: Option<crate::update::schedule::Schedule>,
+    /// What the guardian hears, if there is one.
+    #[cfg(feature = "guardian")]
+    pub pulse: Option<Pulse>,
+    /// The board's watchdog, for a daemon without a guardian.
+    #[cfg(feature = "guardian")]
+    pub guardian: crate::config::Guardian,
 }
 
 /// Why the daemon has ended.
@@ -146,13 +154,14 @@ impl From<FileError> for AgentError {
     }
 }
 
-/// What the loop hears of: that it is to end and, where there are child agents, that one has.
+/// What the loop hears of: that it is to end; where there are child agents, that one has; and what
+/// it isn't to die of.
 const SIGNALS: &[libc::c_int] = &[
     libc::SIGTERM,
     libc::SIGINT,
     #[cfg(feature = "supervise")]
     libc::SIGCHLD,
-    #[cfg(feature = "update")]
+    #[cfg(any(feature = "guardian", feature = "update"))]
     libc::SIGHUP,
 ];
 
@@ -324,6 +333,8 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
         let changes = changes.clone();
         modules.start("links", move || links::run(changes.clone()));
     }
+    #[cfg(feature = "guardian")]
+    guarded(&modules, &mut settings);
     #[cfg(feature = "supervise")]
     let children = Children::default();
     #[cfg(feature = "supervise")]
@@ -386,6 +397,24 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
             }
         }
     }))
+}
+
+/// Starts what the guardian hears, or what does its work where there is none.
+#[cfg(feature = "guardian")]
+fn guarded(modules: &Rc<Modules>, settings: &mut Settings) {
+    match settings.pulse.take().map(Rc::new) {
+        Some(pulse) => modules.start("pulse", move || pulse::run(pulse.clone())),
+        None => {
+            modules.disabled("pulse", "there is no guardian");
+            let timeout = settings.guardian.watchdog_timeout;
+            match settings.guardian.watchdog.take() {
+                Some(path) => {
+                    modules.start("watchdog", move || feeder::run(path.clone(), timeout));
+                }
+                None => modules.disabled("watchdog", "none is configured"),
+            }
+        }
+    }
 }
 
 /// Why a link isn't started.

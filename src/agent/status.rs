@@ -68,7 +68,7 @@ pub fn claim(state: &Path) -> Result<Option<File>, FileError> {
 }
 
 /// Whether a state folder has a daemon.
-#[cfg(feature = "update")]
+#[cfg(any(feature = "guardian", feature = "update"))]
 pub fn is_claimed(state: &Path) -> bool {
     lock::is_held(&state.join(LOCK))
 }

@@ -47,6 +47,9 @@ enum Exit {
     Usage = 2,
     /// For `update --check`: there is a new version.
     Newer = 10,
+    /// For `run`: the device has to be set up first.
+    #[cfg(feature = "guardian")]
+    Setup = crate::guardian::SETUP as isize,
     /// For `run-document`: a step asks for a reboot, after which the document is to be run again.
     Reboot = 194,
 }
@@ -368,7 +371,7 @@ fn dispatch(words: &[String]) -> Exit {
         }
         Command::Run(arguments) => {
             let wish = run::Wish { config: arguments.config, state_dir: arguments.state_dir };
-            finish(run::run(&wish, &[DEFAULT_PATH]))
+            finish_run("stint", run::run(&wish, &[DEFAULT_PATH]))
         }
         #[cfg(feature = "documents")]
         Command::RunDocument(arguments) => run_document::run(&arguments.into()),
@@ -412,6 +415,15 @@ fn finish(result: Result<(), String>) -> Exit {
         Ok(()) => Exit::Success,
         Err(error) => complain(&format!("stint: {error}"), Exit::Failure),
     }
+}
+
+fn finish_run(program: &str, result: Result<(), run::Failure>) -> Exit {
+    let Err(failure) = result else { return Exit::Success };
+    #[cfg(feature = "guardian")]
+    let exit = if failure.is_setup { Exit::Setup } else { Exit::Failure };
+    #[cfg(not(feature = "guardian"))]
+    let exit = Exit::Failure;
+    complain(&format!("{program}: {}", failure.text), exit)
 }
 
 /// Prints a line. Unlike `println!` it doesn't panic when the reader has gone.

@@ -1,7 +1,7 @@
 //! The command line of amazon-ssm-agent, for images and scripts that are made for it: Go's flag
 //! syntax, one hyphen or two, `-x v` or `-x=v`.
 
-use super::{Exit, complain, print, register, run};
+use super::{Exit, complain, finish_run, print, register, run};
 use crate::config::{DEFAULT_PATH, DEFAULT_STATE};
 use crate::identity::Registration;
 use std::path::PathBuf;
@@ -37,12 +37,11 @@ pub fn main(words: &[String]) -> Exit {
         print(&format!("SSM Agent version: {}", env!("STINT_VERSION")));
         return Exit::Success;
     }
-    let result = if flags.register {
-        register_or_clear(flags)
-    } else {
-        run::run(&run::Wish { config: flags.config, state_dir: flags.state_dir }, &PATHS)
-    };
-    match result {
+    if !flags.register {
+        let wish = run::Wish { config: flags.config, state_dir: flags.state_dir };
+        return finish_run(NAME, run::run(&wish, &PATHS));
+    }
+    match register_or_clear(flags) {
         Ok(()) => Exit::Success,
         Err(error) => complain(&format!("{NAME}: {error}"), Exit::Failure),
     }

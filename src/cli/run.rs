@@ -3,10 +3,16 @@
 use super::logger;
 use crate::agent::{End, status};
 use crate::config::{self, Config, Loaded};
+#[cfg(feature = "guardian")]
+use crate::guardian::{self, Pulse};
 #[cfg(feature = "ssm")]
 use crate::identity::hardware::Hardware;
 use crate::identity::{self, Registration, RegistrationError};
 use std::path::{Path, PathBuf};
+
+/// Set by service managers that start the agent again when it ends.
+#[cfg(feature = "guardian")]
+const RESPAWNED: &str = "STINT_RESPAWNED";
 
 /// What was typed.
 #[derive(Default)]
@@ -17,57 +23,69 @@ pub struct Wish {
     pub state_dir: Option<PathBuf>,
 }
 
-/// Runs the daemon until it is told to stop.
-pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
+/// Why the daemon didn't run, or didn't end well.
+pub struct Failure {
+    /// In words.
+    pub text: String,
+    /// Nothing but a change of configuration or registration helps.
+    #[cfg(feature = "guardian")]
+    pub is_setup: bool,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure {
+            text,
+            #[cfg(feature = "guardian")]
+            is_setup: false,
+        }
+    }
+}
+
+impl Failure {
+    /// One that starting again doesn't mend.
+    fn of_setup(text: String) -> Failure {
+        #[cfg_attr(not(feature = "guardian"), allow(unused_mut))]
+        let mut failure = Failure::from(text);
+        #[cfg(feature = "guardian")]
+        {
+            failure.is_setup = true;
+        }
+        failure
+    }
+}
+
+/// Runs the daemon until it is told to stop, below a guardian where there is to be one.
+pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), Failure> {
     crate::sys::memory::share_one_heap();
     let loaded = config::load(wish.config.as_deref(), usual);
-    #[cfg(feature = "update")]
-    let trial = {
-        // A file that this version can't read may be good for the one that is to run.
-        let config = loaded.as_ref().map(|loaded| &loaded.config).ok();
-        logger::start(config.map_or(log::LevelFilter::Info, |config| config.log_level));
-        let usual = || Path::new(config::DEFAULT_STATE);
-        let state = config.map_or_else(usual, |config| &config.state_dir);
-        let state = wish.state_dir.as_deref().unwrap_or(state);
-        let state = std::path::absolute(state).map_err(in_words)?;
-        crate::update::boot::enter(&state, false).trial
-    };
-    let Loaded { config, not_honoured, path } = loaded.map_err(in_words)?;
-    #[cfg(not(feature = "update"))]
-    logger::start(config.log_level);
+    let begun = begin(wish, loaded.as_ref().map(|loaded| &loaded.config).ok())?;
+    let Loaded { config, not_honoured, path } =
+        loaded.map_err(|error| Failure::of_setup(error.to_string()))?;
+    let state = begun.state.clone();
     if !not_honoured.is_empty() {
         log::warn!(
             "settings of amazon-ssm-agent that stint has no use for: {}",
             not_honoured.join(", ")
         );
     }
-    let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
-    // Workers run in another folder and are told where their jobs are.
-    let state = std::path::absolute(state).map_err(in_words)?;
-    #[cfg(feature = "supervise")]
-    crate::supervise::leave_child(&state, &config.supervise.cgroup);
     let Some(_claim) = status::claim(&state).map_err(in_words)? else {
-        return Err(format!("another agent is running with the state in {}", state.display()));
+        return Err(format!("another agent is running with the state in {}", state.display()))?;
     };
     begin_audit(&config, &state, path.as_deref());
     let observer = Observer::new(&config);
     let found = identity::registration(&state);
     observer.started(found.as_ref().ok());
-    let end = serve(
-        config,
-        path,
-        &state,
-        found,
-        observer,
-        #[cfg(feature = "update")]
-        trial,
-    )?;
-    match end {
+    #[cfg(feature = "guardian")]
+    if begun.pulse.as_ref().is_some_and(|pulse| pulse.before > 0) {
+        observer.restarted(&guardian::Record::look(&state));
+    }
+    match serve(config, path, begun, found, observer)? {
         End::Stopped => Ok(()),
         #[cfg(feature = "update")]
         End::Again => {
             crate::update::boot::enter(&state, true);
-            Err("no program can be started in the place of this one".to_owned())
+            Err("no program can be started in the place of this one".to_owned())?
         }
         #[cfg(not(feature = "update"))]
         End::Again => Ok(()),
@@ -91,6 +109,57 @@ fn begin_audit(config: &Config, state: &Path, path: Option<&Path>) {
 #[cfg(not(feature = "audit"))]
 fn begin_audit(_config: &Config, _state: &Path, _path: Option<&Path>) {}
 
+/// What is known before the configuration is judged.
+struct Begun {
+    /// The state folder.
+    state: PathBuf,
+    /// What the guardian hears, if it has started this process.
+    #[cfg(feature = "guardian")]
+    pulse: Option<Pulse>,
+    /// This version has yet to show that it is good.
+    #[cfg(feature = "update")]
+    trial: Option<crate::update::state::Trial>,
+}
+
+/// Starts the log, and becomes the guardian or the program that is to run, if this isn't it. A file
+/// that this version can't read (`None`) may be good for another one.
+fn begin(wish: &Wish, config: Option<&Config>) -> Result<Begun, Failure> {
+    logger::start(config.map_or(log::LevelFilter::Info, |config| config.log_level));
+    let usual = || Path::new(config::DEFAULT_STATE);
+    let state = config.map_or_else(usual, |config| &config.state_dir);
+    let state = wish.state_dir.as_deref().unwrap_or(state);
+    // Workers run in another folder and are told where their jobs are.
+    let state = std::path::absolute(state).map_err(in_words)?;
+    #[cfg(feature = "supervise")]
+    if let Some(config) = config {
+        crate::supervise::leave_child(&state, &config.supervise.cgroup);
+    }
+    #[cfg(feature = "guardian")]
+    let pulse = Pulse::inherited();
+    #[cfg(feature = "guardian")]
+    if pulse.is_none() {
+        let settings = config.map(|config| config.guardian.clone()).unwrap_or_default();
+        if is_guarded(settings.enabled) {
+            let code = guardian::run(&state, settings).map_err(in_words)?;
+            std::process::exit(code.into());
+        }
+    }
+    Ok(Begun {
+        #[cfg(feature = "guardian")]
+        pulse,
+        #[cfg(feature = "update")]
+        trial: crate::update::boot::enter(&state, false).trial,
+        state,
+    })
+}
+
+/// Whether the daemon gets a guardian: if nothing is said, where nobody else starts it again.
+#[cfg(feature = "guardian")]
+fn is_guarded(enabled: Option<bool>) -> bool {
+    let is_respawned = || crate::board::BOARD.respawns || std::env::var_os(RESPAWNED).is_some();
+    enabled.unwrap_or_else(|| !is_respawned())
+}
+
 fn in_words(error: impl ToString) -> String {
     error.to_string()
 }
@@ -99,11 +168,11 @@ fn in_words(error: impl ToString) -> String {
 fn serve(
     config: Config,
     config_path: Option<PathBuf>,
-    state: &Path,
+    begun: Begun,
     found: Result<Registration, RegistrationError>,
     observer: Observer,
-    #[cfg(feature = "update")] trial: Option<crate::update::state::Trial>,
-) -> Result<End, String> {
+) -> Result<End, Failure> {
+    let state = begun.state.as_path();
     #[cfg(feature = "supervise")]
     let supervise = {
         let mut supervise = config.supervise.clone();
@@ -119,7 +188,7 @@ fn serve(
     let config_path = config_path.map(std::path::absolute).transpose().map_err(in_words)?;
     let settings = crate::agent::Settings {
         #[cfg(feature = "update")]
-        trial,
+        trial: begun.trial,
         #[cfg(all(fetching, feature = "update"))]
         schedule: crate::update::schedule::Schedule::new(&config.update, &config_path, state),
         health_interval: config.health_interval,
@@ -137,8 +206,12 @@ fn serve(
         #[cfg(feature = "offline")]
         offline: Some(config.offline.keep).filter(|_| config.offline.enabled),
         observer: observer.into_observer(),
+        #[cfg(feature = "guardian")]
+        pulse: begun.pulse,
+        #[cfg(feature = "guardian")]
+        guardian: config.guardian,
     };
-    crate::agent::run(links, settings).map_err(in_words)
+    crate::agent::run(links, settings).map_err(|error| in_words(error).into())
 }
 
 /// The ways to servers: those for which there is a registration, or a server to register with.
@@ -147,7 +220,7 @@ fn links(
     config: &Config,
     state: &Path,
     found: Result<Registration, RegistrationError>,
-) -> Result<crate::agent::Links, String> {
+) -> Result<crate::agent::Links, Failure> {
     let mut links = crate::agent::Links::default();
     #[cfg(feature = "bootagent")]
     match super::enrol::link(config, state) {
@@ -167,20 +240,22 @@ fn links(
             if super::provision::carries_commands() {
                 links.commands = Some(first_boot(config.clone(), state.to_owned()));
             } else if !has_link(&links) && !has_own_work(config, state) {
-                return Err(missing.to_string());
+                return Err(Failure::of_setup(missing.to_string()));
             }
         }
         Err(error) if has_link(&links) || has_own_work(config, state) => {
             log::error!("there is no link for commands: {error}");
         }
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(error.to_string().into()),
     }
     #[cfg(not(feature = "ssm"))]
     if !has_link(&links) && !has_own_work(config, state) {
         drop(found);
-        return Err("this device has no server: name it in the configuration, \"bootagent\": \
-                    {\"servers\": \"http://…\"}, or with `stint register --server`"
-            .to_owned());
+        return Err(Failure::of_setup(
+            "this device has no server: name it in the configuration, \"bootagent\": \
+             {\"servers\": \"http://…\"}, or with `stint register --server`"
+                .to_owned(),
+        ));
     }
     Ok(links)
 }
@@ -268,13 +343,13 @@ fn has_link(_links: &crate::agent::Links) -> bool {
 fn serve(
     _config: Config,
     _config_path: Option<PathBuf>,
-    _state: &Path,
+    _begun: Begun,
     found: Result<Registration, RegistrationError>,
     _observer: Observer,
-    #[cfg(feature = "update")] _trial: Option<crate::update::state::Trial>,
-) -> Result<End, String> {
+) -> Result<End, Failure> {
     found.map_err(in_words)?;
-    Err("this stint was built without an uplink, so there is nothing to run".to_owned())
+    let text = "this stint was built without an uplink, so there is nothing to run";
+    Err(Failure::of_setup(text.to_owned()))
 }
 
 /// The serial console, where there is one.
@@ -292,6 +367,12 @@ impl Observer {
         let node = registration.map(|registration| registration.instance_id.as_str());
         let now = crate::sys::clock::system();
         self.0.started(node, crate::board::BOARD.watchdog, now);
+    }
+
+    #[cfg(feature = "guardian")]
+    fn restarted(&self, record: &guardian::Record) {
+        let reason = record.last.last().map(|restart| restart.reason.as_str());
+        self.0.restarted(record.count, reason.unwrap_or_default());
     }
 
     #[cfg(uplink)]
@@ -321,6 +402,9 @@ impl Observer {
     }
 
     fn started(&self, _registration: Option<&Registration>) {}
+
+    #[cfg(feature = "guardian")]
+    fn restarted(&self, _record: &guardian::Record) {}
 
     #[cfg(uplink)]
     fn into_observer(self) -> Option<Box<dyn crate::agent::Observer>> {

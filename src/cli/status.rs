@@ -5,6 +5,8 @@ use super::{Exit, Status, complain, print};
 use crate::agent::modules::{ModuleState, State};
 use crate::agent::status::{self, LinkState, Snapshot};
 use crate::config::{self, DEFAULT_PATH};
+#[cfg(feature = "guardian")]
+use crate::guardian;
 #[cfg(feature = "bootagent")]
 use crate::identity::bootagent::BootIdentity;
 use crate::identity::{self, Registration, RegistrationError};
@@ -34,6 +36,10 @@ pub fn run(wish: &Status) -> Exit {
         outbox: Outbox::count(state),
         #[cfg(feature = "bootagent")]
         bootagent: BootIdentity::look(state),
+        #[cfg(feature = "guardian")]
+        guardian: guardian::Record::look(state),
+        #[cfg(feature = "guardian")]
+        is_guarded: guardian::is_on(state),
         #[cfg(feature = "supervise")]
         children: children::look(state, &config.supervise.definitions),
         #[cfg(feature = "update")]
@@ -54,6 +60,10 @@ struct Report {
     outbox: usize,
     #[cfg(feature = "bootagent")]
     bootagent: Option<BootIdentity>,
+    #[cfg(feature = "guardian")]
+    guardian: guardian::Record,
+    #[cfg(feature = "guardian")]
+    is_guarded: bool,
     #[cfg(feature = "supervise")]
     children: Overview,
     #[cfg(feature = "update")]
@@ -97,6 +107,8 @@ impl Report {
             .raw("links", &format!("[{links}]"))
             .raw("jobs", &jobs);
         #[cfg(feature = "guardian")]
+        let out = out.raw("guardian", &self.guardian.json(self.is_guarded));
+        #[cfg(feature = "guardian")]
         let out = out.raw("modules", &daemon.map_or("[]".to_owned(), Snapshot::modules_json));
         #[cfg(feature = "supervise")]
         let out = out
@@ -139,6 +151,11 @@ impl Report {
                     }
                 }
             }
+        }
+        #[cfg(feature = "guardian")]
+        if let Some(last) = self.guardian.last.last() {
+            let (count, reason, time) = (self.guardian.count, &last.reason, &last.time);
+            lines.push(format!("restarts     {count}, the last at {time}: {reason}"));
         }
         #[cfg(feature = "guardian")]
         if let Some(daemon) = &self.daemon {

@@ -78,6 +78,9 @@ pub struct Config {
     /// The audit log.
     #[cfg(feature = "audit")]
     pub audit: Audit,
+    /// The daemon's parent.
+    #[cfg(feature = "guardian")]
+    pub guardian: Guardian,
 }
 
 /// The audit log: the file's `audit`.
@@ -145,6 +148,33 @@ impl Default for Update {
             days: [true; 7],
             window: (0, 0),
             deadline: 10,
+        }
+    }
+}
+
+/// The daemon's parent, and the board's watchdog: the file's `guardian`.
+#[cfg(feature = "guardian")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guardian {
+    /// Whether there is one; if nothing is said, where nobody else starts the agent again.
+    pub enabled: Option<bool>,
+    /// A daemon that isn't heard for so long is killed and started again.
+    pub deadline: Duration,
+    /// The board's watchdog, if it is the agent that feeds it.
+    pub watchdog: Option<PathBuf>,
+    /// After so long without food it resets the board.
+    pub watchdog_timeout: Duration,
+}
+
+#[cfg(feature = "guardian")]
+impl Default for Guardian {
+    fn default() -> Guardian {
+        Guardian {
+            enabled: None,
+            // Longer than a slow card takes to write a few blocks.
+            deadline: Duration::from_secs(60),
+            watchdog: Some(BOARD.watchdog).filter(|path| !path.is_empty()).map(PathBuf::from),
+            watchdog_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -285,6 +315,8 @@ impl Default for Config {
             update: Update::default(),
             #[cfg(feature = "audit")]
             audit: Audit::default(),
+            #[cfg(feature = "guardian")]
+            guardian: Guardian::default(),
         }
     }
 }

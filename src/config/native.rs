@@ -5,6 +5,8 @@
 mod audit;
 #[cfg(feature = "bootagent")]
 mod bootagent;
+#[cfg(feature = "guardian")]
+mod guardian;
 #[cfg(feature = "ssm")]
 mod identity;
 #[cfg(feature = "offline")]
@@ -36,6 +38,8 @@ const KEYS: &[&str] = &[
     "keepFinishedKiB",
     "supervise",
     "childrenDir",
+    #[cfg(feature = "guardian")]
+    "guardian",
     #[cfg(feature = "bootagent")]
     "bootagent",
     #[cfg(feature = "ssm")]
@@ -113,6 +117,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
                 config.retention.bytes = reader.number(key, node, FINISHED_KIB, wanted)? * 1024;
             }
             "supervise" => supervise::read(&reader, node, &mut config.supervise)?,
+            #[cfg(feature = "guardian")]
+            "guardian" => guardian::read(&reader, node, &mut config.guardian)?,
             #[cfg(feature = "bootagent")]
             "bootagent" => bootagent::read(&reader, node, &mut config.bootagent)?,
             #[cfg(feature = "ssm")]
@@ -294,6 +300,8 @@ mod tests {
                 },
                 ..Supervise::default()
             },
+            #[cfg(feature = "guardian")]
+            guardian: crate::config::Guardian::default(),
             #[cfg(feature = "bootagent")]
             bootagent: crate::config::BootAgent::default(),
             #[cfg(feature = "ssm")]

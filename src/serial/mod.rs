@@ -58,6 +58,13 @@ impl Console {
         let _ = self.lane.submit(Box::new(greet));
     }
 
+    /// Says that the agent had to be started again, how often so far, and why.
+    #[cfg(feature = "guardian")]
+    pub fn restarted(&self, count: u64, reason: &str) {
+        let line = Line::new("restart").word("count", &count.to_string()).word("reason", reason);
+        self.submit(move || vec![line]);
+    }
+
     /// Says that the server hears this node.
     pub fn online(&self, link: &str) {
         let line = Line::new("online").word("link", link);

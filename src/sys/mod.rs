@@ -35,6 +35,10 @@ pub mod tcp;
 pub mod tree;
 #[cfg(feature = "supervise")]
 pub mod users;
+#[cfg(feature = "guardian")]
+pub mod ward;
+#[cfg(feature = "guardian")]
+pub mod watchdog;
 
 use std::fmt;
 use std::io;

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.agent import Agent
-from harness.programs import Program, environment, run
+from harness.programs import Program, run
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(os.environ.get("STINT_TARGET") or os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
@@ -75,6 +75,6 @@ class EmulatedAgent(Agent):
         """`stint run` in the background."""
         command = self.emulator.command(self.emulator.binary, "run", "--state-dir", self.state)
         log = self.home / f"{self.name}.log"
-        env = environment(self.home, **self.emulator.environment())
+        env = {**self.surroundings(), **self.emulator.environment()}
         self.program = Program(command, log, env)
         return self

@@ -23,6 +23,8 @@ class Agent:
         self.node = ""
         # What `stint run` finds in its environment besides the usual.
         self.environment: dict[str, str] = {}
+        # Most tests that kill the agent decide themselves when there is another.
+        self.guarded = False
 
     def command(self, *words: object, binary: Path = AGENT, stdin: str = "", **more: str) -> CompletedProcess:
         """Runs one `stint` command to its end."""
@@ -48,8 +50,13 @@ class Agent:
         config = ["--config", self.config] if self.config else []
         log = self.home / f"{self.name}.log"
         command = [AGENT, "run", "--state-dir", self.state, *config]
-        self.program = Program(command, log, environment(self.home, **self.environment))
+        self.program = Program(command, log, self.surroundings())
         return self
+
+    def surroundings(self) -> dict[str, str]:
+        """The environment of `stint run`."""
+        more = {} if self.guarded else {"STINT_RESPAWNED": "yes"}
+        return environment(self.home, **more, **self.environment)
 
     def stop(self) -> int:
         """SIGTERM; its exit code."""
@@ -65,6 +72,11 @@ class Agent:
     def daemons(self) -> list[processes.Process]:
         """The processes of `stint run` on this state directory."""
         return [p for p in processes.mentioning(str(self.state)) if "run" in p.argv[1:2]]
+
+    def daemon(self) -> int:
+        """The process id of the daemon itself, below a guardian if there is one."""
+        _, seen = self.status()
+        return seen["pid"]
 
     def workers(self) -> list[processes.Process]:
         """The worker processes of this agent."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from .agent import Agent
-from .programs import AGENT, Program, environment
+from .programs import AGENT, Program
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -31,7 +31,7 @@ class RebootingAgent(Agent):
         inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, self._boot]
         command = [AGENT, "run", "--state-dir", self.state, "--config", self.config]
         log = self.home / f"{self.name}.log"
-        self.program = Program([*inside, *command], log, environment(self.home))
+        self.program = Program([*inside, *command], log, self.surroundings())
         return self
 
     def wishes(self) -> int:

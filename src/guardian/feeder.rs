@@ -1,0 +1,116 @@
+//! Feeds the board's watchdog as long as there is hope, and lets it bite when there is none.
+
+use crate::agent::modules::Ended;
+use crate::sys::watchdog::Watchdog;
+use smol::Timer;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Meals within the time after which it bites.
+const MEALS: u32 = 3;
+
+/// What feeds; a board without a watchdog has nothing to feed. Dropped, which is an end in good order,
+/// it leaves a watchdog that is stopped.
+pub struct Feeder {
+    watchdog: Option<Watchdog>,
+    next: Instant,
+    /// It was told that there is no hope.
+    is_hopeless: bool,
+}
+
+impl Feeder {
+    /// Starts the watchdog at `path`, if there is one. One that somebody else feeds is left to them.
+    pub fn new(path: Option<&Path>, timeout: Duration) -> Feeder {
+        let watchdog = path.and_then(|path| match Watchdog::open(path, timeout) {
+            Ok(watchdog) => {
+                let seconds = watchdog.timeout().as_secs();
+                log::info!(
+                    "{} resets this board when it isn't fed for {seconds} s",
+                    path.display()
+                );
+                Some(watchdog)
+            }
+            Err(error) => {
+                log::warn!("the watchdog {} can't be had: {error}", path.display());
+                None
+            }
+        });
+        Feeder { watchdog, next: Instant::now(), is_hopeless: false }
+    }
+
+    /// Feeds if it is time, and there is hope.
+    pub fn turn(&mut self, now: Instant, is_hopeful: bool) {
+        let Some(watchdog) = &mut self.watchdog else { return };
+        if is_hopeful == self.is_hopeless {
+            self.is_hopeless = !is_hopeful;
+            match is_hopeful {
+                true => log::info!("the watchdog is fed again"),
+                false => log::error!("nothing helps; the watchdog isn't fed any more"),
+            }
+        }
+        if now < self.next {
+            return;
+        }
+        self.next = now + watchdog.timeout() / MEALS;
+        if is_hopeful && let Err(error) = watchdog.feed() {
+            log::error!("the watchdog can't be fed: {error}");
+        }
+    }
+
+    /// How long until the next meal.
+    pub fn due(&self, now: Instant) -> Option<Duration> {
+        self.watchdog.as_ref().map(|_| self.next.saturating_duration_since(now))
+    }
+}
+
+/// The daemon's own work where there is no guardian: a loop that hangs doesn't feed.
+pub async fn run(path: PathBuf, timeout: Duration) -> Ended {
+    let mut feeder = Feeder::new(Some(&path), timeout);
+    loop {
+        let now = Instant::now();
+        feeder.turn(now, true);
+        let Some(due) = feeder.due(now) else { return Ok(()) };
+        Timer::after(due).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn it_is_fed_three_times_in_its_time_while_there_is_hope_and_stopped_at_the_end() {
+        let folder = Folder::new();
+        let path = folder.path().join("watchdog");
+        std::fs::write(&path, "").unwrap();
+        let mut feeder = Feeder::new(Some(&path), Duration::from_secs(30));
+        let eaten = || std::fs::read_to_string(&path).unwrap();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        for second in 0..30 {
+            feeder.turn(at(second + 1), true);
+        }
+        assert_eq!(eaten(), "...");
+        for second in 30..90 {
+            feeder.turn(at(second + 1), false);
+        }
+        assert_eq!(eaten(), "...");
+        feeder.turn(at(100), true);
+        assert_eq!(eaten(), "....");
+        assert_eq!(feeder.due(at(105)), Some(Duration::from_secs(5)));
+        drop(feeder);
+        assert_eq!(eaten(), "....V");
+    }
+
+    #[test]
+    fn a_board_without_a_watchdog_goes_on() {
+        for path in [None, Some(Path::new("/nonexistent/watchdog"))] {
+            let mut feeder = Feeder::new(path, Duration::from_secs(30));
+            let now = Instant::now();
+            feeder.turn(now, true);
+            assert_eq!(feeder.due(now), None);
+            drop(feeder);
+        }
+    }
+}

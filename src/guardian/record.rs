@@ -1,0 +1,125 @@
+//! What a guardian remembers of restarts: how many there were, and why the last ones. It outlives
+//! guardian and device, and is shown by `stint status`.
+
+use crate::sys::{FileError, durable};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stint_wire::json::{self, Node, ObjectWriter};
+use stint_wire::time::Utc;
+
+/// The file below the state folder.
+const FILE: &str = "guardian.json";
+
+/// So many are kept with their reasons; about a kilobyte.
+const KEPT: usize = 8;
+
+/// One restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restart {
+    /// When the daemon ended, ISO 8601, by the device's clock.
+    pub time: String,
+    /// Why, in words.
+    pub reason: String,
+    /// How long it had lived, seconds.
+    pub lived: u64,
+}
+
+/// The restarts of a state folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// How many there were since the state folder was made.
+    pub count: u64,
+    /// The last of them, oldest first.
+    pub last: Vec<Restart>,
+}
+
+impl Record {
+    /// What is known about a state folder. A file that can't be read is an empty one: it is of less
+    /// worth than a daemon that runs.
+    pub fn look(state: &Path) -> Record {
+        let text = fs::read_to_string(path(state)).unwrap_or_default();
+        let Ok(node) = json::parse(&text) else { return Record::default() };
+        let last = node.get("last").and_then(Node::elements).unwrap_or_default();
+        Record {
+            count: node.get("count").and_then(Node::as_u64).unwrap_or_default(),
+            last: last.iter().map(Restart::read).collect(),
+        }
+    }
+
+    /// Adds a restart.
+    pub fn add(&mut self, now: Utc, reason: &str, lived: Duration) {
+        self.count = self.count.saturating_add(1);
+        self.last.push(Restart {
+            time: now.iso(),
+            reason: reason.to_owned(),
+            lived: lived.as_secs(),
+        });
+        let surplus = self.last.len().saturating_sub(KEPT);
+        self.last.drain(..surplus);
+    }
+
+    /// Writes it down, to outlive a power cut.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn save(&self, state: &Path) -> Result<(), FileError> {
+        durable::write(&path(state), self.json(true).as_bytes())
+    }
+
+    /// As `stint status` shows it, and as it is in the file, where it doesn't matter whether there
+    /// is a guardian.
+    pub fn json(&self, running: bool) -> String {
+        let last: Vec<String> = self.last.iter().map(Restart::json).collect();
+        ObjectWriter::new()
+            .raw("running", if running { "true" } else { "false" })
+            .raw("count", &self.count.to_string())
+            .raw("last", &format!("[{}]", last.join(",")))
+            .finish()
+    }
+}
+
+impl Restart {
+    fn json(&self) -> String {
+        ObjectWriter::new()
+            .string("time", &self.time)
+            .string("reason", &self.reason)
+            .raw("livedSeconds", &self.lived.to_string())
+            .finish()
+    }
+
+    fn read(node: &Node) -> Restart {
+        let text = |name| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
+        let lived = node.get("livedSeconds").and_then(Node::as_u64).unwrap_or_default();
+        Restart { time: text("time"), reason: text("reason"), lived }
+    }
+}
+
+fn path(state: &Path) -> PathBuf {
+    state.join(FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn restarts_are_counted_for_ever_and_the_last_are_kept_with_their_reasons() {
+        let folder = Folder::new();
+        assert_eq!(Record::look(folder.path()), Record::default());
+        let mut record = Record::default();
+        for number in 0..20 {
+            record.add(Utc::from_secs(number), &format!("reason {number}"), Duration::from_secs(7));
+        }
+        record.save(folder.path()).unwrap();
+        let seen = Record::look(folder.path());
+        assert_eq!((seen.count, seen.last.len()), (20, KEPT));
+        assert_eq!(seen.last[7].reason, "reason 19");
+        assert_eq!(seen.last[7].lived, 7);
+        assert!(seen.last[7].time.starts_with("1970-01-01T00:00:19"));
+        assert!(fs::metadata(path(folder.path())).unwrap().len() < 4096);
+        fs::write(path(folder.path()), "{").unwrap();
+        assert_eq!(Record::look(folder.path()), Record::default());
+    }
+}
