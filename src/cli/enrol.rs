@@ -70,7 +70,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         wish.ca_file.as_deref().map(std::path::absolute).transpose().map_err(in_words)?;
     // A file that is named is to be used, and to be found by the daemon, too.
     config.ca_file = identity.ca_file.clone().or(config.ca_file);
-    crate::uplink::clock::remember(&state, false);
+    crate::uplink::prepare(&config, &state, false)?;
     let mut uplink = BootAgent::new(&config, &state, identity)?;
     uplink.register(wish.activation.as_ref()).map_err(in_words)?;
     let identity = uplink.identity();

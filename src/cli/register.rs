@@ -62,7 +62,7 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
     let url = resolve(config, &region, given)?;
     let kind = key_type(wish.key_type.as_deref(), &url)?;
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
-    clock::remember(state, false);
+    crate::uplink::prepare(config, state, false)?;
     let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
     let candidate = Registration::candidate(state, kind).map_err(in_words)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };

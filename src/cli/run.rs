@@ -182,7 +182,7 @@ fn serve(
         sources.ca_file = sources.ca_file.take().or_else(registered);
         supervise
     };
-    crate::uplink::clock::remember(state, true);
+    crate::uplink::prepare(&config, state, true)?;
     let links = links(&config, state, found)?;
     // Workers run in another folder.
     let config_path = config_path.map(std::path::absolute).transpose().map_err(in_words)?;

@@ -61,6 +61,9 @@ pub struct Config {
     pub reboot_command: Vec<String>,
     /// The serial consoles for the start-up report, tried in this order.
     pub serial_devices: Vec<PathBuf>,
+    /// The way out, where the environment doesn't name it.
+    #[cfg(feature = "ssm")]
+    pub proxy: Option<Proxy>,
     /// How child agents are looked after.
     pub supervise: Supervise,
     /// Servers of the BootAgent protocol.
@@ -260,6 +263,16 @@ pub struct Identity {
     pub key_max_age_days: Option<u32>,
 }
 
+/// An HTTP proxy: the file's `proxy`.
+#[cfg(feature = "ssm")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its URL, with user and password where it wants them, percent-encoded.
+    pub url: String,
+    /// Hosts that are reached without it: names, or `*.` and a domain.
+    pub no_proxy: Vec<String>,
+}
+
 /// URLs of servers, without a trailing slash. A service without one of its own uses `all`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
@@ -304,6 +317,8 @@ impl Default for Config {
             // Every init system has one of that name.
             reboot_command: vec!["reboot".to_owned()],
             serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),
+            #[cfg(feature = "ssm")]
+            proxy: None,
             supervise: Supervise::default(),
             #[cfg(feature = "bootagent")]
             bootagent: BootAgent::default(),

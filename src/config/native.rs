@@ -11,6 +11,8 @@ mod guardian;
 mod identity;
 #[cfg(feature = "offline")]
 mod offline;
+#[cfg(feature = "ssm")]
+mod proxy;
 mod supervise;
 #[cfg(feature = "update")]
 mod update;
@@ -40,6 +42,8 @@ const KEYS: &[&str] = &[
     "childrenDir",
     #[cfg(feature = "guardian")]
     "guardian",
+    #[cfg(feature = "ssm")]
+    "proxy",
     #[cfg(feature = "bootagent")]
     "bootagent",
     #[cfg(feature = "ssm")]
@@ -129,6 +133,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "offline" => offline::read(&reader, node, &mut config.offline)?,
             #[cfg(feature = "update")]
             "update" => update::read(&reader, node, &mut config.update)?,
+            #[cfg(feature = "ssm")]
+            "proxy" => config.proxy = Some(proxy::read(&reader, node)?),
             "childrenDir" => config.supervise.definitions = reader.path(key, node)?,
             _ => {}
         }
@@ -292,6 +298,8 @@ mod tests {
             reboot_command: vec!["reboot".into(), "-f".into()],
             retention: Retention { jobs: 10, bytes: 65_536 },
             // The rest has tests of its own.
+            #[cfg(feature = "ssm")]
+            proxy: None,
             supervise: Supervise {
                 sources: Sources {
                     plain_http: true,

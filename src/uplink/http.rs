@@ -4,13 +4,15 @@ use super::endpoint;
 use super::resolver::OnThisThread;
 use super::socket::Sockets;
 use super::tls::{self, Authority, CaError, Tls};
+use crate::config;
 use std::io::Read;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 use stint_wire::time::Utc;
 use ureq::config::Config;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 /// Why there is no answer.
 pub type HttpError = ureq::Error;
@@ -40,6 +42,24 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// The agent's name in `User-Agent`.
 const USER_AGENT: &str = concat!("stint/", env!("STINT_VERSION"));
+
+/// The proxy that the configuration names. It is the same for all clients of a process.
+static PROXY: OnceLock<Proxy> = OnceLock::new();
+
+/// Goes by this proxy from now on, instead of the environment's.
+///
+/// # Errors
+/// Its URL makes no sense.
+pub fn go_by(wish: &config::Proxy) -> Result<(), String> {
+    let bad = |_| "proxy.url in the configuration is no URL of a proxy".to_owned();
+    let parsed = Proxy::new(&wish.url).map_err(bad)?;
+    let proxy = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
+    let proxy = parsed.username().into_iter().fold(proxy, |proxy, user| proxy.username(user));
+    let proxy = parsed.password().into_iter().fold(proxy, |proxy, word| proxy.password(word));
+    let proxy = wish.no_proxy.iter().fold(proxy, |proxy, host| proxy.no_proxy(host));
+    let _ = PROXY.set(proxy.build().map_err(bad)?);
+    Ok(())
+}
 
 /// The client. Shared by all threads that talk to a server.
 pub struct Http {
@@ -117,7 +137,13 @@ impl Http {
         };
         Http {
             direct: agent(config().proxy(None).build(), tls.clone()),
-            proxied: agent(config().build(), tls.clone()),
+            proxied: agent(
+                match PROXY.get() {
+                    Some(proxy) => config().proxy(Some(proxy.clone())).build(),
+                    None => config().build(),
+                },
+                tls.clone(),
+            ),
             tls,
         }
     }

@@ -57,7 +57,25 @@ pub mod tls;
 
 use crate::spool::{Job, Report};
 use std::fmt;
+#[cfg(uplink)]
+use std::path::Path;
 use stint_wire::ssm::Inventory;
+
+/// Takes up what is the same for all links of this process: the time, as far as the agents of this
+/// state folder know it, and the proxy. The daemon alone writes down (`keeps`) what it learns of the time.
+///
+/// # Errors
+/// The proxy's URL makes no sense.
+#[cfg(uplink)]
+pub fn prepare(config: &crate::config::Config, state: &Path, keeps: bool) -> Result<(), String> {
+    clock::remember(state, keeps);
+    #[cfg(feature = "ssm")]
+    if let Some(proxy) = &config.proxy {
+        http::go_by(proxy)?;
+    }
+    let _ = config;
+    Ok(())
+}
 
 /// What every server can do for a node. Registering isn't part of it, because it happens once,
 /// from the command line, before there is anything to be uplink of.

@@ -4,7 +4,7 @@
 //! neither keys nor certificates.
 
 use super::client::Client;
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::endpoint;
 use super::fetch::{Trouble, again, fetch};
 use super::logs::{self, Logs};
@@ -51,7 +51,8 @@ impl Network {
         let load = || {
             let loaded = config::load(self.config_path.as_deref(), &[config::DEFAULT_PATH]);
             let config = loaded.map(|loaded| loaded.config).map_err(|error| error.to_string())?;
-            clock::remember(self.state.as_deref().unwrap_or(&config.state_dir), false);
+            let state = self.state.as_deref().unwrap_or(&config.state_dir);
+            super::prepare(&config, state, false)?;
             Ok(config)
         };
         borrow(self.config.get_or_init(load))
