@@ -1,14 +1,18 @@
 """The agent replaces itself, from one real build to another, and goes back if that was a mistake."""
 
+import hashlib
 import json
+import signal
 import threading
 
 import pytest
 
 from harness.agent import Agent
-from harness.clients import wait_until_online
+from harness.clients import finished, shell, wait_until_online
+from harness.programs import AGENT, run
 from harness.releases import NEXT, Releases, next_build
 from harness.wait import until
+from harness.web import Web
 
 ONE_MINUTE = 1
 
@@ -29,7 +33,8 @@ class Updating(Agent):
 
     def update(self, *words: object, **more: str):
         """`stint update …`."""
-        return self.command("update", *words, "--state-dir", self.state, "--config", self.config, **more)
+        options = ["--state-dir", self.state, "--config", self.config]
+        return run([AGENT, "update", *words, *options], self.home, patience=200, **more)
 
     def keep_up(self) -> None:
         """Starts it again whenever it ends, as init does."""
@@ -50,6 +55,11 @@ class Updating(Agent):
             self._kept.set()
             self._keeper.join(5)
         super().clean_up()
+
+    def untouched(self) -> bool:
+        """Nothing is on trial, and no slot holds anything."""
+        slots = list(self.state.glob("update/slots/*/stint"))
+        return not slots and "trial" not in self.status()[1]["update"]
 
     def runs(self) -> str:
         """The version that has shown that it is good."""
@@ -122,3 +132,170 @@ def test_a_good_update_takes_the_place_of_the_old_one_and_stays(client, device, 
     until("it is the new one again", lambda: f"stint {NEXT} runs as" in agent.logs().rpartition("kept")[2])
     assert agent.runs() == NEXT
     assert agent.update("--check").returncode == 0
+
+
+def update_by_command(client, node: str, **parameters: str) -> str:
+    """Sends AWS-UpdateSSMAgent; the command's id."""
+    given = {name: [value] for name, value in parameters.items()}
+    sent = client.send_command(DocumentName="AWS-UpdateSSMAgent", InstanceIds=[node], Parameters=given)
+    return sent["Command"]["CommandId"]
+
+
+def test_the_document_succeeds_when_the_server_has_heard_the_new_version(client, device, releases, newer):
+    agent = device()
+    releases.publish(NEXT, newer)
+    found = finished(client, update_by_command(client, agent.node, version=NEXT), agent.node, 120)
+    assert found["Status"] == "Success", found["StandardErrorContent"] + agent.logs()
+    assert f"stint {NEXT} runs in the place of" in found["StandardOutputContent"]
+    until_seen(client, agent.node, NEXT)
+    again = finished(client, update_by_command(client, agent.node), agent.node)
+    assert (again["Status"], "there is nothing to install" in again["StandardOutputContent"]) == (
+        "Success",
+        True,
+    )
+
+
+def test_a_new_version_that_crashes_is_taken_back_and_the_command_says_why(client, device, releases):
+    agent = device()
+    agent.keep_up()
+    before = seen(client, agent.node)["AgentVersion"]
+    releases.publish(NEXT, releases.script(NEXT, "kill -SEGV $$"))
+    found = finished(client, update_by_command(client, agent.node), agent.node, 120)
+    assert found["Status"] == "Failed"
+    assert "started 3 times and the server didn't hear it" in found["StandardErrorContent"]
+    assert (agent.respawns, agent.runs()) == (3, before)
+    wait_until_online(client, agent.node)
+    # It isn't tried again unless somebody says so.
+    done = agent.update("--apply")
+    assert (done.returncode, "had to be taken back" in done.stdout) == (0, True), done.stderr
+    assert agent.status()[1]["update"]["bad"] == [NEXT]
+
+
+def test_a_new_version_that_hangs_is_ended_by_the_kernel(device, releases):
+    agent = device()
+    releases.publish(NEXT, releases.script(NEXT, "exec sleep 3600"))
+    waiting = threading.Thread(target=agent.update, args=("--apply",), daemon=True)
+    waiting.start()
+    until("it hangs", lambda: agent.status()[1]["update"].get("trial") == NEXT)
+    until("it is ended", lambda: not agent.program.alive(), ONE_MINUTE * 60 + 30)
+    assert agent.program.process.returncode == -signal.SIGALRM
+    agent.keep_up()
+
+
+def test_a_new_version_that_cannot_reach_the_server_gives_itself_up(hub, client, releases, device, newer):
+    """Nobody reaches the server: the old version comes back, as nobody knows that the new one is good."""
+    first = device()
+    releases.publish(NEXT, newer)
+    elsewhere = Web()
+    for name in ("manifest.json", "manifest.json.sig", f"{NEXT}/{releases.file}"):
+        elsewhere.serve(f"/{name}", (releases.folder / name).read_bytes())
+    first.configure(releases, source=f"{elsewhere.url}/manifest.json")
+    hub.stop()
+    done = first.update("--apply")
+    assert done.returncode == 1
+    assert f"version {NEXT} was taken back: it didn't reach the server in 1 minutes" in done.stderr
+    assert first.program.alive()
+    hub.start()
+    wait_until_online(client, first.node)
+    assert seen(client, first.node)["AgentVersion"] == first.runs() != NEXT
+
+
+def test_what_is_not_signed_or_not_whole_or_older_is_refused_and_nothing_is_touched(
+    device, releases, newer, home
+):
+    agent = device()
+
+    def refused(*words: object) -> str:
+        done = agent.update("--apply", *words)
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stdout + done.stderr
+        assert agent.untouched()
+        return done.stderr
+
+    program = releases.script("0.0.5", "exit 1")
+    releases.publish("0.0.5", program)
+    assert "version 0.0.5 is older than" in refused("--version", "0.0.5")
+    releases.mark("0.0.5", "Inactive")
+    assert "version 0.0.5 is Inactive" in refused("--version", "0.0.5", "--allow-downgrade")
+    assert "has no version 7" in refused("--version", "7")
+    assert "is no version" in refused("--version", "new")
+
+    releases.publish(NEXT, releases.script("98.0", "exit 1"))
+    assert "it says that it is version 98.0" in refused()
+    releases.publish("99.1", releases.script("99.1", "exit 1"))
+    served = releases.hub.data / "updates" / "99.1" / releases.file
+    whole = served.read_bytes()
+    served.write_bytes(whole[: len(whole) // 2])
+    assert "has not the checksum it should have" in refused()
+    served.write_bytes(whole[:-1] + b"!")
+    assert "has not the checksum it should have" in refused()
+    served.unlink()
+    assert "was refused" in refused()
+    served.write_bytes(whole)
+
+    manifest = releases.hub.data / "updates" / "manifest.json"
+    good = manifest.read_bytes()
+    digest = hashlib.sha256(whole).hexdigest()
+    manifest.write_bytes(good.replace(digest.encode(), b"0" * 64))
+    assert "isn't signed by a release key that this device knows" in refused()
+    manifest.write_bytes(good)
+    other = Releases(home, releases.hub, "other")
+    agent.configure(other)
+    assert "isn't signed by a release key that this device knows" in refused()
+    agent.config.write_text("{}")
+    assert "no release key is known" in refused()
+
+
+def test_an_old_manifest_is_not_passed_off_as_new(device, releases, newer):
+    agent = device()
+    releases.publish(NEXT, newer)
+    folder = releases.hub.data / "updates"
+    old = {name: (folder / name).read_bytes() for name in ("manifest.json", "manifest.json.sig")}
+    releases.mark(NEXT, "Active")
+    assert agent.update("--apply").returncode == 0
+    for name, content in old.items():
+        (folder / name).write_bytes(content)
+    done = agent.update("--check")
+    assert done.returncode == 1 and "the manifest is an old one" in done.stderr
+
+
+def test_a_manifest_names_the_key_that_follows(home, device, releases, newer):
+    agent = device()
+    successor = Releases(home, releases.hub, "successor")
+    releases.publish(NEXT, newer, "--next-key", successor.public)
+    assert agent.update("--apply").returncode == 0, agent.logs()
+    successor.folder, successor.file = releases.folder, releases.file
+    successor.mark("0.0.1", "Deprecated")
+    assert agent.update("--check").returncode == 0
+
+
+def test_a_deprecated_version_replaces_itself_if_the_configuration_wants_that(
+    client, device, releases, newer
+):
+    agent = device(automatic=True)
+    running = seen(client, agent.node)["AgentVersion"]
+    releases.publish(running, AGENT)
+    releases.publish(NEXT, newer)
+    assert agent.update("--automatic").returncode == 0
+    assert agent.untouched(), "a newer version alone is no reason"
+    releases.mark(running, "Deprecated")
+    agent.stop()
+    agent.start()
+    until("the new version is kept", lambda: agent.runs() == NEXT, 90)
+    until_seen(client, agent.node, NEXT)
+
+
+def test_children_and_commands_go_on_while_the_agent_is_replaced(client, device, releases, newer, home):
+    agent = device()
+    releases.publish(NEXT, newer)
+    go_on = home / "go-on"
+    command = shell(
+        client, [agent.node], "echo before", f"while [ ! -e {go_on} ]; do sleep 0.1; done", "echo after"
+    )
+    until("it runs", agent.workers)
+    worker = agent.workers()[0].pid
+    assert agent.update("--apply").returncode == 0, agent.logs()
+    until_seen(client, agent.node, NEXT)
+    assert [process.pid for process in agent.workers()] == [worker]
+    go_on.touch()
+    found = finished(client, command, agent.node)
+    assert (found["Status"], found["StandardOutputContent"]) == ("Success", "before\nafter\n")

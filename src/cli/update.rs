@@ -5,7 +5,9 @@ use crate::agent::status;
 use crate::config::{self, Config, DEFAULT_PATH};
 use crate::patience::Patience;
 use crate::sys::{process, random};
+use crate::update::State;
 use crate::update::apply::{self, Choice, Updates, Wish};
+use crate::update::state::{Last, Trial};
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,6 +38,14 @@ pub fn run(wish: &Update) -> Exit {
 }
 
 fn carry_out(wish: &Update, config: &Config, state: &Path) -> Result<Exit, String> {
+    if let Some(trial) = State::load(state).trial.filter(|_| !wish.check) {
+        // Who has put it there may have died before it could say so to the daemon.
+        if trial.tries == 0 && !poke(config, state) {
+            print(&format!("version {} is tried when the agent starts", trial.slot.version));
+            return Ok(Exit::Success);
+        }
+        return awaited(wish, state, &trial);
+    }
     let patience = Patience::of_time(FOR_DOWNLOAD);
     let updates = Updates::new(config, state).map_err(in_words)?;
     let found = updates.look(&patience).map_err(in_words)?;
@@ -57,9 +67,9 @@ fn carry_out(wish: &Update, config: &Config, state: &Path) -> Result<Exit, Strin
         }
         Choice::Install(release) => release,
     };
-    let (from, to) = (&found.running, &release.name);
+    let to = &release.name;
     if wish.check {
-        print(&format!("version {from} runs; version {to} can be installed"));
+        print(&format!("version {} runs; version {to} can be installed", found.running));
         return Ok(Exit::Newer);
     }
     let order = random::uuid().map_err(in_words)?;
@@ -68,17 +78,33 @@ fn carry_out(wish: &Update, config: &Config, state: &Path) -> Result<Exit, Strin
         print(&format!("version {to} is there; it is tried when the agent starts"));
         return Ok(Exit::Success);
     }
-    print(&format!("version {to} is there and on trial: it has to reach the server"));
-    if automatic {
+    match State::load(state).trial {
+        Some(trial) => awaited(wish, state, &trial),
+        None => told(apply::outcome(state, &order)),
+    }
+}
+
+/// Waits for the end of a trial.
+fn awaited(wish: &Update, state: &Path, trial: &Trial) -> Result<Exit, String> {
+    let version = &trial.slot.version;
+    print(&format!("version {version} is on trial: it has to reach the server"));
+    if wish.automatic {
         return Ok(Exit::Success);
     }
-    match apply::wait(state, &order, &Patience::of_time(FOR_TRIAL)) {
-        Ok(last) if last.failure.is_empty() => {
-            print(&format!("version {} runs in the place of {from}", last.version));
+    match apply::wait(state, &trial.order, &Patience::of_time(FOR_TRIAL)) {
+        Ok(last) => told(Some(last)),
+        Err(_) => Err(format!("version {version} is still on trial")),
+    }
+}
+
+fn told(last: Option<Last>) -> Result<Exit, String> {
+    match last {
+        Some(Last { version, from, failure, .. }) if failure.is_empty() => {
+            print(&format!("version {version} runs in the place of {from}"));
             Ok(Exit::Success)
         }
-        Ok(last) => Err(format!("version {} was taken back: {}", last.version, last.failure)),
-        Err(_) => Err(format!("version {to} is still on trial")),
+        Some(last) => Err(format!("version {} was taken back: {}", last.version, last.failure)),
+        None => Err("nothing is known of the new version any more".to_owned()),
     }
 }
 

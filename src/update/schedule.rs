@@ -71,24 +71,28 @@ pub async fn run(schedule: Schedule) -> Result<(), String> {
         let now = clock::system();
         let day = now.secs() / 60 / DAY;
         if done != Some(day) && schedule.is_open(now) {
-            done = Some(day);
-            look(&schedule.words).await;
+            let has_looked = look(&schedule.words).await;
+            // One that failed, most often for want of a network, is made up for.
+            done = Some(day).filter(|_| has_looked);
         }
     }
 }
 
-async fn look(words: &[OsString]) {
+async fn look(words: &[OsString]) -> bool {
     let mut command = Command::new("/proc/self/exe");
     command.args(words).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
     let child = process::isolate(&mut command, Group::Session).spawn();
     match child {
-        Ok(mut child) => {
-            while matches!(child.try_wait(), Ok(None)) {
-                Timer::after(GLANCE).await;
+        Ok(mut child) => loop {
+            match child.try_wait() {
+                Ok(None) => {}
+                ended => return matches!(ended, Ok(Some(status)) if status.success()),
             }
-        }
+            Timer::after(GLANCE).await;
+        },
         Err(error) => log::error!("the look for a new version can't be started: {error}"),
     }
+    false
 }
 
 #[cfg(test)]

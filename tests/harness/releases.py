@@ -40,11 +40,11 @@ def next_build() -> Path:
 class Releases:
     """A folder that `stint-hub release` fills, and the hub that serves it."""
 
-    def __init__(self, home: Path, hub: Hub):
+    def __init__(self, home: Path, hub: Hub, name: str = "release"):
         self.home = home
         self.hub = hub
-        self.folder = home / "release"
-        self.key = home / "release-key"
+        self.folder = home / name
+        self.key = home / f"{name}-key"
         self.public = self.command("key", self.key).strip()
         self.file = ""
 

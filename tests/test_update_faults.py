@@ -1,0 +1,128 @@
+"""Wherever a process dies during an update, and whatever operation fails: one version runs, whole, and the
+next try of the same update ends well.
+
+A run without a fault tells the places (src/sys/faults.rs); then each of them is struck in a run of its own.
+"""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness.agent import Agent
+from harness.faults import ERRORS, KILLS, Fault, Faults, Place
+from harness.programs import AGENT, run
+from harness.releases import NEXT, Releases, next_build
+from harness.wait import until
+
+# Trials at once: they wait more than they compute.
+AT_ONCE = 6
+PATIENCE = 150
+
+
+@pytest.fixture(scope="session")
+def newer():
+    """A real build with a version of its own."""
+    return next_build()
+
+
+class Trial:
+    """One agent, at most one fault, one update."""
+
+    def __init__(self, agent: Agent, releases: Releases, fault: Fault | None):
+        self.agent = agent
+        self.fault = fault
+        agent.config = agent.home / f"{agent.name}.json"
+        agent.config.write_text(json.dumps({"update": {"keys": [releases.public], "deadlineMinutes": 2}}))
+        self.faults = Faults(agent.home / f"faults-{agent.name}", fault)
+        agent.environment = self.faults.environment()
+
+    def update(self) -> int:
+        """`stint update --apply`, which may suffer the fault; its exit code."""
+        options = ["--state-dir", self.agent.state, "--config", self.agent.config]
+        done = run(
+            [AGENT, "update", "--apply", *options],
+            self.agent.home,
+            patience=PATIENCE,
+            **self.agent.environment,
+        )
+        return done.returncode
+
+    def kept(self) -> bool:
+        """Whether the new version is there to stay. Starts the agent again when it has died."""
+        if not self.agent.program.alive():
+            self.agent.start()
+        update = self.agent.status()[1]["update"]
+        assert update["version"] in (NEXT, self.before), update
+        return update["version"] == NEXT and "trial" not in update
+
+    def run(self) -> list[Place]:
+        """Updates until it is done; the places that were reached."""
+        self.agent.start()
+        until("it is online", lambda: self.agent.status()[1]["online"], PATIENCE)
+        self.before = self.agent.status()[1]["update"]["version"]
+        assert self.before != NEXT
+
+        def again() -> bool:
+            if not self.agent.program.alive():
+                self.agent.start()
+            return self.update() == 0 and self.kept()
+
+        until("the new version is kept", again, PATIENCE)
+        until("it is online", lambda: self.kept() and self.agent.status()[1]["online"], PATIENCE)
+        left = [path.name for path in (self.agent.state / "update").iterdir()]
+        assert sorted(left) == ["lock", "slots", "state.json"]
+        return self.faults.places()
+
+
+def faults_of(places: list[Place]) -> list[Fault]:
+    """What can happen where an update leaves its traces."""
+    mine = [place for place in places if any(part in place.name for part in ("update", "slots", " a/stint"))]
+    # A program is written in a thousand pieces of the same kind.
+    mine = [place for place in mine if place.occurrence <= 3]
+    kinds = [*KILLS, *ERRORS]
+    return [Fault(place, kind) for place in sorted(set(mine)) for kind in kinds if place.can_suffer(kind)]
+
+
+def test_wherever_an_update_is_struck_one_version_runs_and_the_next_try_ends_well(home, hub, activate, newer):
+    releases = Releases(home, hub)
+    activation = activate(limit=500)
+
+    def trial(name: str, fault: Fault | None) -> Trial:
+        # The same names below a folder of its own, so that places have the same names, too.
+        folder = home / name
+        folder.mkdir()
+        agent = Agent(folder, "device")
+        agent.register(hub, activation)
+        return Trial(agent, releases, fault)
+
+    baseline = trial("first", None)
+    releases.learn_file(baseline.agent)
+    releases.publish(NEXT, newer)
+    try:
+        faults = faults_of(baseline.run())
+    finally:
+        baseline.agent.clean_up()
+    assert len(faults) > 40, [str(fault) for fault in faults]
+
+    def suffer(numbered: tuple[int, Fault]) -> str:
+        number, fault = numbered
+        one = trial(f"agent{number}", fault)
+        try:
+            one.run()
+            return "" if one.faults.struck() else f"{fault}: it never came to that"
+        except (AssertionError, TimeoutError) as error:
+            return f"{fault}: {error}\n{log(one.agent)}"
+        finally:
+            one.agent.clean_up()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        failures = [text for text in pool.map(suffer, enumerate(faults)) if text]
+    assert not failures, "\n".join(failures)
+
+
+def log(agent: Agent) -> str:
+    """The end of its log."""
+    path = Path(agent.home / f"{agent.name}.log")
+    return "\n".join(path.read_text(errors="replace").splitlines()[-15:])
