@@ -2,13 +2,18 @@
 
 PYTHON_CODE += scripts/package $(wildcard packaging/yocto/*.py)
 
-.PHONY: package test-packages
+.PHONY: package release test-packages
 
 package: ## .deb, .ipk and installer of BOARD=name into target/packages/name
 	@test -n "$(BOARD)" || { echo 'say which board: make package BOARD=name' >&2; exit 2; }
 	@scripts/need python
 	@test -e $(OUT)/boards/$(BOARD)/stint || scripts/build --board $(BOARD)
 	@python3 scripts/package --board $(BOARD)
+
+release: ## VERSION=1.2.0 KEY=file DIR=folder: programs and a signed manifest (BOARDS='…', else every board)
+	@test -n "$(VERSION)" -a -n "$(KEY)" -a -n "$(DIR)" || \
+	  { echo 'say what: make release VERSION=1.2.0 KEY=~/release-key DIR=releases' >&2; exit 2; }
+	@scripts/release "$(VERSION)" "$(KEY)" "$(DIR)" $(if $(filter command line,$(origin BOARDS)),$(BOARDS))
 
 # The agent that the tests install in a Debian of this machine's kind.
 PACKAGED_BOARD := x86-64-gateway

@@ -4,16 +4,14 @@ next try of the same update ends well.
 A run without a fault tells the places (src/sys/faults.rs); then each of them is struck in a run of its own.
 """
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from harness.agent import Agent
 from harness.faults import ERRORS, KILLS, Fault, Faults, Place
-from harness.programs import AGENT, run
 from harness.releases import NEXT, Releases, next_build
+from harness.updating import Updating
 from harness.wait import until
 
 # Trials at once: they wait more than they compute.
@@ -30,29 +28,15 @@ def newer():
 class Trial:
     """One agent, at most one fault, one update."""
 
-    def __init__(self, agent: Agent, releases: Releases, fault: Fault | None):
+    def __init__(self, agent: Updating, releases: Releases, fault: Fault | None):
         self.agent = agent
         self.fault = fault
-        agent.config = agent.home / f"{agent.name}.json"
-        agent.config.write_text(json.dumps({"update": {"keys": [releases.public], "deadlineMinutes": 2}}))
+        agent.configure(releases, deadlineMinutes=2)
         self.faults = Faults(agent.home / f"faults-{agent.name}", fault)
         agent.environment = self.faults.environment()
 
-    def update(self) -> int:
-        """`stint update --apply`, which may suffer the fault; its exit code."""
-        options = ["--state-dir", self.agent.state, "--config", self.agent.config]
-        done = run(
-            [AGENT, "update", "--apply", *options],
-            self.agent.home,
-            patience=PATIENCE,
-            **self.agent.environment,
-        )
-        return done.returncode
-
     def kept(self) -> bool:
-        """Whether the new version is there to stay. Starts the agent again when it has died."""
-        if not self.agent.program.alive():
-            self.agent.start()
+        """Whether the new version is there to stay."""
         update = self.agent.status()[1]["update"]
         assert update["version"] in (NEXT, self.before), update
         return update["version"] == NEXT and "trial" not in update
@@ -60,14 +44,13 @@ class Trial:
     def run(self) -> list[Place]:
         """Updates until it is done; the places that were reached."""
         self.agent.start()
+        self.agent.keep_up()
         until("it is online", lambda: self.agent.status()[1]["online"], PATIENCE)
         self.before = self.agent.status()[1]["update"]["version"]
         assert self.before != NEXT
 
         def again() -> bool:
-            if not self.agent.program.alive():
-                self.agent.start()
-            return self.update() == 0 and self.kept()
+            return self.agent.update("--apply", **self.agent.environment).returncode == 0 and self.kept()
 
         until("the new version is kept", again, PATIENCE)
         until("it is online", lambda: self.kept() and self.agent.status()[1]["online"], PATIENCE)
@@ -93,7 +76,7 @@ def test_wherever_an_update_is_struck_one_version_runs_and_the_next_try_ends_wel
         # The same names below a folder of its own, so that places have the same names, too.
         folder = home / name
         folder.mkdir()
-        agent = Agent(folder, "device")
+        agent = Updating(folder, "device")
         agent.register(hub, activation)
         return Trial(agent, releases, fault)
 
@@ -122,7 +105,7 @@ def test_wherever_an_update_is_struck_one_version_runs_and_the_next_try_ends_wel
     assert not failures, "\n".join(failures)
 
 
-def log(agent: Agent) -> str:
+def log(agent: Updating) -> str:
     """The end of its log."""
     path = Path(agent.home / f"{agent.name}.log")
     return "\n".join(path.read_text(errors="replace").splitlines()[-15:])
