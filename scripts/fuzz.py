@@ -28,6 +28,7 @@ TARGETS = (
     "children",
     "ftp",
     "packages",
+    "update",
 )
 
 # Coverage for libFuzzer; all of these are options of the stable compiler.
@@ -98,6 +99,18 @@ def seeds(target: str) -> list[bytes]:
         "packages": [
             "https://h/agent-1.5.6-2.x86_64.rpm?x",
             "./a\n./b\0-rw-r--r-- u/g 1 2026-01-02 03:04 ./a\nlrwxrwxrwx u/g 0 2026-01-02 03:04 ./b -> a",
+        ],
+        "update": [
+            '{"SchemaVersion":"1.0","Serial":3,"UriFormat":"{PackageVersion}/{FileName}","NextKeys":["ed25519:'
+            + 43 * "A"
+            + '="],"Packages":[{"Name":"stint","Files":[{"Name":"f","AvailableVersions":[{"Version":"1.2.0",'
+            + '"CheckSum":"'
+            + 64 * "a"
+            + '","Size":7,"Status":"Active"}]}]}]}',
+            '{"committed":{"slot":"a","version":"1","sha256":"s","size":1,"factory":"1"},"previous":null,"trial":'
+            '{"slot":{"slot":"b","version":"1","sha256":"s","size":1,"factory":"1"},"tries":1,"minutes":1,'
+            '"from":"1","order":"o"},"highest":"1","serial":1,"keys":[],"bad":["2"],"last":{"version":"1"}}',
+            "66687aadf862bd77 " + 86 * "A" + "==",
         ],
     }
     return [text.encode() for text in found[target]]

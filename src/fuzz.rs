@@ -20,10 +20,11 @@ fn target() -> fn(&str) {
         Ok("children") => crate::supervise::fuzz::children,
         Ok("ftp") => crate::uplink::fuzz::ftp,
         Ok("packages") => crate::supervise::install::fuzz::packages,
+        Ok("update") => crate::update::fuzz::update,
         _ => {
             eprintln!(
                 "STINT_FUZZ must be document, payload, reply, spool, config, answers, bootagent, \
-                 children, ftp or packages"
+                 children, ftp, packages or update"
             );
             std::process::exit(2);
         }

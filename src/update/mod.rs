@@ -14,6 +14,8 @@ pub mod apply;
 pub mod boot;
 #[cfg(fetching)]
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(fetching)]
 pub mod schedule;
 pub mod shown;

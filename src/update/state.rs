@@ -145,7 +145,7 @@ impl State {
         self.keys.drain(..surplus);
     }
 
-    fn write(&self) -> String {
+    pub(super) fn write(&self) -> String {
         let object = |slot: &Option<Slot>| slot.as_ref().map_or_else(null, Slot::write);
         let list = |texts: &mut dyn Iterator<Item = String>| {
             let texts: Vec<String> = texts.map(|text| json::quote(&text)).collect();
@@ -163,7 +163,7 @@ impl State {
             .finish()
     }
 
-    fn parse(text: &str) -> Option<State> {
+    pub(super) fn parse(text: &str) -> Option<State> {
         let root = json::parse(text).ok()?;
         let list = |name| root.get(name).and_then(Node::elements).unwrap_or_default();
         Some(State {
