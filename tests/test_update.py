@@ -247,3 +247,23 @@ def test_children_and_commands_go_on_while_the_agent_is_replaced(client, device,
     go_on.touch()
     found = finished(client, command, agent.node)
     assert (found["Status"], found["StandardOutputContent"]) == ("Success", "before\nafter\n")
+
+
+def test_below_a_guardian_it_is_the_same(client, device, releases, newer, home):
+    agent = device()
+    agent.stop()
+    agent.guarded = True
+    agent.start()
+    until("the daemon runs", lambda: agent.status()[1]["online"])
+    releases.publish(NEXT, newer)
+    done = agent.update("--apply")
+    assert done.returncode == 0, done.stderr + agent.logs()
+    assert until_seen(client, agent.node, NEXT)["PingStatus"] == "Online"
+    guardian = agent.program.pid
+    assert agent.program.alive() and {p.pid for p in agent.daemons()} == {guardian, agent.daemon()}
+    releases.publish("99.1", releases.script("99.1", "exit 1"))
+    done = agent.update("--apply")
+    assert done.returncode == 1 and "started 3 times" in done.stderr, done.stderr + agent.logs()
+    assert (agent.runs(), agent.program.alive()) == (NEXT, True)
+    until("it is online", lambda: agent.status()[1]["online"])
+    assert {p.pid for p in agent.daemons()} == {guardian, agent.daemon()}
