@@ -38,7 +38,8 @@ test-tiny: $(VENV)/ready ## the set tiny, which has an HTTP client of its own, t
 	@$(CARGO) build --quiet --package stint-hub
 	@$(CARGO) build --quiet --package stint-agent --no-default-features --features tiny,tls --target-dir $(OUT)/tiny
 	@STINT_AGENT=$(OUT)/tiny/debug/stint $(PYTHON) -m pytest -c tests/pytest.ini $(ARGS) -k 'not both_links' \
-	  tests/test_bootagent.py tests/test_bootagent_signed.py tests/test_bootagent_with_hub.py tests/test_child_install_package.py
+	  tests/test_bootagent.py tests/test_bootagent_signed.py tests/test_bootagent_with_hub.py tests/test_child_install_package.py \
+	  tests/test_bootagent_children.py tests/test_bootagent_large.py
 
 test-targets: $(VENV)/ready ## build TARGETS='…' (four by default) and run each against a hub, emulated
 	@for target in $(TARGETS); do scripts/build $$target || exit 1; done

@@ -1,7 +1,9 @@
 """Child agents by the BootAgent protocol: reported, driven by jobs, and told of once."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -230,3 +232,20 @@ def test_a_result_of_a_child_survives_kill_9(children, server):
     # Given again, the job is answered again, and not done again.
     assert all(result == {"id": job, "errcode": 0, "message": "success"} for result in accepted)
     assert kids.agent.logs().count("steady has stopped") == 1 and len(kids.pids("steady")) == 1
+
+
+def test_a_sighup_makes_the_definitions_be_read_again(children, server):
+    kids = children()
+    kids.define("old", "exec sleep 600")
+    kids.define("changed", "exec sleep 600")
+    kids.agent.start()
+    old, changed = kids.started("old"), kids.started("changed")
+    until("both run", lambda: {reported(server, n).get("status") for n in ("old", "changed")} == {"running"})
+    (kids.definitions / "old.json").unlink()
+    kids.define("changed", "exec sleep 601")
+    kids.define("new", "exec sleep 600")
+    os.kill(kids.agent.program.process.pid, signal.SIGHUP)
+    until("the new one runs", lambda: reported(server, "new").get("status") == "running")
+    kids.started("changed", 2)
+    until("what has no file is gone", lambda: reported(server, "old") == {} and not alive(old))
+    assert not alive(changed) and kids.agent.program.alive()

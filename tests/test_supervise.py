@@ -356,3 +356,53 @@ def test_orphans_of_children_are_buried(children):
 
     until("there are orphans", zombies)
     until("they are buried", lambda: not zombies(), patience=60)
+
+
+def test_a_sighup_starts_new_children_restarts_changed_ones_and_ends_those_without_a_file(children):
+    kids = children()
+    for name in ("same", "changed", "old", "stopped"):
+        kids.define(name, "exec sleep 600")
+    kids.agent.start()
+    pids = {name: kids.started(name) for name in ("same", "changed", "old", "stopped")}
+    for name in pids:
+        kids.wait_for(name, "running")
+    assert kids.job("stop", "stopped")[0] == 0
+    kids.define("changed", "exec sleep 601")
+    kids.define("stopped", "exec sleep 601")
+    kids.define("new", "exec sleep 600")
+    (kids.definitions / "old.json").unlink()
+    agent = [process.pid for process in kids.agent.daemons()]
+    os.kill(kids.agent.program.process.pid, signal.SIGHUP)
+    second = kids.started("changed", 2)
+    kids.started("new")
+    until("what has no file any more is gone", lambda: not kids.folder("old").exists())
+    assert not alive(pids["changed"]) and not alive(pids["old"])
+    assert Path(f"/proc/{second}/cmdline").read_bytes().split(b"\0")[:2] == [b"sleep", b"601"]
+    # It was no failure, and nobody else has felt anything.
+    assert kids.events("changed") == [] and kids.pids("same") == [pids["same"]] and alive(pids["same"])
+    assert kids.status("stopped") == "stoped" and len(kids.pids("stopped")) == 1
+    assert [process.pid for process in kids.agent.daemons()] == agent
+    # A stopped one takes its change along when it is started.
+    assert kids.job("start", "stopped")[0] == 0
+    started = kids.started("stopped", 2)
+    assert Path(f"/proc/{started}/cmdline").read_bytes().split(b"\0")[1] == b"601"
+
+
+def test_a_definition_that_changes_while_there_is_no_agent_restarts_its_child_with_the_next_one(children):
+    kids = children()
+    kids.define("a", "exec sleep 600")
+    kids.agent.start()
+    first = kids.started("a")
+    kids.wait_for("a", "running")
+    kids.agent.kill()
+    kids.define("a", "exec sleep 601")
+    kids.agent.start()
+    second = kids.started("a", 2)
+    assert not alive(first) and kids.events("a") == []
+    kids.wait_for("a", "running")
+    # Once, and not with every start.
+    kids.agent.kill()
+    kids.agent.start()
+    until("it is found", lambda: f"a still runs as process {second}" in kids.agent.logs())
+    time.sleep(2)
+    assert kids.pids("a") == [first, second]

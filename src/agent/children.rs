@@ -100,6 +100,14 @@ impl Children {
         }
     }
 
+    /// The operator's definitions are to be read again.
+    #[cfg(not(feature = "update"))]
+    pub fn reload(&self) {
+        if let Some(supervisor) = self.0.get() {
+            supervisor.reload();
+        }
+    }
+
     /// Prepares for the agent's end: see [`Supervisor::leave`].
     pub async fn leave(&self) {
         if let Some(supervisor) = self.0.get() {

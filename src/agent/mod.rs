@@ -161,7 +161,7 @@ const SIGNALS: &[libc::c_int] = &[
     libc::SIGINT,
     #[cfg(feature = "supervise")]
     libc::SIGCHLD,
-    #[cfg(any(feature = "guardian", feature = "update"))]
+    #[cfg(any(feature = "guardian", feature = "supervise", feature = "update"))]
     libc::SIGHUP,
 ];
 
@@ -378,7 +378,13 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
                 }
                 let end = match signal {
                     libc::SIGTERM | libc::SIGINT => End::Stopped,
+                    #[cfg(feature = "update")]
                     libc::SIGHUP => End::Again,
+                    #[cfg(all(feature = "supervise", not(feature = "update")))]
+                    libc::SIGHUP => {
+                        children.reload();
+                        continue;
+                    }
                     _ => continue,
                 };
                 log::info!("stopping on signal {signal}; what runs goes on");

@@ -335,11 +335,24 @@ impl Unit {
         }
     }
 
-    /// It was stopped because the agent ends, and is started with the next one.
-    pub fn start_with_next_agent(&mut self, now: Duration) {
+    /// It is started again as soon as nothing of it is left, if need be by the next agent.
+    pub fn start_again(&mut self, now: Duration) {
         self.record.wanted = true;
         self.record.due = Some(now);
         self.save();
+    }
+
+    /// Its definition has changed. What runs is restarted, what was given up is given another chance,
+    /// and what is stopped stays so.
+    pub fn renew(&mut self, now: Duration) {
+        if self.is_up() && self.stopping.is_none() {
+            log::info!("the definition of {} has changed; it is restarted", self.name());
+            self.stop(now);
+        } else if self.record.status != ChildStatus::Fatal {
+            return;
+        }
+        self.record.streak = 0;
+        self.start_again(now);
     }
 
     /// Kills it against its will; it is restarted by the rule.

@@ -313,7 +313,7 @@ impl Supervisor {
                 self.wake.ring();
                 Timer::after(LOOK).await;
             }
-            let _ = self.with(&name, |unit| unit.start_with_next_agent(clock::since_boot()));
+            let _ = self.with(&name, |unit| unit.start_again(clock::since_boot()));
         }
         self.hand_over();
     }
@@ -336,7 +336,10 @@ impl Supervisor {
         let rules = self.rules();
         let mut units = self.units.borrow_mut();
         if let Some(unit) = units.iter_mut().find(|unit| unit.name() == name) {
-            unit.leaving = false;
+            if std::mem::take(&mut unit.leaving) && definition.autostart {
+                // Its file is there again before the child has gone.
+                unit.start_again(clock::since_boot());
+            }
             unit.record.file = if file.is_empty() { unit.record.file.clone() } else { file };
             unit.redefine(definition, rules);
             return unit.try_save();
@@ -395,6 +398,17 @@ impl Supervisor {
         }
     }
 
+    /// Reads the operator's definitions again.
+    #[cfg(not(feature = "update"))]
+    pub fn reload(&self) {
+        log::info!("definitions of child agents are read again");
+        if let Err(error) = self.read_definitions(true) {
+            log::error!("definitions can't be read: {error}");
+            self.is_incomplete.set(true);
+        }
+        self.wake.ring();
+    }
+
     /// Reads all definitions, and takes on the children. Files that are no more take their
     /// children along. Only the `first` time is told of.
     fn read_definitions(&self, first: bool) -> Result<(), FileError> {
@@ -412,6 +426,11 @@ impl Supervisor {
         let new = found.iter().filter(is_new).map(|found| found.definition.name.clone());
         let names: Vec<String> = known.iter().cloned().chain(new).collect();
         for name in names {
+            if self.held.borrow().contains(&name) {
+                // A package is being installed, say. It is come back to.
+                self.is_incomplete.set(true);
+                continue;
+            }
             let file = found.iter().find(|found| found.definition.name == name);
             if let Err(error) = self.take_on(&name, file, &problems) {
                 // The others go on.
@@ -447,13 +466,19 @@ impl Supervisor {
         }
         if let Some(found) = found {
             durable::make_folder(&folder)?;
+            let before = fs::read_to_string(folder.join(BY_FILE));
+            self.define(found.definition.clone(), file)?;
+            if before.is_ok_and(|before| before != found.definition.text) {
+                // Before the copy is made: whoever is killed here sees the change once more.
+                let _ = self.with(name, |unit| unit.renew(clock::since_boot()));
+            }
             // Without the copy the child is as good, as long as its file is.
             if let Some(file) = file
                 && let Err(error) = definitions::keep(file, &folder)
             {
                 log::warn!("{name}: {error}");
             }
-            return self.define(found.definition.clone(), file);
+            return Ok(());
         }
         let Some(definition) = definitions::read_kept(&folder.join(BY_FILE))? else {
             // A folder without a definition: an installation that was cut short, or the rest of

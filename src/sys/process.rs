@@ -83,13 +83,20 @@ impl Identity {
     }
 }
 
-/// This process and, where there is one, its guardian: the parent that runs the same program.
-/// Without one it is this process twice.
+/// This process and, where there is one, its guardian: the parent whose program has the same name
+/// (another version of it may be in another folder). Without one it is this process twice.
 pub fn own() -> [u32; 2] {
     let (me, parent) = (std::process::id(), std::os::unix::process::parent_id());
-    let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
     let is_guardian = program(me).is_some_and(|mine| program(parent) == Some(mine));
     [me, if is_guardian { parent } else { me }]
+}
+
+/// The name of a process's program.
+fn program(pid: u32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let name = path.file_name()?.to_str()?;
+    // An update may have put another file in its place.
+    Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
 }
 
 /// Makes this process the first one of a session of its own; one that leads a process group
