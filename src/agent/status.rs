@@ -49,6 +49,8 @@ pub struct LinkState {
     pub backoff_seconds: Option<u64>,
     /// What went wrong last, in words.
     pub last_error: Option<String>,
+    /// The same in one word: `dns`, `portal`, `certificate`… ([`UplinkError::kind`]).
+    pub error_kind: Option<String>,
 }
 
 /// The daemon's side.
@@ -204,6 +206,7 @@ impl Link {
             link.online = false;
             link.backoff_seconds = Some(wait.as_secs());
             link.last_error = Some(error.to_string());
+            link.error_kind = Some(error.kind().to_owned());
         });
     }
 
@@ -244,6 +247,7 @@ fn online(link: &mut LinkState) {
     link.online = true;
     link.backoff_seconds = None;
     link.last_error = None;
+    link.error_kind = None;
 }
 
 impl Snapshot {
@@ -298,6 +302,7 @@ impl LinkState {
             .raw("pingSeconds", &number(self.ping_seconds))
             .raw("backoffSeconds", &self.backoff_seconds.map_or_else(null, number))
             .raw("lastError", &text(&self.last_error))
+            .raw("errorKind", &text(&self.error_kind))
             .finish()
     }
 
@@ -311,6 +316,7 @@ impl LinkState {
             ping_seconds: number("pingSeconds").unwrap_or_default(),
             backoff_seconds: number("backoffSeconds"),
             last_error: text("lastError"),
+            error_kind: text("errorKind"),
         }
     }
 

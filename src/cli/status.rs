@@ -147,7 +147,8 @@ impl Report {
                         lines.push(format!("next try     within {seconds} s"));
                     }
                     if let Some(error) = &link.last_error {
-                        lines.push(format!("last error   {error}"));
+                        let kind = link.error_kind.as_deref().unwrap_or("other");
+                        lines.push(format!("last error   ({kind}) {error}"));
                     }
                 }
             }

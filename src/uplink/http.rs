@@ -4,6 +4,7 @@ use super::endpoint;
 use super::resolver::OnThisThread;
 use super::socket::Sockets;
 use super::tls::{self, Authority, CaError, Tls};
+use super::{NoAnswer, Obstacle};
 use crate::config;
 use std::io::Read;
 use std::path::Path;
@@ -220,7 +221,7 @@ impl Http {
         headers: &[(&str, &str)],
         body: &[u8],
         patience: Duration,
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, NoAnswer> {
         self.call(&Call {
             url: &format!("{endpoint}/"),
             headers,
@@ -235,7 +236,7 @@ impl Http {
     ///
     /// # Errors
     /// There is no answer, in words for people.
-    pub fn call(&self, call: &Call<'_>) -> Result<Answer, String> {
+    pub fn call(&self, call: &Call<'_>) -> Result<Answer, NoAnswer> {
         let mut send = || {
             let mut request = self.agent_for(call.url).post(call.url);
             for (name, value) in call.headers {
@@ -244,7 +245,7 @@ impl Http {
             request.config().timeout_global(Some(call.patience)).build().send(call.body)
         };
         let said = self.in_time(call.url, &mut send);
-        let mut response = said.map_err(|error| tls::in_words(&error))?;
+        let mut response = said.map_err(no_answer)?;
         let date = date(&response);
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wanted = call.wanted.iter().map(|name| text(name).map(str::to_owned)).collect();
@@ -254,9 +255,21 @@ impl Http {
             status: response.status().as_u16(),
             date,
             wanted,
-            body: body.map_err(|error| tls::in_words(&error))?,
+            body: body.map_err(no_answer)?,
         })
     }
+}
+
+fn no_answer(error: HttpError) -> NoAnswer {
+    let obstacle = match &error {
+        ureq::Error::HostNotFound => Obstacle::Name,
+        ureq::Error::Timeout(_) => Obstacle::Silence,
+        ureq::Error::ConnectProxyFailed(_) => Obstacle::Proxy,
+        ureq::Error::Io(_) if tls::is_about_the_certificate(&error) => Obstacle::Certificate,
+        ureq::Error::Io(cause) => Obstacle::of_io(cause),
+        _ => Obstacle::Broken,
+    };
+    NoAnswer { obstacle, words: tls::in_words(&error) }
 }
 
 /// The status of an answer.

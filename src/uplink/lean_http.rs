@@ -4,6 +4,7 @@
 
 use super::endpoint;
 use super::tls::{self, Authority, CaError, Tls};
+use super::{NoAnswer, Obstacle};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -111,7 +112,7 @@ impl Http {
     ///
     /// # Errors
     /// There is no answer, in words for people.
-    pub fn call(&self, call: &Call<'_>) -> Result<Answer, String> {
+    pub fn call(&self, call: &Call<'_>) -> Result<Answer, NoAnswer> {
         let answer = || {
             let deadline = Some(Instant::now() + call.patience);
             let mut response =
@@ -125,7 +126,10 @@ impl Http {
             let body = String::from_utf8_lossy(&body).into_owned();
             Ok(Answer { status: response.status, wanted, body })
         };
-        answer().map_err(|error| tls::in_words(&error))
+        answer().map_err(|error| NoAnswer {
+            obstacle: Obstacle::of_io(&error),
+            words: tls::in_words(&error),
+        })
     }
 
     /// Asks for a page.
@@ -439,7 +443,7 @@ mod tests {
         (url, server)
     }
 
-    fn call(answer: &'static [u8]) -> Result<Answer, String> {
+    fn call(answer: &'static [u8]) -> Result<Answer, NoAnswer> {
         let (url, server) = say(answer);
         let call = Call {
             url: &format!("{url}/agent/status"),
@@ -489,11 +493,11 @@ mod tests {
             (b"", "connection broke"),
         ] {
             let error = call(answer).err().unwrap();
-            assert!(error.contains(wanted), "{error}");
+            assert!(error.words.contains(wanted), "{}", error.words);
         }
         let endless: &'static [u8] =
             format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(9000)).leak().as_bytes();
-        assert!(call(endless).err().unwrap().contains("head is too long"));
+        assert!(call(endless).err().unwrap().words.contains("head is too long"));
     }
 
     #[test]

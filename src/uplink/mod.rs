@@ -164,6 +164,64 @@ pub enum Delivery {
     },
 }
 
+/// What keeps answers from coming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The server's name has no address, or nobody can be asked for it.
+    Name,
+    /// Nobody listens at the server's address.
+    Refused,
+    /// There is no way to the server's network.
+    Route,
+    /// Nothing came in time.
+    Silence,
+    /// The server's certificate isn't good for it.
+    Certificate,
+    /// What answers there doesn't speak TLS as it should.
+    Tls,
+    /// The proxy doesn't let it pass.
+    Proxy,
+    /// The connection broke.
+    Broken,
+}
+
+impl Obstacle {
+    /// The word for it in `stint status`.
+    fn word(self) -> &'static str {
+        match self {
+            Obstacle::Name => "dns",
+            Obstacle::Refused => "refused",
+            Obstacle::Route => "route",
+            Obstacle::Silence => "timeout",
+            Obstacle::Certificate => "certificate",
+            Obstacle::Tls => "tls",
+            Obstacle::Proxy => "proxy",
+            Obstacle::Broken => "broken",
+        }
+    }
+
+    /// What an error of the system means for a connection.
+    fn of_io(error: &std::io::Error) -> Obstacle {
+        use std::io::ErrorKind::*;
+        match error.kind() {
+            ConnectionRefused => Obstacle::Refused,
+            NetworkUnreachable | HostUnreachable | AddrNotAvailable => Obstacle::Route,
+            TimedOut | WouldBlock => Obstacle::Silence,
+            InvalidData => Obstacle::Tls,
+            _ => Obstacle::Broken,
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAnswer {
+    /// In one word.
+    pub obstacle: Obstacle,
+    /// In words for people.
+    pub words: String,
+}
+
 /// Why a call to the server failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UplinkError {
@@ -172,7 +230,13 @@ pub enum UplinkError {
         /// Where to.
         endpoint: String,
         /// What happened.
-        cause: String,
+        cause: NoAnswer,
+    },
+    /// A web page came instead of an answer, or a redirect: somebody in between wants to be seen
+    /// first.
+    Portal {
+        /// The operation.
+        operation: &'static str,
     },
     /// The server understood and said no; repeating the same won't help.
     Refused {
@@ -218,6 +282,18 @@ pub enum UplinkError {
 }
 
 impl UplinkError {
+    /// What kind of trouble it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            UplinkError::Unreachable { cause, .. } => cause.obstacle.word(),
+            UplinkError::Portal { .. } => "portal",
+            UplinkError::Refused { .. } => "rejected",
+            UplinkError::Trouble { .. } => "server",
+            UplinkError::Local(_) => "local",
+            _ => "answer",
+        }
+    }
+
     /// Whether the server knows this node and turned it away: it has been deregistered, or its
     /// key isn't the one on record. Only a person can mend it, so asking often is no use.
     pub fn is_rejection_of_the_node(&self) -> bool {
@@ -236,8 +312,13 @@ impl fmt::Display for UplinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UplinkError::Unreachable { endpoint, cause } => {
-                write!(f, "can't reach {endpoint}: {cause}")
+                write!(f, "can't reach {endpoint}: {}", cause.words)
             }
+            UplinkError::Portal { operation } => write!(
+                f,
+                "a web page came in answer to {operation}: is there a captive portal, or is the \
+                 endpoint another server's?"
+            ),
             UplinkError::Refused { operation, code, message } => {
                 write!(f, "{operation} was refused: {code}: {message}")
             }

@@ -23,6 +23,11 @@ impl Resolver for OnThisThread {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
         let patient = NextTimeout { after: Duration::NotHappening, ..timeout };
-        DefaultResolver::default().resolve(uri, config, patient)
+        let found = DefaultResolver::default().resolve(uri, config, patient);
+        // The system's words for it differ, and say no more.
+        found.map_err(|error| match error {
+            Error::Io(_) => Error::HostNotFound,
+            other => other,
+        })
     }
 }

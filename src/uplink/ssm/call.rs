@@ -145,6 +145,16 @@ impl Ssm {
 
 /// What an answer means.
 pub fn verdict(operation: &'static str, answer: &Answer) -> Result<(), UplinkError> {
+    // A page of the Web comes with any status.
+    if (300..400).contains(&answer.status) || answer.body.trim_start().starts_with('<') {
+        return match answer.status {
+            500.. => {
+                let code = String::new();
+                Err(UplinkError::Trouble { operation, status: answer.status, code })
+            }
+            _ => Err(UplinkError::Portal { operation }),
+        };
+    }
     if (200..300).contains(&answer.status) {
         return Ok(());
     }
@@ -184,8 +194,10 @@ mod tests {
             Err(UplinkError::Trouble { status: 400, .. })
         ));
         assert!(matches!(judge(503, "<html>"), Err(UplinkError::Trouble { status: 503, .. })));
-        for (status, body) in [(302, ""), (403, "<html>portal</html>"), (404, "{}")] {
-            assert!(matches!(judge(status, body), Err(UplinkError::BadAnswer { .. })), "{status}");
+        for (status, body) in [(302, ""), (403, "<html>portal</html>"), (200, "\n<!DOCTYPE html>")]
+        {
+            assert!(matches!(judge(status, body), Err(UplinkError::Portal { .. })), "{status}");
         }
+        assert!(matches!(judge(404, "{}"), Err(UplinkError::BadAnswer { .. })));
     }
 }

@@ -128,7 +128,7 @@ fn no_sense(operation: &str) -> RemoteError {
 pub fn trouble(error: UplinkError) -> Trouble {
     match error {
         UplinkError::Unreachable { endpoint, cause } => {
-            Trouble::Passing(RemoteError::Unreachable { place: endpoint, cause })
+            Trouble::Passing(RemoteError::Unreachable { place: endpoint, cause: cause.words })
         }
         UplinkError::Trouble { operation, status, code } => {
             Trouble::Passing(RemoteError::Refused {
@@ -146,6 +146,10 @@ pub fn trouble(error: UplinkError) -> Trouble {
                 answer: what.to_owned(),
             })
         }
+        UplinkError::Portal { operation } => Trouble::Passing(RemoteError::Refused {
+            place: operation.to_owned(),
+            answer: "a web page, of a captive portal perhaps".to_owned(),
+        }),
         UplinkError::TooLarge { operation, .. } => Trouble::Final(RemoteError::Refused {
             place: operation.to_owned(),
             answer: "HTTP status 413".to_owned(),

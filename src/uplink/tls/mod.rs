@@ -8,6 +8,8 @@ mod verifier;
 mod words;
 
 pub use client::Tls;
+#[cfg(feature = "ssm")]
+pub use words::is_about_the_certificate;
 pub use words::{in_words, is_about_time};
 
 use rustls::SignatureScheme;

@@ -44,6 +44,14 @@ pub fn is_about_time(error: &HttpError) -> bool {
     )
 }
 
+/// Whether the server's certificate is what is wrong.
+#[cfg(feature = "ssm")]
+pub fn is_about_the_certificate(error: &HttpError) -> bool {
+    let HttpError::Io(error) = error else { return false };
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 fn io_in_words(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     cause.map_or_else(|| error.to_string(), handshake_in_words)
