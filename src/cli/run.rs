@@ -8,6 +8,8 @@ use crate::guardian::{self, Pulse};
 #[cfg(feature = "ssm")]
 use crate::identity::hardware::Hardware;
 use crate::identity::{self, Registration, RegistrationError};
+#[cfg(feature = "ssm")]
+use crate::uplink::ssm::instance::Instance;
 use std::path::{Path, PathBuf};
 
 /// Set by service managers that start the agent again when it ends.
@@ -235,6 +237,12 @@ fn links(
     }
     #[cfg(feature = "ssm")]
     match found {
+        _ if is_instance(config, found.is_ok()) => {
+            links.commands = Some(on_instance(config.clone(), state.to_owned(), found.is_ok()));
+        }
+        Ok(_) if !config.identity.wants_registration() => {
+            return Err("\"identity.sources\" wants an EC2 instance, which this is not".to_owned());
+        }
         Ok(registration) => links.commands = Some(commands(config, state, registration)?),
         Err(missing @ RegistrationError::Missing(_)) => {
             if super::provision::carries_commands() {
@@ -258,6 +266,36 @@ fn links(
         ));
     }
     Ok(links)
+}
+
+/// The pause between two questions to a metadata service that doesn't answer yet.
+#[cfg(feature = "ssm")]
+const METADATA_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Whether this device has its identity from a metadata service. An activation on the image is as
+/// good as a registration.
+#[cfg(feature = "ssm")]
+fn is_instance(config: &Config, registered: bool) -> bool {
+    let registered = registered || super::provision::carries_commands();
+    Instance::wanted(&config.identity, registered).is_some()
+}
+
+/// The link for commands of an EC2 instance, as soon as its metadata service answers.
+#[cfg(feature = "ssm")]
+fn on_instance(config: Config, state: PathBuf, registered: bool) -> crate::agent::Commands {
+    Box::new(move || {
+        loop {
+            let instance = Instance::wanted(&config.identity, registered)?;
+            match crate::uplink::ssm::Ssm::of_instance(&config, &state, instance) {
+                Ok(uplink) => {
+                    log::info!("stint {} runs as {}", env!("STINT_VERSION"), uplink.node_id());
+                    return Some(std::sync::Arc::new(uplink));
+                }
+                Err(error) => log::warn!("this instance is not known yet, asking again: {error}"),
+            }
+            std::thread::sleep(METADATA_PAUSE);
+        }
+    })
 }
 
 /// The link for commands of a device that is registered.

@@ -257,10 +257,58 @@ impl Default for Supervise {
 
 /// Who this node is to Systems Manager: the file's `identity`.
 #[cfg(feature = "ssm")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The node changes its key when that is so old, days; none: only when the server wishes it.
     pub key_max_age_days: Option<u32>,
+    /// From where the node has its identity; the first that has one counts.
+    pub sources: Vec<Source>,
+    /// The instance metadata service, if it isn't where it always is.
+    pub metadata_endpoint: Option<String>,
+}
+
+/// From where a node can have its identity, by the original's names.
+#[cfg(feature = "ssm")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A registration with an activation.
+    OnPrem,
+    /// The metadata service of an EC2 instance.
+    Ec2,
+}
+
+#[cfg(feature = "ssm")]
+impl Source {
+    /// Reads the original's name.
+    pub fn parse(name: &str) -> Option<Source> {
+        match name {
+            "OnPrem" => Some(Source::OnPrem),
+            "EC2" => Some(Source::Ec2),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(feature = "ssm")]
+impl Default for Identity {
+    fn default() -> Identity {
+        let sources = vec![Source::OnPrem, Source::Ec2];
+        Identity { key_max_age_days: None, sources, metadata_endpoint: None }
+    }
+}
+
+#[cfg(feature = "ssm")]
+impl Identity {
+    /// Whether this device is to be asked whether it is an EC2 instance, `registered` or not.
+    pub fn wants_instance(&self, registered: bool) -> bool {
+        let first = self.sources.iter().find(|source| registered || **source == Source::Ec2);
+        first == Some(&Source::Ec2)
+    }
+
+    /// Whether its registration counts at all.
+    pub fn wants_registration(&self) -> bool {
+        self.sources.contains(&Source::OnPrem)
+    }
 }
 
 /// An HTTP proxy: the file's `proxy`.

@@ -2,6 +2,8 @@
 //! keys in any case of letters, unknown keys passed over, a value out of range replaced by the
 //! default.
 
+#[cfg(feature = "ssm")]
+use super::Source;
 use super::{Config, Loaded};
 use std::time::Duration;
 use stint_wire::json::{Node, Value};
@@ -26,8 +28,8 @@ const HONOURED: [(&str, &str); 9] = [
 /// The one key of our own that is understood in this spelling, at the top.
 const ALLOW_PLAIN_HTTP: &str = "allowPlainHttp";
 
-/// The one identity there is so far: a hybrid activation.
-const ON_PREMISES: &str = "OnPrem";
+/// The identities that there are: a hybrid activation, and an instance's own.
+const IDENTITIES: [&str; 2] = ["OnPrem", "EC2"];
 
 /// The one word that is a key in our spelling, too, there without a capital.
 const OURS: &str = "identity";
@@ -66,6 +68,14 @@ pub fn read(root: &Node) -> Loaded {
     if let Some(days @ 1..=365) = get("Profile", "KeyAutoRotateDays").and_then(Node::as_u64) {
         config.identity.key_max_age_days = Some(days as u32);
     }
+    #[cfg(feature = "ssm")]
+    if let Some(order) = get("Identity", "ConsumptionOrder").and_then(Node::elements) {
+        let names = order.iter().filter_map(Node::as_str);
+        let sources: Vec<Source> = names.filter_map(Source::parse).collect();
+        if !sources.is_empty() {
+            config.identity.sources = sources;
+        }
+    }
     // Not the original's: it needs no leave for plain HTTP, and stint does.
     config.allow_plain_http = root.get(ALLOW_PLAIN_HTTP).and_then(Node::as_bool).unwrap_or(false);
     Loaded { config, not_honoured: not_honoured(root), path: None }
@@ -87,7 +97,7 @@ fn not_honoured(root: &Node) -> Vec<String> {
                 let others = value.elements().unwrap_or_default().iter().filter_map(Node::as_str);
                 found.extend(
                     others
-                        .filter(|o| *o != ON_PREMISES)
+                        .filter(|o| !IDENTITIES.contains(o))
                         .map(|other| format!("{section}.{key}: {other}")),
                 );
             }
@@ -111,12 +121,12 @@ mod tests {
     fn the_file_that_points_the_original_at_a_server_works_here() {
         let loaded = parse(
             r#"{"Ssm":{"Endpoint":"http://127.0.0.1:8081"},"Mds":{"Endpoint":"127.0.0.1:8082"},
-            "Mgs":{"Region":"none!"},"S3":{"Endpoint":"s3.example"},"Identity":{"ConsumptionOrder":["OnPrem","EC2"]}}"#,
+            "Mgs":{"Region":"none!"},"S3":{"Endpoint":"s3.example"},"Identity":{"ConsumptionOrder":["OnPrem","ECS"]}}"#,
         );
         assert_eq!(loaded.config.endpoints.ssm.as_deref(), Some("http://127.0.0.1:8081"));
         assert_eq!(loaded.config.endpoints.ec2messages.as_deref(), Some("https://127.0.0.1:8082"));
         assert_eq!(loaded.config.endpoints.s3.as_deref(), Some("https://s3.example"));
-        assert_eq!(loaded.not_honoured, ["Mgs.Region", "Identity.ConsumptionOrder: EC2"]);
+        assert_eq!(loaded.not_honoured, ["Mgs.Region", "Identity.ConsumptionOrder: ECS"]);
         assert!(!loaded.config.allow_plain_http);
     }
 

@@ -149,6 +149,11 @@ impl Http {
         }
     }
 
+    /// The client that uses no proxy, for what is on the same host.
+    pub fn direct(&self) -> &Agent {
+        &self.direct
+    }
+
     /// The client for this URL.
     pub fn agent_for(&self, url: &str) -> &Agent {
         // A proxy for the way out is never right for the way to this machine.

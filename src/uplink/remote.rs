@@ -10,6 +10,7 @@ use super::fetch::{Trouble, again, fetch};
 use super::logs::{self, Logs};
 use super::s3::{self, S3};
 use super::s3_sign::Access;
+use super::ssm::instance::Instance;
 use super::ssm::{Ssm, trouble};
 use super::{page, s3_text};
 use crate::config::{self, Config};
@@ -62,7 +63,12 @@ impl Network {
         let config = self.config()?;
         let set_up = || {
             let state = self.state.as_deref().unwrap_or(&config.state_dir);
-            let registration = Registration::load(state).map_err(|error| error.to_string())?;
+            let found = Registration::load(state);
+            if let Some(instance) = Instance::wanted(&config.identity, found.is_ok()) {
+                let uplink = Ssm::of_instance(config, state, instance);
+                return uplink.map_err(|error| error.to_string());
+            }
+            let registration = found.map_err(|error| error.to_string())?;
             Ssm::new(config, state, registration).map_err(|error| error.to_string())
         };
         borrow(self.ssm.get_or_init(set_up))

@@ -24,7 +24,8 @@ const TOOLS: [(&str, &[(&str, &str)]); 7] = [
             (
                 "DescribeInstanceInformation",
                 "tag filters may be combined with others; association members are absent until \
-                 associations exist",
+                 associations exist; nodes are registered devices alone, EC2 instances aren't known by \
+                 their role",
             ),
             (
                 "DeregisterManagedInstance",

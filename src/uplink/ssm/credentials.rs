@@ -93,6 +93,10 @@ impl Ssm {
     }
 
     fn fetch(&self) -> Result<(Credentials, Instant), UplinkError> {
+        if let Some(instance) = &self.instance {
+            let (credentials, expires) = instance.credentials(&self.http)?;
+            return Ok(self.until(credentials, expires.0 as f64 / 1000.0));
+        }
         let node = self.node();
         match self.fetch_as(&node) {
             Err(error) if error.is_rejection_of_the_node() => {
@@ -110,16 +114,25 @@ impl Ssm {
         let token: RoleToken = json::from_str(&answer)
             .map_err(|_| UplinkError::BadAnswer { operation, what: "it holds no credentials" })?;
         self.rotation.wish(token.update_key_pair);
-        let life = lifetime(token.token_expiration_date, self.clock.now());
+        let credentials =
+            Credentials::new(token.access_key_id, token.secret_access_key, token.session_token);
+        Ok(self.until(credentials, token.token_expiration_date))
+    }
+
+    /// Credentials that end at `expiration` (seconds since 1970), and when to renew them.
+    fn until(&self, credentials: Credentials, expiration: f64) -> (Credentials, Instant) {
+        let life = lifetime(expiration, self.clock.now());
         let now = Instant::now();
-        let credentials = Credentials {
-            access_key: token.access_key_id,
-            secret: Zeroizing::new(token.secret_access_key),
-            session_token: Zeroizing::new(token.session_token),
-            expires: now + life,
-        };
         log::debug!("credentials good for {} s", life.as_secs());
-        Ok((credentials, now + life / 2))
+        (Credentials { expires: now + life, ..credentials }, now + life / 2)
+    }
+}
+
+impl Credentials {
+    /// Credentials that have ended, until somebody says until when they last.
+    pub fn new(access_key: String, secret: String, session_token: String) -> Credentials {
+        let (secret, session_token) = (Zeroizing::new(secret), Zeroizing::new(session_token));
+        Credentials { access_key, secret, session_token, expires: Instant::now() }
     }
 }
 

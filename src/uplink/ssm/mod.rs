@@ -7,6 +7,7 @@ mod call;
 mod credentials;
 #[cfg(fuzzing)]
 pub mod fuzz;
+pub mod instance;
 mod messages;
 pub mod register;
 mod reidentify;
@@ -27,6 +28,7 @@ use crate::sys::{host, random};
 #[cfg(feature = "documents")]
 pub use call::verdict;
 use credentials::Keeper;
+use instance::Instance;
 use rotation::Rotation;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,8 @@ pub struct Ssm {
     state: PathBuf,
     region: String,
     ca_file: Option<PathBuf>,
+    /// Who gives the credentials, if this is an instance and not a registered device.
+    instance: Option<Instance>,
     rotation: Rotation,
     /// The mark of this run; none for AWS, which doesn't know what to do with it.
     run: Option<String>,
@@ -113,6 +117,7 @@ impl Ssm {
             keeper: Keeper::default(),
             run: if is_aws { None } else { random::uuid().ok() },
             order: Mutex::default(),
+            instance: None,
             rotation: Rotation::new(config.identity.key_max_age_days),
             region: registration.region.clone(),
             ca_file: registration.ca_file.clone(),
@@ -121,6 +126,26 @@ impl Ssm {
             ssm,
             ec2messages,
         })
+    }
+
+    /// The uplink of this instance.
+    ///
+    /// # Errors
+    /// The metadata service doesn't answer, or see [`SetupError`].
+    pub fn of_instance(
+        config: &Config,
+        state: &Path,
+        instance: Instance,
+    ) -> Result<Ssm, UplinkError> {
+        let identity = instance.identify()?;
+        let uplink = Ssm::new(config, state, identity);
+        let uplink = uplink.map_err(|error| UplinkError::Local(error.to_string()))?;
+        Ok(Ssm { instance: Some(instance), ..uplink })
+    }
+
+    /// The id of this node.
+    pub fn node_id(&self) -> String {
+        self.node().instance_id.clone()
     }
 
     fn endpoint(&self, service: Service) -> &str {

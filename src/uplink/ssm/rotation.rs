@@ -57,6 +57,9 @@ impl Ssm {
     /// Changes the key if that is due, or was begun and not finished. Called by the daemon alone,
     /// so that no two processes do it at once. A failure is logged; the old key goes on.
     pub fn renew_key(&self) {
+        if self.instance.is_some() {
+            return;
+        }
         let node = self.node();
         let begun = node.load_successor(&self.state);
         if begun.is_none() && !self.rotation.is_due(&node, self.clock.now()) {
