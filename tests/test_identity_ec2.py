@@ -95,7 +95,7 @@ def test_a_registration_comes_first_unless_the_order_says_otherwise(
 def test_a_device_whose_order_has_no_instance_in_it_asks_no_metadata_service(metadata, instance):
     agent = instance(sources=["OnPrem"])
     done = agent.command("run", "--state-dir", agent.state, "--config", agent.config, **agent.environment)
-    assert done.returncode == 1 and "not registered" in done.stderr
+    assert done.returncode != 0 and "not registered" in done.stderr
     assert metadata.asked == 0
 
 

@@ -241,7 +241,8 @@ fn links(
             links.commands = Some(on_instance(config.clone(), state.to_owned(), found.is_ok()));
         }
         Ok(_) if !config.identity.wants_registration() => {
-            return Err("\"identity.sources\" wants an EC2 instance, which this is not".to_owned());
+            let text = "\"identity.sources\" wants an EC2 instance, which this is not";
+            return Err(Failure::of_setup(text.to_owned()));
         }
         Ok(registration) => links.commands = Some(commands(config, state, registration)?),
         Err(missing @ RegistrationError::Missing(_)) => {

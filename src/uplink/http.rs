@@ -265,7 +265,8 @@ impl Http {
     }
 }
 
-fn no_answer(error: HttpError) -> NoAnswer {
+/// What it means that there is no answer.
+pub fn no_answer(error: HttpError) -> NoAnswer {
     let obstacle = match &error {
         ureq::Error::HostNotFound => Obstacle::Name,
         ureq::Error::Timeout(_) => Obstacle::Silence,

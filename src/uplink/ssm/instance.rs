@@ -4,8 +4,8 @@
 //! Requests are signed with the role's credentials as with any temporary ones; there is no key of
 //! the node's own, and nothing to register.
 
+use super::super::UplinkError;
 use super::super::http::{self, Http};
-use super::super::{UplinkError, tls};
 use super::credentials::Credentials;
 use crate::config::Identity;
 use crate::identity::{KeyPair, Registration};
@@ -138,7 +138,7 @@ impl Instance {
 
     fn read(&self, answer: Result<http::Response, http::HttpError>) -> Result<String, UplinkError> {
         let unreachable = |cause| UplinkError::Unreachable { endpoint: self.base.clone(), cause };
-        let answer = answer.map_err(|error| unreachable(tls::in_words(&error)))?;
+        let answer = answer.map_err(|error| unreachable(http::no_answer(error)))?;
         match http::status(&answer) {
             200 => {}
             404 => return Err(bad("the instance has no role; attach an instance profile")),
@@ -146,7 +146,7 @@ impl Instance {
         }
         let mut text = String::new();
         let read = http::into_reader(answer).take(MAX_ANSWER).read_to_string(&mut text);
-        read.map(|_| text).map_err(|error| unreachable(error.to_string()))
+        read.map(|_| text).map_err(|error| unreachable(http::no_answer(http::broken_off(error))))
     }
 }
 
