@@ -3,13 +3,13 @@
 //!
 //! The build machine of the project has version 1 with writable `cpu` and `memory`, and a version
 //! 2 without controllers beside it. Version 2 with controllers is shown in `tests/boards/`.
-#![allow(unsafe_code)]
 
+use super::group::Backstop;
 use super::*;
-use crate::sys::process::{self, Identity};
-use crate::sys::{cgroup, tree};
+use crate::sys::cgroup;
+use crate::sys::child::{self, Before};
+use crate::sys::process::Identity;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -59,13 +59,9 @@ impl Fixture {
         let mut command = Command::new("sh");
         command.args(["-c", script]).env(name, value);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        process::isolate(&mut command, process::Group::Session);
-        let enter = move || {
-            cgroup::enter(&files);
-            tree::limit_data(0, backstop.data)
-        };
-        // SAFETY: both functions are for this place.
-        let child = unsafe { command.pre_exec(enter) }.spawn().unwrap();
+        let Backstop { data, oom_score } = backstop;
+        let before = Before { groups: files, data, oom_score, who: None };
+        let child = child::prepare(&mut command, before).spawn().unwrap();
         self.leader = Identity::of(child.id());
         self.child = Some(child);
         self.group.recheck(self.leader)

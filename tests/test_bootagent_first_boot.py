@@ -1,0 +1,97 @@
+"""First boot: the image carries an activation that names a BootAgent server and nothing else."""
+
+import json
+import subprocess
+
+import pytest
+
+from harness.agent import Agent
+from harness.clients import finished
+from harness.programs import AGENT, Program, environment
+from harness.wait import until
+
+
+def _may_mount() -> bool:
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not _may_mount(), reason="needs root, for a mount namespace")
+
+
+class Device(Agent):
+    """`stint run` with a boot partition of its own."""
+
+    def carry(self, **activation: str) -> None:
+        """Puts an activation onto the boot partition."""
+        (self.boot / "stint").mkdir(parents=True, exist_ok=True)
+        (self.boot / "stint" / "new").write_text(json.dumps(activation))
+        (self.boot / "stint" / "new").rename(self.activation)
+
+    @property
+    def boot(self):
+        """Where the boot partition is, seen from outside."""
+        return self.home / f"{self.name}-boot"
+
+    @property
+    def activation(self):
+        """The activation's file."""
+        return self.boot / "stint" / "activation.json"
+
+    def start(self) -> "Device":
+        """`stint run` in the background, in a mount namespace."""
+        mount = 'mount --bind "$0" /boot && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", mount, self.boot, AGENT, "run"]
+        command += ["--state-dir", self.state, "--config", self.config]
+        log = self.home / f"{self.name}.log"
+        self.program = Program(command, log, environment(self.home))
+        return self
+
+
+@pytest.fixture
+def device(home):
+    """A device that has never been started, and whose configuration names no server."""
+    device = Device(home)
+    device.config = home / "device.json"
+    children = str(home / "children.d")
+    device.config.write_text(json.dumps({"bootagent": {"step": 1}, "childrenDir": children}))
+    yield device
+    device.clean_up()
+
+
+def nodes(client) -> list[str]:
+    """The managed nodes that are Online."""
+    listed = client.describe_instance_information()["InstanceInformationList"]
+    return [node["InstanceId"] for node in listed if node["PingStatus"] == "Online"]
+
+
+def test_a_device_whose_image_names_only_a_bootagent_server_registers_itself(device, hub, client, activate):
+    made = activate()
+    words = {"activationId": made["ActivationId"], "activationCode": made["ActivationCode"]}
+    device.carry(server=hub.endpoint, **words)
+    device.start()
+    (node,) = until("it is online", lambda: nodes(client))
+    until("it knows that it is well", lambda: device.status()[0] == 0)
+    assert device.status()[1]["bootagent"]["instanceId"] == node
+    until("the activation is wiped", lambda: not device.activation.exists())
+    assert made["ActivationCode"] not in device.logs()
+    parameters = {"Action": ["config"], "Step": ["60"]}
+    sent = client.send_command(DocumentName="Stint-ConfigureAgent", InstanceIds=[node], Parameters=parameters)
+    assert finished(client, sent["Command"]["CommandId"], node)["Status"] == "Success"
+    # The server is known from now on: neither the image nor the configuration says which it is.
+    device.kill()
+    before = hub.row("SELECT last_ping_at FROM node WHERE id = ?", node)[0]
+    device.start()
+    latest = lambda: hub.row("SELECT last_ping_at FROM node WHERE id = ?", node)[0]  # noqa: E731
+    until("it reports again", lambda: latest() > before)
+    assert nodes(client) == [node]
+
+
+def test_an_activation_that_is_no_good_is_tried_until_a_better_one_is_there(device, hub, client, activate):
+    made = activate()
+    words = {"server": hub.endpoint, "activationId": made["ActivationId"]}
+    device.carry(activationCode="x" * 20, **words)
+    device.start()
+    until("it was refused", lambda: "registration" in device.logs() and "refused" in device.logs())
+    assert nodes(client) == [] and device.activation.exists()
+    device.carry(activationCode=made["ActivationCode"], **words)
+    until("it is online", lambda: nodes(client))
