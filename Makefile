@@ -20,7 +20,7 @@ export STINT_TARGET := $(OUT)
 export RUFF_NO_CACHE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint unit features e2e bench build clean
+.PHONY: help demo test fmt lint unit features e2e chaos bench build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
@@ -56,6 +56,11 @@ e2e: $(VENV)/ready ## end-to-end tests of the real programs with the real AWS CL
 	@scripts/need cargo cc
 	@echo '== pytest' && $(CARGO) build --quiet --workspace
 	@$(PYTHON) -m pytest -c tests/pytest.ini --numprocesses $(JOBS) $(ARGS) tests
+
+chaos: $(VENV)/ready ## ROUNDS=500 random faults while commands flow (root; SEED=n repeats a run); the report goes to docs/CHAOS.md
+	@scripts/need cargo cc
+	@$(CARGO) build --quiet --workspace
+	@PYTHONPATH=tests $(PYTHON) -m chaos --rounds $(or $(ROUNDS),500) $(if $(SEED),--seed $(SEED)) --report docs/CHAOS.md
 
 bench: $(VENV)/ready ## measure the release builds and print the table of docs/BENCHMARKS.md
 	@scripts/need cargo cc
