@@ -326,6 +326,8 @@ pub struct Proxy {
 pub struct Endpoints {
     /// For every service that has none of its own.
     pub all: Option<String>,
+    /// Others that know the node as well, for when `all` can't be reached.
+    pub more: Vec<String>,
     /// `ssm`: registration, credentials, health.
     pub ssm: Option<String>,
     /// `ec2messages`: commands by polling.

@@ -86,7 +86,18 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "region" => {
                 config.region = Some(reader.text(key, node, "a region's name", is_region)?)
             }
-            "endpoint" => config.endpoints.all = Some(reader.url(key, node)?),
+            "endpoint" => match node.elements() {
+                None => config.endpoints.all = Some(reader.url(key, node)?),
+                Some(list) => {
+                    let list = list.iter().map(|node| reader.url(key, node));
+                    let mut list = list.collect::<Result<Vec<_>, _>>()?;
+                    if list.is_empty() {
+                        return Err(reader.bad(key, node, URL));
+                    }
+                    config.endpoints.all = Some(list.remove(0));
+                    config.endpoints.more = list;
+                }
+            },
             "endpoints" => reader.endpoints(node, &mut config.endpoints)?,
             "caFile" => config.ca_file = Some(reader.path(key, node)?),
             "s3CredentialsFile" => config.s3_credentials_file = Some(reader.path(key, node)?),
@@ -279,6 +290,7 @@ mod tests {
             region: Some("eu-west-1".into()),
             endpoints: Endpoints {
                 all: Some("https://hub:7400".into()),
+                more: Vec::new(),
                 ssm: Some("http://a".into()),
                 ec2messages: Some("http://b".into()),
                 ssmmessages: Some("http://c".into()),
@@ -337,6 +349,8 @@ mod tests {
                 "agent.json line 3: there is no key \"endpoints.kms\"",
             ),
             ("{\n\n\"region\": \"a b\"}", "agent.json line 3: \"region\" must be a region's name"),
+            ("{\"endpoint\": []}", "\"endpoint\" must be a URL of a scheme"),
+            ("{\"endpoint\": [\"https://hub\", 1]}", "\"endpoint\" must be a URL of a scheme"),
             ("{\"endpoint\": \"hub:7400\"}", "\"endpoint\" must be a URL of a scheme"),
             ("{\"endpoint\": \"http://hub/path\"}", "\"endpoint\" must be a URL of a scheme"),
             ("{\"healthIntervalMinutes\": 0}", "must be a whole number of minutes from 1 to 60"),

@@ -54,6 +54,8 @@ pub mod tls;
 #[cfg(all(uplink, not(feature = "tls")))]
 #[path = "no_tls.rs"]
 pub mod tls;
+#[cfg(feature = "ssm")]
+mod ways;
 
 use crate::spool::{Job, Report};
 use std::fmt;

@@ -100,7 +100,7 @@ impl Ssm {
         patience: Duration,
         signer: &Signer<'_>,
     ) -> Result<Answer, UplinkError> {
-        let url = self.endpoint(service);
+        let url = &self.way(service);
         let target = format!("{}.{operation}", service.target_prefix());
         let now = self.clock.now();
         let date = now.amz();
@@ -137,9 +137,10 @@ impl Ssm {
         let authorization =
             Authorization { access_key, scope, signed_headers, signature }.to_string();
         headers.push(("authorization", authorization.as_str()));
-        self.http
-            .post(url, &headers, body.as_bytes(), patience)
-            .map_err(|cause| UplinkError::Unreachable { endpoint: url.to_owned(), cause })
+        self.http.post(url, &headers, body.as_bytes(), patience).map_err(|cause| {
+            self.is_gone(url);
+            UplinkError::Unreachable { endpoint: url.to_owned(), cause }
+        })
     }
 }
 

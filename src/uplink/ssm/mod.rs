@@ -19,8 +19,9 @@ use super::clock::Clock;
 use super::endpoint::{self, Service, UrlRefused};
 use super::http::Http;
 use super::tls::CaError;
+use super::ways::Ways;
 use super::{Delivery, Uplink, UplinkError, reply};
-use crate::config::Config;
+use crate::config::{Config, Endpoints};
 use crate::identity::Registration;
 use crate::identity::hardware::Hardware;
 use crate::spool::Report;
@@ -33,7 +34,7 @@ use rotation::Rotation;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stint_wire::ssm::{Inventory, NodeReport, Reidentify};
 use stint_wire::{ec2messages, ids};
 #[cfg(feature = "documents")]
@@ -68,6 +69,8 @@ pub struct Ssm {
     keeper: Keeper,
     ssm: String,
     ec2messages: String,
+    /// The servers of the services that have none of their own.
+    ways: Mutex<Ways>,
     agent_name: &'static str,
 }
 
@@ -110,8 +113,16 @@ impl Ssm {
         };
         let (ssm, ec2messages) = (resolve(Service::Ssm)?, resolve(Service::Ec2Messages)?);
         let is_aws = endpoint::is_at_aws(&ssm);
+        let Endpoints { all, more, .. } = &config.endpoints;
+        let first = all.as_ref().unwrap_or(&ssm).trim_end_matches('/');
+        let mut servers = vec![first.to_owned()];
+        for url in more {
+            servers.push(endpoint::allowed(url.clone(), config).map_err(SetupError::Url)?);
+        }
+        let mut reached: Vec<&str> = servers.iter().map(String::as_str).collect();
+        reached.extend([ssm.as_str(), ec2messages.as_str()]);
         Ok(Ssm {
-            http: Http::new(ca_file, &[&ssm, &ec2messages]).map_err(SetupError::Ca)?,
+            http: Http::new(ca_file, &reached).map_err(SetupError::Ca)?,
             agent_name: if is_aws { NAME_FOR_AWS } else { "stint" },
             clock: Clock::default(),
             keeper: Keeper::default(),
@@ -123,6 +134,7 @@ impl Ssm {
             ca_file: registration.ca_file.clone(),
             node: Mutex::new(Arc::new(registration)),
             state: state.to_owned(),
+            ways: Mutex::new(Ways::new(servers)),
             ssm,
             ec2messages,
         })
@@ -155,6 +167,19 @@ impl Ssm {
             #[cfg(feature = "audit")]
             Service::Hub => &self.ssm,
         }
+    }
+
+    /// The server that a call goes to now.
+    fn way(&self, service: Service) -> String {
+        let own = self.endpoint(service);
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        if ways.first() == own { ways.pick(Instant::now()) } else { own.to_owned() }
+    }
+
+    /// That server couldn't be reached.
+    fn is_gone(&self, server: &str) {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        ways.failed(server, Instant::now());
     }
 
     /// Parts this node from the server, where the server lets it.
