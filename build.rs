@@ -54,6 +54,8 @@ struct Paths {
     config: String,
     /// A tmpfs for scripts, so that running a command costs no flash.
     scripts: Option<String>,
+    /// Where private keys are, if not in `state`: a partition of their own.
+    keys: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -143,12 +145,16 @@ fn read(name: &str) -> String {
     };
     let fault = |what: &str| -> ! { stop(&format!("{}: {what}", path.display())) };
     let scripts = board.paths.scripts.unwrap_or_default();
+    let keys = board.paths.keys.unwrap_or_default();
     let absolute = |path: &String| path.starts_with('/');
     if !absolute(&board.paths.state) || !absolute(&board.paths.config) {
         fault("paths.state and paths.config must be absolute");
     }
     if !scripts.is_empty() && !absolute(&scripts) {
         fault("paths.scripts must be absolute");
+    }
+    if !keys.is_empty() && !absolute(&keys) {
+        fault("paths.keys must be absolute");
     }
     if !BAUDS.contains(&board.serial.baud) {
         fault("serial.baud must be one of 9600, 19200, 38400, 57600, 115200, 230400, 460800");
@@ -166,6 +172,7 @@ fn read(name: &str) -> String {
         state: &board.paths.state,
         config: &board.paths.config,
         scripts: &scripts,
+        keys: &keys,
         devices: &board.serial.devices,
         baud: board.serial.baud,
         health_minutes: board.intervals.health_minutes,
@@ -185,6 +192,7 @@ fn generic() -> String {
         state: "/var/lib/stint",
         config: "/etc/stint/agent.json",
         scripts: "",
+        keys: "",
         // Machines with a screen and a login on their serial ports get no surprise there.
         devices: &[],
         baud: 115_200,
@@ -237,6 +245,7 @@ struct Baked<'a> {
     state: &'a str,
     config: &'a str,
     scripts: &'a str,
+    keys: &'a str,
     devices: &'a [String],
     baud: u32,
     health_minutes: u64,

@@ -13,6 +13,8 @@ pub struct Board {
     pub config: &'static str,
     /// A tmpfs for scripts; empty: they are beside their job.
     pub scripts: &'static str,
+    /// The folder of private keys; empty: they are in the state folder.
+    pub keys: &'static str,
     /// Serial consoles, tried in this order; empty: none.
     pub devices: &'static [&'static str],
     /// Their speed, baud; 8 data bits, no parity, one stop bit.
@@ -48,6 +50,7 @@ mod tests {
     fn a_board_has_absolute_paths_and_a_sane_interval() {
         assert!(BOARD.state.starts_with('/') && BOARD.config.starts_with('/'));
         assert!(BOARD.scripts.is_empty() || BOARD.scripts.starts_with('/'));
+        assert!(BOARD.keys.is_empty() || BOARD.keys.starts_with('/'));
         assert!((1..=60).contains(&BOARD.health_minutes));
     }
 }

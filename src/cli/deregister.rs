@@ -4,7 +4,7 @@ use super::print;
 use super::register::ask;
 use crate::agent::status;
 use crate::config;
-use crate::identity::{Registration, RegistrationError};
+use crate::identity::{self, Registration, RegistrationError};
 use crate::sys::durable;
 use crate::uplink::UplinkError;
 use crate::uplink::ssm::Ssm;
@@ -105,7 +105,7 @@ fn wipe(state: &Path) -> Result<(), String> {
     Registration::clear(state).map_err(in_words)?;
     #[cfg(feature = "bootagent")]
     crate::identity::bootagent::BootIdentity::clear(state).map_err(in_words)?;
-    durable::sweep(state).map_err(in_words)
+    durable::sweep(identity::folder(state)).map_err(in_words)
 }
 
 #[cfg(test)]

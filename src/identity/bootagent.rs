@@ -4,7 +4,7 @@
 //! It is durable before a server first hears of it, so a device that loses power before it has
 //! the answer asks again as the same one.
 
-use super::KeyPair;
+use super::{KeyPair, folder};
 use crate::sys::{FileError, durable, random};
 use std::fmt;
 use std::fs;
@@ -85,7 +85,7 @@ impl From<FileError> for IdentityError {
 impl BootIdentity {
     /// What the file of a state folder says, for whoever only looks.
     pub fn look(state: &Path) -> Option<BootIdentity> {
-        let text = Zeroizing::new(fs::read_to_string(state.join(FILE)).ok()?);
+        let text = Zeroizing::new(fs::read_to_string(folder(state).join(FILE)).ok()?);
         json::parse(&text).ok().and_then(read)
     }
 
@@ -96,7 +96,7 @@ impl BootIdentity {
     /// the log, because a device that nobody can reach is better off with a new identity than
     /// with none.
     pub fn load(state: &Path) -> Result<Option<BootIdentity>, FileError> {
-        let path = state.join(FILE);
+        let path = folder(state).join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => Zeroizing::new(text),
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
@@ -106,7 +106,7 @@ impl BootIdentity {
         let read = json::parse(&text).ok().and_then(read);
         if read.is_none() {
             log::error!("{} is damaged; this device starts with a new identity", path.display());
-            durable::rename(&path, &state.join(DAMAGED))?;
+            durable::rename(&path, &folder(state).join(DAMAGED))?;
         }
         Ok(read)
     }
@@ -117,7 +117,7 @@ impl BootIdentity {
     /// A file can't be removed.
     #[cfg(feature = "ssm")]
     pub fn clear(state: &Path) -> Result<(), FileError> {
-        [FILE, DAMAGED].into_iter().try_for_each(|file| durable::wipe(&state.join(file)))
+        [FILE, DAMAGED].into_iter().try_for_each(|file| durable::wipe(&folder(state).join(file)))
     }
 
     /// Reads it, or makes a new one and writes that down.
@@ -142,7 +142,7 @@ impl BootIdentity {
             pushed: String::new(),
             step: None,
         };
-        durable::make_folder(state)?;
+        durable::make_folder(folder(state))?;
         identity.save(state)?;
         Ok(identity)
     }
@@ -171,7 +171,7 @@ impl BootIdentity {
             Some(step) => out.raw("step", &step.to_string()),
             None => out,
         };
-        durable::write(&state.join(FILE), Zeroizing::new(out.finish()).as_bytes())
+        durable::write(&folder(state).join(FILE), Zeroizing::new(out.finish()).as_bytes())
     }
 
     /// The public half of the key.

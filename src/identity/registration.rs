@@ -4,6 +4,7 @@
 //! in the middle of one, leaves the old one working. (The original writes the new private key
 //! over the old one before it asks the server.)
 
+use super::folder;
 use super::keys::{KeyError, KeyPair};
 use crate::sys::{FileError, clock, durable, random};
 use miniserde::{Deserialize, Serialize, json};
@@ -110,7 +111,7 @@ impl Registration {
 
     /// Where the registration of a state folder is.
     pub fn path(state: &Path) -> PathBuf {
-        state.join(FILE)
+        folder(state).join(FILE)
     }
 
     /// Reads it.
@@ -122,7 +123,7 @@ impl Registration {
     }
 
     fn load_candidate(state: &Path) -> Option<Registration> {
-        Registration::read(state.join(CANDIDATE)).ok()
+        Registration::read(folder(state).join(CANDIDATE)).ok()
     }
 
     fn read(path: PathBuf) -> Result<Registration, RegistrationError> {
@@ -220,7 +221,7 @@ impl Registration {
 
     /// What is to follow this registration, if a change of keys was begun and not finished.
     pub fn load_successor(&self, state: &Path) -> Option<Registration> {
-        let successor = Registration::read(state.join(SUCCESSOR)).ok()?;
+        let successor = Registration::read(folder(state).join(SUCCESSOR)).ok()?;
         // One that a power cut has left beside a later registration is no concern of this node's.
         Some(successor).filter(|next| next.instance_id == self.instance_id)
     }
@@ -238,7 +239,7 @@ impl Registration {
     /// # Errors
     /// The file can't be moved; then both are still there.
     pub fn succeed(state: &Path) -> Result<(), RegistrationError> {
-        durable::rename(&state.join(SUCCESSOR), &Registration::path(state))
+        durable::rename(&folder(state).join(SUCCESSOR), &Registration::path(state))
             .map_err(RegistrationError::File)
     }
 
@@ -251,7 +252,7 @@ impl Registration {
     }
 
     fn remove(state: &Path, file: &str) -> Result<(), RegistrationError> {
-        durable::remove(&state.join(file)).map_err(RegistrationError::File)
+        durable::remove(&folder(state).join(file)).map_err(RegistrationError::File)
     }
 
     fn write(&self, state: &Path, file: &str) -> Result<(), RegistrationError> {
@@ -269,8 +270,8 @@ impl Registration {
         };
         let text = Zeroizing::new(json::to_string(&stored));
         drop(Zeroizing::new(std::mem::take(&mut stored.private_key)));
-        durable::make_folder(state).map_err(RegistrationError::File)?;
-        durable::write(&state.join(file), text.as_bytes()).map_err(RegistrationError::File)
+        durable::make_folder(folder(state)).map_err(RegistrationError::File)?;
+        durable::write(&folder(state).join(file), text.as_bytes()).map_err(RegistrationError::File)
     }
 
     /// Forgets it, with every private key that belongs or was to belong to it.
