@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from harness.agent import Agent
+from harness.bootserver import BootServer
 from harness.children import Children
 from harness.clients import Aws, boto3_client, wait_until_online
 from harness.hub import Hub
 from harness.original import OriginalAgent
 from harness.s3 import Cloud
+from harness.web import Web
 
 # Enough of a log to see why, not so much that the failure drowns in it.
 _LOG_LINES_SHOWN = 40
@@ -99,6 +101,22 @@ def children(hub, activate, new_agent):
     yield make
     for children in made:
         children.clean_up()
+
+
+@pytest.fixture
+def web():
+    """A web server of the test's own, for packages and downloads."""
+    web = Web()
+    yield web
+    web.close()
+
+
+@pytest.fixture
+def server():
+    """A BootAgent server written from the founding page alone."""
+    server = BootServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture

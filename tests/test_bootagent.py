@@ -12,14 +12,6 @@ JOB = "ddc8a9b9-55bd-4ddd-b53d-47095ee19466"
 
 
 @pytest.fixture
-def server():
-    """A server of the test's own."""
-    server = BootServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def agent(new_agent, server, home):
     """An agent that knows that server, reports every second and takes jobs that nobody signed."""
     agent = new_agent()

@@ -20,14 +20,6 @@ NAMES = ["name", "version", "status", "uptime"]
 
 
 @pytest.fixture
-def server():
-    """A server written from the founding page alone."""
-    server = BootServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def children(new_agent, server):
     """Children of an agent that reports every second to that server, which signs nothing."""
     made = []

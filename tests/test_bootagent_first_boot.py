@@ -1,24 +1,17 @@
 """First boot: the image carries an activation that names a BootAgent server and nothing else."""
 
 import json
-import subprocess
 
 import pytest
 
-from harness.agent import Agent
 from harness.clients import finished
-from harness.programs import AGENT, Program, environment
+from harness.namespaces import Mounted, may_mount
 from harness.wait import until
 
-
-def _may_mount() -> bool:
-    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+pytestmark = pytest.mark.skipif(not may_mount(), reason="needs root, for a mount namespace")
 
 
-pytestmark = pytest.mark.skipif(not _may_mount(), reason="needs root, for a mount namespace")
-
-
-class Device(Agent):
+class Device(Mounted):
     """`stint run` with a boot partition of its own."""
 
     def carry(self, **activation: str) -> None:
@@ -37,14 +30,9 @@ class Device(Agent):
         """The activation's file."""
         return self.boot / "stint" / "activation.json"
 
-    def start(self) -> "Device":
-        """`stint run` in the background, in a mount namespace."""
-        mount = 'mount --bind "$0" /boot && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", mount, self.boot, AGENT, "run"]
-        command += ["--state-dir", self.state, "--config", self.config]
-        log = self.home / f"{self.name}.log"
-        self.program = Program(command, log, environment(self.home))
-        return self
+    def mount(self) -> str:
+        """The boot partition."""
+        return f"mount --bind {self.boot} /boot"
 
 
 @pytest.fixture

@@ -13,15 +13,6 @@ from harness.clients import finished, wait_until_online
 from harness.installs import Installs
 from harness.programs import HUB, run
 from harness.wait import until
-from harness.web import Web
-
-
-@pytest.fixture
-def web():
-    """Where packages are."""
-    web = Web()
-    yield web
-    web.close()
 
 
 @pytest.fixture

@@ -99,14 +99,6 @@ class Trial:
 
 
 @pytest.fixture
-def web():
-    """Where packages are."""
-    web = Web()
-    yield web
-    web.close()
-
-
-@pytest.fixture
 def run(hub, activate, home, web):
     """Runs a trial with a fault, or with none."""
     activation = activate(limit=1000)

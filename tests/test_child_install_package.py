@@ -17,7 +17,6 @@ from harness import packages
 from harness.ftp import Ftp
 from harness.programs import AGENT, Program, environment, run
 from harness.wait import until
-from harness.web import Web
 
 # Incompressible, and more than one read of the agent's.
 BODY = b"#!/bin/sh\n" + b"".join(
@@ -84,14 +83,6 @@ class Child:
 def child(home):
     """One child without a version."""
     return Child(home)
-
-
-@pytest.fixture
-def web():
-    """A web server of the test's own."""
-    web = Web()
-    yield web
-    web.close()
 
 
 @pytest.fixture

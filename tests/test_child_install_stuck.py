@@ -15,14 +15,6 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def web():
-    """Where packages are."""
-    web = Web()
-    yield web
-    web.close()
-
-
-@pytest.fixture
 def kids(hub, activate, new_agent):
     """An agent with version 1 of a child, which can be made to fail."""
     agent = new_agent()

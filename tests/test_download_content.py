@@ -22,14 +22,6 @@ BODY = bytes(range(256)) * 1200
 
 
 @pytest.fixture
-def web():
-    """A web server of the test's own."""
-    server = Web()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def goal(home) -> Path:
     """The folder that downloads go to."""
     return home / "goal"

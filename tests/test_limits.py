@@ -8,7 +8,6 @@ version 1 or 2 of control groups limits there. `no-cgroups` is this machine in a
 
 import json
 import os
-import subprocess
 import sys
 import time
 import uuid
@@ -17,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from harness.agent import Agent
-from harness.bootserver import STATUS, BootServer
+from harness.bootserver import STATUS
 from harness.children import Children, alive, carrying
-from harness.programs import AGENT, Program
+from harness.namespaces import WithoutGroups, may_mount
 from harness.wait import until
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -55,10 +54,6 @@ def _mechanism() -> str:
     return "v1" if {"cpu", "memory"} <= set(elder) else ""
 
 
-def _can_hide() -> bool:
-    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
-
-
 MECHANISM = _mechanism()
 kernel = pytest.param(
     "kernel",
@@ -68,20 +63,8 @@ kernel = pytest.param(
     ),
 )
 no_cgroups = pytest.param(
-    "no-cgroups", marks=pytest.mark.skipif(not _can_hide(), reason="needs root, for a mount namespace")
+    "no-cgroups", marks=pytest.mark.skipif(not may_mount(), reason="needs root, for a mount namespace")
 )
-
-
-class WithoutGroups(Agent):
-    """`stint run` in a mount namespace without control groups."""
-
-    def start(self) -> "WithoutGroups":
-        """`stint run` in the background."""
-        hide = 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", hide, "sh", AGENT, "run", "--state-dir", self.state]
-        log = self.home / f"{self.name}.log"
-        self.program = Program([*command, "--config", self.config], log, self.surroundings())
-        return self
 
 
 @pytest.fixture
@@ -95,14 +78,6 @@ def kids(request, home, hub, activate):
     children.clean_up()
     groups = [path for path in Path("/sys/fs/cgroup").glob(f"*/{children.cgroup}*")]
     assert groups == [], "groups are left"
-
-
-@pytest.fixture
-def server():
-    """A server written from the founding page alone, for what the agent reports."""
-    server = BootServer()
-    yield server
-    server.close()
 
 
 def everywhere(*mechanisms):

@@ -5,33 +5,17 @@ the child's groups, session and environment.
 """
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.agent import Agent
 from harness.children import Children, alive, carrying
-from harness.programs import AGENT, Program, environment
+from harness.namespaces import WithoutGroups, may_mount
+from harness.programs import AGENT
 from harness.wait import until
 
 _HIERARCHIES = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")]
-
-
-class WithoutGroups(Agent):
-    """`stint run` in a mount namespace without control groups."""
-
-    def start(self) -> "WithoutGroups":
-        """`stint run` in the background."""
-        hide = 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", hide, "sh", AGENT, "run", "--state-dir", self.state]
-        log = self.home / f"{self.name}.log"
-        self.program = Program([*command, "--config", self.config], log, environment(self.home))
-        return self
-
-
-def _can_hide() -> bool:
-    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 
 
 def _may_raise_limits() -> bool:
@@ -41,7 +25,7 @@ def _may_raise_limits() -> bool:
     return bool(int(held, 16) & 1 << 24)
 
 
-hidden = pytest.param(WithoutGroups, marks=pytest.mark.skipif(not _can_hide(), reason="needs root"))
+hidden = pytest.param(WithoutGroups, marks=pytest.mark.skipif(not may_mount(), reason="needs root"))
 
 
 @pytest.fixture(params=[Agent, hidden], ids=["groups", "no-groups"])
