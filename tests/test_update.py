@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from harness.clients import finished, shell, wait_until_online
-from harness.programs import AGENT
+from harness.programs import AGENT, run
 from harness.releases import NEXT, Releases, next_build
 from harness.updating import ONE_MINUTE, Updating
 from harness.wait import until
@@ -267,3 +267,29 @@ def test_below_a_guardian_it_is_the_same(client, device, releases, newer, home):
     assert (agent.runs(), agent.program.alive()) == (NEXT, True)
     until("it is online", lambda: agent.status()[1]["online"])
     assert {p.pid for p in agent.daemons()} == {guardian, agent.daemon()}
+
+
+def on_a_small_disk(agent, size: int, first: str = ":") -> tuple[int, str]:
+    """`stint update --apply` with so many bytes for updates; its code, and what there is afterwards."""
+    folder = agent.state / "update"
+    folder.mkdir(exist_ok=True)
+    mount = f"mount -t tmpfs -o size={size} none {folder} && cd {folder}"
+    inside = f'{mount} && {{ {first}; "$@"; code=$?; find . -type f; exit $code; }}'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", inside, "sh", AGENT, "update"]
+    done = run([*command, "--apply", "--state-dir", agent.state, "--config", agent.config], agent.home)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_without_room_for_a_second_program_nothing_is_touched(device, releases, newer):
+    agent = device()
+    agent.stop()
+    releases.publish(NEXT, newer)
+    size = newer.stat().st_size
+    code, said = on_a_small_disk(agent, size // 2, "mkdir -p slots/b; echo kept >slots/b/stint")
+    assert code == 1 and f"there is no room for the new version: it needs {size + 65536} bytes" in said, said
+    assert "slots/b/stint" in said and "slots/a" not in said and "state.json" not in said
+    # What is in the slot that is to be overwritten makes room.
+    junk = f"mkdir -p slots/a; head -c {size} /dev/zero >slots/a/stint"
+    code, said = on_a_small_disk(agent, size + size // 2, junk)
+    assert code == 0 and "it is tried when the agent starts" in said, said
+    assert "slots/a/stint" in said and "state.json" in said
