@@ -64,6 +64,8 @@ def faults_of(places: list[Place]) -> list[Fault]:
     mine = [place for place in places if any(part in place.name for part in ("update", "slots", " a/stint"))]
     # A program is written in a thousand pieces of the same kind.
     mine = [place for place in mine if place.occurrence <= 3]
+    # The daemon becomes another program, which begins to count anew.
+    mine = [place for place in mine if place.role != "run" or place.occurrence == 1]
     # To die after one operation is to die before the next; and one error is like the other here.
     kinds = [KILLS[0], ERRORS[0]]
     return [Fault(place, kind) for place in sorted(set(mine)) for kind in kinds if place.can_suffer(kind)]

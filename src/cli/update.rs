@@ -44,7 +44,7 @@ fn carry_out(wish: &Update, config: &Config, state: &Path) -> Result<Exit, Strin
             print(&format!("version {} is tried when the agent starts", trial.slot.version));
             return Ok(Exit::Success);
         }
-        return awaited(wish, state, &trial);
+        return awaited(wish, config, state, &trial);
     }
     let patience = Patience::of_time(FOR_DOWNLOAD);
     let updates = Updates::new(config, state).map_err(in_words)?;
@@ -79,19 +79,22 @@ fn carry_out(wish: &Update, config: &Config, state: &Path) -> Result<Exit, Strin
         return Ok(Exit::Success);
     }
     match State::load(state).trial {
-        Some(trial) => awaited(wish, state, &trial),
+        Some(trial) => awaited(wish, config, state, &trial),
         None => told(apply::outcome(state, &order)),
     }
 }
 
 /// Waits for the end of a trial.
-fn awaited(wish: &Update, state: &Path, trial: &Trial) -> Result<Exit, String> {
+fn awaited(wish: &Update, config: &Config, state: &Path, trial: &Trial) -> Result<Exit, String> {
     let version = &trial.slot.version;
     print(&format!("version {version} is on trial: it has to reach the server"));
     if wish.automatic {
         return Ok(Exit::Success);
     }
-    match apply::wait(state, &trial.order, &Patience::of_time(FOR_TRIAL)) {
+    let again = || {
+        let _ = poke(config, state);
+    };
+    match apply::wait(state, &trial.order, &Patience::of_time(FOR_TRIAL), &again) {
         Ok(last) => told(Some(last)),
         Err(_) => Err(format!("version {version} is still on trial")),
     }

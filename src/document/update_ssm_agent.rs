@@ -76,13 +76,17 @@ pub fn run(inputs: &Node, context: &mut Context<'_>) -> Ended {
         }
     }
     // Once more after a power cut does no harm: a daemon becomes what it is.
-    if apply::is_on_trial(state, &order)
-        && let Some(daemon) = status::look(state, &config.status_dir(state))
-        && daemon.pid != 0
-    {
-        let _ = process::signal(daemon.pid, libc::SIGHUP);
+    let poke = || {
+        if let Some(daemon) = status::look(state, &config.status_dir(state))
+            && daemon.pid != 0
+        {
+            let _ = process::signal(daemon.pid, libc::SIGHUP);
+        }
+    };
+    if apply::is_on_trial(state, &order) {
+        poke();
     }
-    match apply::wait(state, &order, &patience) {
+    match apply::wait(state, &order, &patience, &poke) {
         Ok(Last { version, from, failure, .. }) if failure.is_empty() => {
             succeeded(format!("stint {version} runs in the place of {from}"))
         }

@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stint_wire::manifest::{FILE, Manifest, Release, SIGNATURE_SUFFIX, Status, Version};
 
 /// Held by the process that changes a slot.
@@ -32,6 +32,9 @@ const FOR_VERSION: Duration = Duration::from_secs(20);
 
 /// Between two looks at what becomes of something.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// Between two calls for a daemon that hasn't started a trial.
+const POKE: Duration = Duration::from_secs(15);
 
 /// What is wanted.
 #[derive(Clone, Copy)]
@@ -272,12 +275,19 @@ pub fn is_on_trial(state: &Path, order: &str) -> bool {
     State::load(state).trial.is_some_and(|trial| trial.order == order)
 }
 
-/// Waits until an order that is on trial is over.
+/// Waits until an order that is on trial is over. While it hasn't been started, `poke` is called now
+/// and then: a daemon whose disk was full for a moment couldn't count the try, and made none.
 ///
 /// # Errors
 /// The wait is over sooner.
-pub fn wait(state: &Path, order: &str, patience: &Patience) -> Result<Last, Stop> {
+pub fn wait(state: &Path, order: &str, patience: &Patience, poke: &dyn Fn()) -> Result<Last, Stop> {
+    let mut poked = Instant::now();
     loop {
+        let trial = State::load(state).trial;
+        if poked.elapsed() >= POKE && trial.is_some_and(|trial| trial.tries == 0) {
+            poke();
+            poked = Instant::now();
+        }
         if let Some(last) = outcome(state, order) {
             return Ok(last);
         }

@@ -134,6 +134,8 @@ pub fn enter(state: &Path, again: bool) -> Started {
             decide(&known, &factory.version, Role::Daemon, &|slot| is_whole(state, slot));
         if let Some(change) = &chosen.change
             && let Err(error) = change.save(state)
+            // What is there may not be there after a power cut, but then it is only tried once more.
+            && State::load(state) != *change
         {
             // What can't be counted isn't tried.
             log::error!("updates: {error}");

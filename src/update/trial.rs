@@ -56,5 +56,7 @@ fn settle(state: &Path, trial: &Trial, failure: Option<&str>) -> Result<(), crat
         None => known.commit(),
     }
     faults::point("update settled");
-    known.save(state)
+    known.save(state)?;
+    faults::point("update on disk");
+    Ok(())
 }
