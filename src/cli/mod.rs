@@ -9,6 +9,8 @@ mod audit;
 mod check_document;
 #[cfg(feature = "ssm")]
 mod deregister;
+#[cfg(feature = "ssm")]
+mod diagnose;
 #[cfg(feature = "bootagent")]
 mod enrol;
 mod logger;
@@ -78,6 +80,8 @@ enum Command {
     #[cfg(feature = "offline")]
     SendOffline(SendOffline),
     Status(Status),
+    #[cfg(feature = "ssm")]
+    Diagnose(Diagnose),
     #[cfg(all(uplink, feature = "update"))]
     Update(Update),
     #[cfg(feature = "audit")]
@@ -279,6 +283,22 @@ struct Update {
     state_dir: Option<PathBuf>,
 }
 
+/// Check what the agent needs, from the configuration to the server; exit 0 if nothing fails.
+#[cfg(feature = "ssm")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "diagnose")]
+struct Diagnose {
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
 /// Show the audit log: who wanted what of this device.
 #[cfg(feature = "audit")]
 #[derive(FromArgs)]
@@ -382,6 +402,8 @@ fn dispatch(words: &[String]) -> Exit {
         Command::Status(arguments) => status::run(&arguments),
         #[cfg(all(uplink, feature = "update"))]
         Command::Update(arguments) => update::run(&arguments),
+        #[cfg(feature = "ssm")]
+        Command::Diagnose(arguments) => diagnose::run(&arguments),
         #[cfg(feature = "audit")]
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Version(_) => {

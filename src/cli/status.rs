@@ -29,6 +29,8 @@ pub fn run(wish: &Status) -> Exit {
         Err(error) => (None, Some(error.to_string())),
     };
     let report = Report {
+        #[cfg(feature = "ssm")]
+        state: state.to_owned(),
         registration,
         problem,
         daemon: status::look(state, &config.status_dir(state)),
@@ -45,14 +47,13 @@ pub fn run(wish: &Status) -> Exit {
         #[cfg(feature = "update")]
         update: crate::update::shown::Shown::look(state),
     };
-    let now = clock::system();
-    let healthy = report.problem.is_none()
-        && report.daemon.as_ref().is_some_and(|daemon| daemon.is_healthy(now));
     print(&if wish.json { report.json() } else { report.text() });
-    if healthy { Exit::Success } else { Exit::Failure }
+    if report.is_healthy() { Exit::Success } else { Exit::Failure }
 }
 
 struct Report {
+    #[cfg(feature = "ssm")]
+    state: std::path::PathBuf,
     registration: Option<Registration>,
     problem: Option<String>,
     daemon: Option<Snapshot>,
@@ -71,6 +72,11 @@ struct Report {
 }
 
 impl Report {
+    fn is_healthy(&self) -> bool {
+        let now = clock::system();
+        self.problem.is_none() && self.daemon.as_ref().is_some_and(|daemon| daemon.is_healthy(now))
+    }
+
     fn json(&self) -> String {
         let registration = self.registration.as_ref();
         let daemon = self.daemon.as_ref();
@@ -116,6 +122,12 @@ impl Report {
             .raw("problems", &self.children.problems_json());
         #[cfg(feature = "update")]
         let out = out.raw("update", &self.update.json());
+        // The set `tiny` has no bytes to spare for what its other members imply.
+        #[cfg(feature = "ssm")]
+        let out = out
+            .raw("healthy", &self.is_healthy().to_string())
+            .string("version", env!("STINT_VERSION"))
+            .string("stateDir", &self.state.to_string_lossy());
         out.finish()
     }
 

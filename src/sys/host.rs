@@ -37,18 +37,48 @@ pub fn address_towards(peer: IpAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// Bytes that may still be written beside the file `path`; `None` if the system doesn't say.
-pub fn free_bytes(path: &Path) -> Option<u64> {
-    let folder = CString::new(path.parent()?.as_os_str().as_bytes()).ok()?;
+/// What is left on a file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Bytes that may still be written.
+    pub bytes: u64,
+    /// Files that may still be made.
+    pub inodes: u64,
+    /// All files that it can hold; 0 if it doesn't count them.
+    pub all_inodes: u64,
+}
+
+/// What is left on the file system of `folder`; `None` if the system doesn't say.
+// The types differ from processor to processor.
+#[allow(clippy::unnecessary_cast)]
+pub fn room(folder: &Path) -> Option<Room> {
+    let folder = CString::new(folder.as_os_str().as_bytes()).ok()?;
     let mut found = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the name ends in zero; the structure is read only after the call has filled it.
     let found = unsafe {
         check(libc::statvfs(folder.as_ptr(), found.as_mut_ptr())).ok()?;
         found.assume_init()
     };
-    // Their types differ from processor to processor.
-    #[allow(clippy::unnecessary_cast)]
-    (found.f_bavail as u64).checked_mul(found.f_frsize as u64)
+    Some(Room {
+        bytes: (found.f_bavail as u64).saturating_mul(found.f_frsize as u64),
+        inodes: found.f_favail as u64,
+        all_inodes: found.f_files as u64,
+    })
+}
+
+/// Whether this process may write to a folder, without doing it.
+///
+/// # Errors
+/// What access(2) says.
+pub fn may_write(folder: &Path) -> io::Result<()> {
+    let folder = CString::new(folder.as_os_str().as_bytes())?;
+    // SAFETY: the name ends in zero.
+    check(unsafe { libc::access(folder.as_ptr(), libc::W_OK | libc::X_OK) }).map(drop)
+}
+
+/// Bytes that may still be written beside the file `path`; `None` if the system doesn't say.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    room(path.parent()?).map(|room| room.bytes)
 }
 
 /// The machine's addresses by interface, loopback and link-local ones left out.

@@ -26,7 +26,6 @@ use crate::identity::Registration;
 use crate::identity::hardware::Hardware;
 use crate::spool::Report;
 use crate::sys::{host, random};
-#[cfg(feature = "documents")]
 pub use call::verdict;
 use credentials::Keeper;
 use instance::Instance;
