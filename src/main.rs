@@ -7,6 +7,7 @@
 #![cfg_attr(
     not(all(
         feature = "audit",
+        feature = "events",
         feature = "ssm",
         feature = "documents",
         feature = "serial",
@@ -27,6 +28,8 @@ mod cli;
 mod config;
 #[cfg(feature = "documents")]
 mod document;
+#[cfg(feature = "events")]
+mod events;
 #[cfg(fuzzing)]
 mod fuzz;
 #[cfg(feature = "guardian")]

@@ -11,6 +11,8 @@ pub mod bootagent;
 #[cfg(feature = "supervise")]
 mod children;
 mod deliver;
+#[cfg(feature = "events")]
+mod events;
 mod health;
 #[cfg(all(feature = "ssm", feature = "supervise"))]
 mod inventory;
@@ -76,6 +78,9 @@ pub struct Settings {
     pub config: Option<PathBuf>,
     /// The state folder, for the same.
     pub state: PathBuf,
+    /// How event scripts are asked.
+    #[cfg(feature = "events")]
+    pub events: crate::events::Settings,
     /// Whether the hub gets the audit log.
     #[cfg(feature = "audit")]
     pub send_audit: bool,
@@ -346,6 +351,11 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
             children.link(&modules, link, board, changes.listener());
         }
         None => modules.disabled(crate::uplink::bootagent::NAME, NO_SERVER),
+    }
+    #[cfg(feature = "events")]
+    {
+        let (state, events) = (settings.state.clone(), settings.events.clone());
+        modules.start("events", move || events::run(state.clone(), events.clone()));
     }
     #[cfg(feature = "ssm")]
     if links.commands.is_none() {

@@ -203,6 +203,8 @@ fn serve(
         supervise,
         config: config_path,
         state: state.to_owned(),
+        #[cfg(feature = "events")]
+        events: config.events.clone(),
         #[cfg(feature = "audit")]
         send_audit: config.audit.enabled && config.audit.send,
         #[cfg(feature = "offline")]

@@ -81,6 +81,9 @@ pub struct Config {
     /// The audit log.
     #[cfg(feature = "audit")]
     pub audit: Audit,
+    /// Event scripts.
+    #[cfg(feature = "events")]
+    pub events: crate::events::Settings,
     /// The daemon's parent.
     #[cfg(feature = "guardian")]
     pub guardian: Guardian,
@@ -380,6 +383,8 @@ impl Default for Config {
             update: Update::default(),
             #[cfg(feature = "audit")]
             audit: Audit::default(),
+            #[cfg(feature = "events")]
+            events: crate::events::Settings::default(),
             #[cfg(feature = "guardian")]
             guardian: Guardian::default(),
         }

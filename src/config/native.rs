@@ -5,6 +5,8 @@
 mod audit;
 #[cfg(feature = "bootagent")]
 mod bootagent;
+#[cfg(feature = "events")]
+mod events;
 #[cfg(feature = "guardian")]
 mod guardian;
 #[cfg(feature = "ssm")]
@@ -54,6 +56,8 @@ const KEYS: &[&str] = &[
     "update",
     #[cfg(feature = "audit")]
     "audit",
+    #[cfg(feature = "events")]
+    "events",
 ];
 
 const SERVICES: &[&str] = &["ssm", "ec2messages", "ssmmessages", "s3", "logs", "github"];
@@ -138,6 +142,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "bootagent" => bootagent::read(&reader, node, &mut config.bootagent)?,
             #[cfg(feature = "ssm")]
             "identity" => identity::read(&reader, node, &mut config.identity)?,
+            #[cfg(feature = "events")]
+            "events" => events::read(&reader, node, &mut config.events)?,
             #[cfg(feature = "audit")]
             "audit" => audit::read(&reader, node, &mut config.audit)?,
             #[cfg(feature = "offline")]
@@ -326,6 +332,8 @@ mod tests {
             bootagent: crate::config::BootAgent::default(),
             #[cfg(feature = "ssm")]
             identity: crate::config::Identity::default(),
+            #[cfg(feature = "events")]
+            events: crate::events::Settings::default(),
             #[cfg(feature = "audit")]
             audit: crate::config::Audit::default(),
             #[cfg(feature = "offline")]

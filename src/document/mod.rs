@@ -9,6 +9,8 @@ mod configure_agent;
 mod configure_docker;
 mod docker;
 mod download_content;
+#[cfg(feature = "events")]
+mod event;
 mod exec;
 mod flow;
 #[cfg(fuzzing)]

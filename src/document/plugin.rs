@@ -2,6 +2,8 @@
 
 #[cfg(feature = "supervise")]
 use super::configure_agent;
+#[cfg(feature = "events")]
+use super::event;
 use super::exec::Signals;
 use super::parameter_store::{self, ReferenceError};
 use super::parse::Step;
@@ -22,6 +24,8 @@ use stint_wire::reply::{Status, limit_stream};
 const HERE: &[&str] = &[
     #[cfg(feature = "supervise")]
     configure_agent::NAME,
+    #[cfg(feature = "events")]
+    event::NAME,
     run_shell_script::NAME,
     download_content::NAME,
     run_document::NAME,
@@ -216,6 +220,8 @@ fn run_one(plugin: &str, inputs: &Node, part: usize, context: &mut Context<'_>) 
         configure_docker::NAME => configure_docker::run(inputs, context),
         #[cfg(feature = "supervise")]
         configure_agent::NAME => configure_agent::run(inputs, context),
+        #[cfg(feature = "events")]
+        event::NAME => event::run(inputs, context),
         #[cfg(all(uplink, feature = "update"))]
         update_ssm_agent::NAME => update_ssm_agent::run(inputs, context),
         other => Ended::failed(format!("there is no plugin {other}")),

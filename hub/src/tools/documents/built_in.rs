@@ -27,6 +27,7 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
         "AWS-RunShellScript",
         "AWS-UpdateSSMAgent",
         "Stint-ConfigureAgent",
+        "Stint-Event",
     ]
 });
 

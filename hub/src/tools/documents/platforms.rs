@@ -15,7 +15,7 @@ fn of_plugin(plugin: &str) -> &'static [&'static str] {
     match plugin {
         "aws:runShellScript" => &["Linux", "MacOS"],
         "aws:configureDocker" | "aws:runDockerAction" | "aws:domainJoin" => &["Windows", "Linux"],
-        "stint:configureAgent" => &["Linux"],
+        "stint:configureAgent" | "stint:event" => &["Linux"],
         "aws:applications" | "aws:cloudWatch" | "aws:psModule" | "aws:updateAgent" => &["Windows"],
         _ => &ALL,
     }

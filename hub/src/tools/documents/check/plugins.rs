@@ -4,7 +4,7 @@ use super::problems::{Problems, is_filled_in, shown};
 use serde_json::Value;
 
 /// The names that agents know.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 18] = [
     "aws:applications",
     "aws:cloudWatch",
     "aws:configureDaemon",
@@ -22,6 +22,7 @@ pub const NAMES: [&str; 17] = [
     "aws:updateAgent",
     "aws:updateSsmAgent",
     "stint:configureAgent",
+    "stint:event",
 ];
 
 const SOURCES: [&str; 5] = ["Git", "GitHub", "HTTP", "S3", "SSMDocument"];
@@ -64,6 +65,9 @@ pub fn inputs(place: &str, plugin: &str, inputs: &Value, problems: &mut Problems
             problems.word(&at("documentType"), get("documentType"), &["SSMDocument", "LocalPath"]);
             problems.text(&at("documentType"), get("documentType"));
             problems.text(&at("documentPath"), get("documentPath"));
+        }
+        "stint:event" => {
+            problems.text(&at("event"), get("event"));
         }
         "stint:configureAgent" => {
             problems.text(&at("action"), get("action"));

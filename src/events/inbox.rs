@@ -1,0 +1,141 @@
+//! How a wish gets to the daemon and its first verdict back: files in a folder.
+
+use super::rule::Wish;
+use crate::sys::{FileError, durable};
+use miniserde::json;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+const WISHES: &str = "wishes.json";
+
+/// The folder of one state folder.
+#[derive(Clone, Debug)]
+pub struct Inbox(PathBuf);
+
+impl Inbox {
+    /// The folder below a state folder; it is not looked into.
+    pub fn of(state: &Path) -> Inbox {
+        Inbox(state.join("events"))
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.join("inbox")
+    }
+
+    fn file(&self, id: &str, kind: &str) -> PathBuf {
+        self.folder().join(format!("{id}.{kind}"))
+    }
+
+    /// Makes the folders. What the daemon before left unanswered nobody waits for any more, or asks
+    /// again.
+    ///
+    /// # Errors
+    /// They can't be made or read.
+    pub fn open(&self) -> Result<(), FileError> {
+        durable::make_folder(&self.folder())?;
+        durable::sweep(&self.folder())
+    }
+
+    /// Whether a daemon has opened it.
+    pub fn is_open(&self) -> bool {
+        self.folder().is_dir()
+    }
+
+    /// Hands a wish in.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn hand_in(&self, id: &str, wish: &Wish) -> Result<(), FileError> {
+        durable::write(&self.file(id, "wish"), json::to_string(wish).as_bytes())
+    }
+
+    /// The first verdict, once there is one.
+    ///
+    /// # Errors
+    /// It can't be read or removed.
+    pub fn collect(&self, id: &str) -> Result<Option<Wish>, FileError> {
+        let path = self.file(id, "verdict");
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                durable::remove(&path)?;
+                Ok(json::from_str(&text).ok())
+            }
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(FileError::new("read", &path)(cause)),
+        }
+    }
+
+    /// The wishes that were handed in, with their ids. One that can't be read is forgotten.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub fn wishes(&self) -> Result<Vec<(String, Wish)>, FileError> {
+        let mut wishes = Vec::new();
+        for name in durable::list(&self.folder())? {
+            let Some(id) = name.strip_suffix(".wish") else { continue };
+            let text = fs::read_to_string(self.folder().join(&name)).unwrap_or_default();
+            match json::from_str(&text) {
+                Ok(wish) => wishes.push((id.to_owned(), wish)),
+                Err(_) => self.forget(id),
+            }
+        }
+        Ok(wishes)
+    }
+
+    /// A wish is in the list.
+    pub fn forget(&self, id: &str) {
+        if let Err(error) = durable::remove(&self.file(id, "wish")) {
+            log::warn!("{error}");
+        }
+    }
+
+    /// Tells the first verdict.
+    pub fn answer(&self, id: &str, wish: &Wish) {
+        let path = self.file(id, "verdict");
+        if let Err(error) = durable::write(&path, json::to_string(wish).as_bytes()) {
+            log::warn!("{error}");
+        }
+    }
+
+    /// The list of wishes; empty if there is none, or none that can be read.
+    pub fn load(&self) -> Vec<Wish> {
+        let text = fs::read_to_string(self.0.join(WISHES)).unwrap_or_default();
+        json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Replaces the list.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn save(&self, wishes: &Vec<Wish>) -> Result<(), FileError> {
+        durable::write(&self.0.join(WISHES), json::to_string(wishes).as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+    use stint_wire::time::Utc;
+
+    #[test]
+    fn a_wish_goes_in_and_a_verdict_comes_out_once() {
+        let place = Folder::new();
+        let inbox = Inbox::of(place.path());
+        assert!(!inbox.is_open());
+        inbox.open().unwrap();
+        let mut wish = Wish::new("instance-healthcheck", None, Utc(0));
+        inbox.hand_in("1", &wish).unwrap();
+        assert_eq!(inbox.wishes().unwrap(), [("1".to_owned(), wish.clone())]);
+        assert_eq!(inbox.collect("1").unwrap(), None);
+        inbox.forget("1");
+        wish.tried(true, String::new(), "b");
+        inbox.answer("1", &wish);
+        assert_eq!(inbox.collect("1").unwrap(), Some(wish.clone()));
+        assert_eq!(inbox.collect("1").unwrap(), None);
+        assert_eq!(inbox.load(), []);
+        inbox.save(&vec![wish.clone()]).unwrap();
+        assert_eq!(inbox.load(), [wish]);
+    }
+}
