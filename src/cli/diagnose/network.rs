@@ -41,7 +41,7 @@ pub fn checks(config: &Config, state: &Path, registration: Option<Registration>)
     }
     #[cfg(feature = "bootagent")]
     for url in &config.bootagent.servers {
-        if let Some(check) = lookup(url, &mut checks) {
+        if let Some(check) = lookup(config, url, &mut checks) {
             checks.push(check);
         }
     }
@@ -73,7 +73,7 @@ fn commands(config: &Config, registration: &Registration, checks: &mut Vec<Check
         }
     };
     for url in &urls {
-        match lookup(url, checks) {
+        match lookup(config, url, checks) {
             Some(fault) => checks.push(fault),
             None => answer(&http, url, checks),
         }
@@ -81,8 +81,10 @@ fn commands(config: &Config, registration: &Registration, checks: &mut Vec<Check
 }
 
 /// Name and connection; what failed, if something did.
-fn lookup(url: &str, checks: &mut Vec<Check>) -> Option<Check> {
-    if let Some(proxy) = PROXIES.iter().find(|name| env::var_os(name).is_some())
+fn lookup(config: &Config, url: &str, checks: &mut Vec<Check>) -> Option<Check> {
+    let named = config.proxy.as_ref().map(|_| "the configuration");
+    let proxy = named.or_else(|| PROXIES.into_iter().find(|name| env::var_os(name).is_some()));
+    if let Some(proxy) = proxy
         && !endpoint::is_loopback(url)
     {
         let evidence = format!("{proxy} names a proxy, which looks the name up");
@@ -127,7 +129,7 @@ fn answer(http: &Http, url: &str, checks: &mut Vec<Check>) {
                 true => ("tls", "is the clock right, and the server's authority in `caFile`?"),
                 false => ("endpoint", "is it a Systems Manager server, and well?"),
             };
-            checks.push(Check::new(name, Mark::Fail, error, remedy).of(url));
+            checks.push(Check::new(name, Mark::Fail, error.words, remedy).of(url));
             return;
         }
     };
