@@ -8,10 +8,10 @@ use super::modules::Ended;
 use super::turn::Turn;
 use crate::document::DEFAULT_PATH;
 use crate::spool::Outbox;
+use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::process::{self, Group};
 use smol::Timer;
 use std::env;
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 

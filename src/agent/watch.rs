@@ -5,13 +5,13 @@ use super::turn::Turn;
 use super::{Settings, Shared, deliver};
 use crate::audit;
 use crate::spool::{Job, JobFolder, Outcome, Report};
+use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, clock, host};
 use smol::{Async, Timer};
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 
 use super::plugin::{Context, Ended};
 use super::{docker, script};
-use std::process::Command;
+use crate::sys::command::Command;
 use stint_wire::json::Node;
 use stint_wire::reply::Status;
 

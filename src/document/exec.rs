@@ -2,12 +2,14 @@
 
 use super::stream::Stream;
 pub use crate::patience::Signals;
+use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::process::{self, Group, Identity};
 use crate::sys::{FileError, descriptors};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// After a program has ended, its streams are read to their end for this long at most. A child
@@ -85,8 +87,8 @@ pub fn run(
 }
 
 struct Watched {
-    stdout: Stream<ChildStdout>,
-    stderr: Stream<ChildStderr>,
+    stdout: Stream<File>,
+    stderr: Stream<File>,
 }
 
 impl Watched {

@@ -2,8 +2,8 @@
 
 use super::plugin::{Context, Ended};
 use super::script;
+use crate::sys::command::Command;
 use std::path::Path;
-use std::process::Command;
 use stint_wire::json::Node;
 
 /// The plugin's name.

@@ -4,6 +4,7 @@
 use super::exec::{self, ExecError, Exit};
 use super::parameter_store;
 use super::plugin::{Context, Ended, RESOLVE_LIMIT};
+use crate::sys::command::Command;
 use crate::sys::faults;
 use crate::sys::host::Platform;
 use crate::sys::memory::MemoryFile;
@@ -14,7 +15,6 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 use stint_wire::json::{Node, Value};
 use stint_wire::reply::{Status, limit_stream};

@@ -6,14 +6,13 @@
 
 use super::launch;
 use super::limits::{LEAF, MARK};
+use crate::sys::command::{Command, Stdio};
 use crate::sys::{cgroup, process, tree};
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// Leaves the child in which this process is, if it is one of the agent with the folder `state`
 /// and the groups `groups`. To be called before there is a second thread or process.

@@ -9,6 +9,7 @@ use super::definition::Definition;
 use super::limits::Group;
 use super::record::Record;
 use crate::sys::child::{self, Before};
+use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Identity};
 use crate::sys::tree::{self, Process};
 use crate::sys::{FileError, faults, fifo, lock, users};
@@ -17,7 +18,6 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -209,7 +209,7 @@ mod tests {
         let mut bare = Command::new("sleep");
         bare.arg("600").env_clear().stdout(fifo::open(&output, true).unwrap());
         let mut children = [marked.spawn().unwrap(), bare.spawn().unwrap()];
-        let mut pids: Vec<u32> = children.iter().map(std::process::Child::id).collect();
+        let mut pids: Vec<u32> = children.iter().map(crate::sys::command::Child::id).collect();
         let mut found: Vec<u32> =
             find(folder.path(), "m-1").iter().map(|process| process.identity.pid).collect();
         pids.sort_unstable();
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(found, pids);
         assert!(find(Path::new("/nonexistent"), "m-2").is_empty());
         for child in &mut children {
-            child.kill().unwrap();
+            crate::sys::process::signal(child.id(), libc::SIGKILL).unwrap();
             child.wait().unwrap();
         }
     }

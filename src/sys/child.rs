@@ -1,13 +1,12 @@
 //! Children that outlive the agent: how they are started, watched and waited for.
 
+use super::command::Command;
 use super::process::{self, Group};
 use super::users::Who;
 use super::{cgroup, check, tree};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 /// What happens in the new process before its program begins, besides a clean start.
 #[derive(Debug, Default)]
@@ -107,7 +106,7 @@ pub fn watch(pid: u32) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Stdio;
+    use crate::sys::command::Stdio;
 
     fn ended(pid: u32) -> End {
         for _ in 0..1000 {

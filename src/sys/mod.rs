@@ -9,6 +9,7 @@ pub mod cgroup;
 #[cfg(feature = "supervise")]
 pub mod child;
 pub mod clock;
+pub mod command;
 pub mod descriptors;
 pub mod doorbell;
 pub mod durable;

@@ -1,10 +1,9 @@
 //! Starting and ending processes.
 
 use super::check;
+use super::command::Command;
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 /// Where the kernel can't mark all descriptors at once (before Linux 5.11), those above this are
 /// not looked for when a child is started; ours are few.
@@ -144,7 +143,7 @@ pub fn kill_group(leader: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Stdio;
+    use crate::sys::command::Stdio;
 
     #[test]
     fn a_killed_group_takes_its_grandchildren_along() {
@@ -175,9 +174,10 @@ mod tests {
         // SAFETY: takes integers only; makes the descriptor inheritable.
         unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_SETFD, 0) };
         let mut command = Command::new("ls");
-        command.arg("/proc/self/fd").stdin(Stdio::null());
-        let output = isolate(&mut command, Group::Own).output().unwrap();
-        let listed = String::from_utf8(output.stdout).unwrap();
+        command.arg("/proc/self/fd").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = isolate(&mut command, Group::Own).spawn().unwrap();
+        let listed = io::read_to_string(child.stdout.take().unwrap()).unwrap();
+        child.wait().unwrap();
         // 0, 1, 2, and the one that ls itself has opened.
         assert_eq!(listed.lines().count(), 4, "{listed}");
     }

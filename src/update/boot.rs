@@ -9,15 +9,14 @@ use super::state::{Slot, State, Trial};
 use super::{folder, program};
 use crate::agent::status;
 use crate::board::VERSION;
+use crate::sys::command::Command;
 use crate::sys::process;
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use stint_wire::manifest::Version;
 use stint_wire::text::Sha256Sum;
 

@@ -4,12 +4,12 @@
 //! daemon's memory isn't for downloads.
 
 use crate::config::Update;
+use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
 use crate::sys::{clock, random};
 use smol::Timer;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 use stint_wire::time::Utc;
 

@@ -3,13 +3,13 @@
 
 use super::super::jobs::Failure;
 use super::order::{Order, Outcome};
+use crate::sys::command::{Command, Stdio};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, faults};
 use smol::{Async, Timer};
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Processes that may die over one order.
@@ -66,7 +66,7 @@ async fn run(child_folder: &Path, order: &Order) -> Result<Option<Outcome>, File
     Ok(None)
 }
 
-fn start(folder: &Path, bell: File) -> Result<std::process::Child, FileError> {
+fn start(folder: &Path, bell: File) -> Result<crate::sys::command::Child, FileError> {
     // The file this process was started from, even if an update has put another in its place.
     let program = Path::new("/proc/self/exe");
     let mut command = Command::new(program);

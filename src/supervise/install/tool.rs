@@ -3,6 +3,7 @@
 use crate::patience::{Patience, Stop};
 use crate::remote::RemoteError;
 use crate::sys::FileError;
+use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::process::{self, Group};
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::thread;
 use std::time::Duration;
 use stint_wire::text::tail;

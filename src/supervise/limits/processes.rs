@@ -175,10 +175,10 @@ pub(super) fn holds_one_of(folder: &Path, which: &[u32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::command::{Command, Stdio};
     use crate::sys::process::{self, Group as Isolation};
     use crate::testing::{Folder, wait_for_death};
     use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
 
     /// A group in a hierarchy that was there once, and isn't any more.
     fn vanished(child: &str, folder: &Folder) -> Group {
@@ -205,7 +205,7 @@ mod tests {
         assert!(!group.is_empty(leader));
         // The first process is dead, and the rest lives on: that isn't an empty group.
         let mut group = vanished(&name, &folder);
-        child.kill().unwrap();
+        crate::sys::process::signal(child.id(), libc::SIGKILL).unwrap();
         child.wait().unwrap();
         assert!(!group.is_empty(leader), "the one below it lives");
         let mut group = vanished(&name, &folder);

@@ -8,9 +8,9 @@ use super::group::Backstop;
 use super::*;
 use crate::sys::cgroup;
 use crate::sys::child::{self, Before};
+use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::process::Identity;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 use stint_wire::bootagent::Limits;
@@ -67,7 +67,7 @@ impl Fixture {
         self.group.recheck(self.leader)
     }
 
-    fn output(&mut self) -> BufReader<ChildStdout> {
+    fn output(&mut self) -> BufReader<std::fs::File> {
         BufReader::new(self.child.as_mut().unwrap().stdout.take().unwrap())
     }
 
