@@ -2,14 +2,13 @@
 
 use super::policy::{self, Verdict};
 use super::pulse;
+use crate::sys::command::Command;
 use crate::sys::process::{self, Identity};
 use crate::sys::ward as system;
 use std::env;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A daemon that was started and hasn't been waited for.

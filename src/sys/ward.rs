@@ -1,10 +1,11 @@
 //! What a parent that watches over one child needs of the system.
 
 use super::check;
+use super::command::Command;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 /// Makes `command` start its child with `pipe` open under the same number, and with SIGTERM as what
@@ -93,9 +94,9 @@ pub fn inherit(number: RawFd) -> io::Result<std::fs::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::command::Stdio;
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
-    use std::process::Stdio;
     use std::time::Instant;
 
     #[test]
@@ -104,12 +105,16 @@ mod tests {
         let mut command = Command::new("sh");
         let number = writer.as_raw_fd();
         command.args(["-c", &format!("printf x >/proc/self/fd/{number}")]).stdin(Stdio::null());
-        assert!(tie(&mut command, writer.as_fd()).status().unwrap().success());
+        let mut child = tie(&mut command, writer.as_fd()).spawn().unwrap();
+        assert!(child.wait().unwrap().success());
         // Others don't.
         let own = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
         let mut command = Command::new("readlink");
-        let listed = command.arg(format!("/proc/self/fd/{number}")).output().unwrap();
-        assert!(!String::from_utf8_lossy(&listed.stdout).contains(&*own.to_string_lossy()));
+        command.arg(format!("/proc/self/fd/{number}")).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let listed = io::read_to_string(child.stdout.take().unwrap()).unwrap();
+        child.wait().unwrap();
+        assert!(!listed.contains(&*own.to_string_lossy()));
         drop(writer);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
