@@ -1,13 +1,13 @@
 //! Asking the scripts of one event.
 
 use super::Settings;
+use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
