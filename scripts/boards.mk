@@ -49,7 +49,7 @@ test-targets: $(VENV)/ready ## build TARGETS='…' (four by default) and run eac
 test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and have them managed by a hub
 	@for board in $(BOARDS); do scripts/build --board $$board && scripts/image $$board || exit 1; done
 	@$(CARGO) build --quiet --package stint-hub
-	@$(EMULATED) tests/boards/test_qemu_boards.py tests/boards/test_qemu_limits.py
+	@$(EMULATED) tests/boards/test_qemu_boards.py tests/boards/test_qemu_limits.py tests/boards/test_qemu_tiny.py
 
 test-all: ## the whole matrix: make test, every target, every board, the packages, the sizes (an hour)
 	@$(MAKE) test
@@ -57,6 +57,7 @@ test-all: ## the whole matrix: make test, every target, every board, the package
 	@$(MAKE) test-tiny
 	@$(MAKE) fuzz
 	@$(MAKE) test-targets TARGETS='$(patsubst targets/%.toml,%,$(wildcard targets/*.toml))'
+	@scripts/build --board tiny-armv7 && scripts/build --board tiny-tls-armv7
 	@$(MAKE) test-boards
 	@$(MAKE) test-packages
 	@$(MAKE) size ALL=1

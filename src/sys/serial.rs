@@ -63,8 +63,10 @@ fn wait_for_room(file: &File, patience: Duration) -> io::Result<()> {
 fn set_up(file: &File, baud: u32) -> io::Result<()> {
     let fd = file.as_raw_fd();
     // SAFETY: the descriptor is open, an all-zero termios is valid, and it lives through the
-    // calls.
+    // calls. Signals that are ignored have no handler to run.
     unsafe {
+        // An agent in the background of a shell on the same port would be stopped for touching it.
+        libc::signal(libc::SIGTTOU, libc::SIG_IGN);
         let mut termios: libc::termios = std::mem::zeroed();
         check(libc::tcgetattr(fd, &raw mut termios))?;
         let size_parity_stop_flow = libc::CSIZE | libc::PARENB | libc::CSTOPB | libc::CRTSCTS;
