@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.agent import Agent
-from harness.clients import finished, shell
+from harness.clients import finished, shell, wait_until_online
 from harness.programs import AGENT
 from harness.wait import until
 
@@ -192,6 +192,20 @@ def test_plain_http_to_another_host_is_refused_unless_the_configuration_allows_i
     words = ["register", "--endpoint", "http://192.0.2.1:7400", "--region", "eu-central-1"]
     words += ["--activation-id", "00000000-0000-0000-0000-000000000000", "--activation-code", "x" * 20]
     refused(agent.command(*words, "--state-dir", agent.state), "http://192.0.2.1:7400", "https")
+
+
+def test_a_device_is_not_registered_anew_under_a_running_agent(hub, client, activate, new_agent):
+    """It would go on as the old node, and write that one's keys over the new one's."""
+    agent = new_agent()
+    node = agent.register(hub, activate())
+    agent.start()
+    wait_until_online(client, node)
+    before = (agent.state / "registration.json").read_bytes()
+    activation = activate()
+    refused(agent.try_to_register(hub, activation, "-y"), "an agent is running", "stop it first")
+    assert (agent.state / "registration.json").read_bytes() == before
+    assert agent.stop() == 0
+    assert agent.register(hub, activation, "-y") != node
 
 
 # --- running and its status --------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! `stint register`.
 
 use super::print;
+use crate::agent::status;
 use crate::audit;
 use crate::config::{self, Config};
 use crate::identity::hardware::Hardware;
@@ -44,6 +45,11 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     check(wish)?;
     let config = config::load(wish.config.as_deref(), usual).map_err(in_words)?.config;
     let state = wish.state_dir.clone().unwrap_or_else(|| config.state_dir.clone());
+    // A daemon would go on as the node that it has read, and rotate that one's key.
+    let Some(_claim) = status::claim(&state).map_err(in_words)? else {
+        let state = state.display();
+        return Err(format!("an agent is running with the state in {state}; stop it first"));
+    };
     confirm(wish, &state)?;
     let registration = register_device(wish, &config, &state)?;
     super::open_audit(&config, &state);

@@ -80,6 +80,8 @@ pub enum RegistrationError {
     Damaged(PathBuf),
     /// The private key in it is none.
     Key(KeyError),
+    /// It is of another registration than the one that this process has read.
+    Replaced(PathBuf),
 }
 
 impl fmt::Display for RegistrationError {
@@ -95,6 +97,9 @@ impl fmt::Display for RegistrationError {
                 write!(f, "{} is damaged; run `stint register` again", path.display())
             }
             RegistrationError::Key(cause) => write!(f, "{cause}"),
+            RegistrationError::Replaced(path) => {
+                write!(f, "{} is of another node by now; restart the agent", path.display())
+            }
         }
     }
 }
@@ -234,11 +239,29 @@ impl Registration {
         self.write(state, SUCCESSOR)
     }
 
-    /// The successor becomes the registration.
+    /// Whether the registration of a state folder is this one, with whatever key. The fingerprint
+    /// tells: it is made with a registration and outlives its keys.
     ///
     /// # Errors
-    /// The file can't be moved; then both are still there.
-    pub fn succeed(state: &Path) -> Result<(), RegistrationError> {
+    /// It isn't, or see [`RegistrationError`].
+    pub fn check_is_current(&self, state: &Path) -> Result<(), RegistrationError> {
+        let current = Registration::load(state)?;
+        let is_same =
+            current.instance_id == self.instance_id && current.fingerprint == self.fingerprint;
+        if is_same { Ok(()) } else { Err(RegistrationError::Replaced(Registration::path(state))) }
+    }
+
+    /// This successor, which is kept already, becomes the registration.
+    ///
+    /// # Errors
+    /// The registration or the successor is another by now, or the file can't be moved; then both
+    /// are still there.
+    pub fn succeed(&self, state: &Path) -> Result<(), RegistrationError> {
+        self.check_is_current(state)?;
+        let kept = self.load_successor(state);
+        if !kept.is_some_and(|kept| kept.has_key_of(self)) {
+            return Err(RegistrationError::Replaced(folder(state).join(SUCCESSOR)));
+        }
         durable::rename(&folder(state).join(SUCCESSOR), &Registration::path(state))
             .map_err(RegistrationError::File)
     }
@@ -348,7 +371,7 @@ mod tests {
         next.save_successor(folder.path()).unwrap();
         assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&old));
         assert_eq!(key(&old.load_successor(folder.path()).unwrap()), key(&next));
-        Registration::succeed(folder.path()).unwrap();
+        next.succeed(folder.path()).unwrap();
         let now = Registration::load(folder.path()).unwrap();
         assert_eq!((key(&now), now.key_made_at), (key(&next), Utc(3_000)));
         assert!(now.load_successor(folder.path()).is_none());
@@ -362,6 +385,27 @@ mod tests {
         assert!(other.load_successor(folder.path()).is_none());
         other.save(folder.path()).unwrap();
         assert!(registration().load_successor(folder.path()).is_none());
+    }
+
+    #[test]
+    fn a_successor_never_takes_the_place_of_another_registration() {
+        let folder = Folder::new();
+        let next = registration().with_new_key(Utc(3_000)).unwrap();
+        for (id, fingerprint) in [("mi-1", "f"), ("mi-0123456789abcdef0", "another")] {
+            let (id, fingerprint) = (id.to_owned(), fingerprint.to_owned());
+            let other = Registration { instance_id: id, fingerprint, ..registration() };
+            other.save(folder.path()).unwrap();
+            next.save_successor(folder.path()).unwrap();
+            let error = next.succeed(folder.path()).unwrap_err();
+            assert!(error.to_string().contains("registration.json is of another node"), "{error}");
+            assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&other));
+        }
+        // Nor does a successor's place hold another one's key.
+        registration().save(folder.path()).unwrap();
+        registration().with_new_key(Utc(4_000)).unwrap().save_successor(folder.path()).unwrap();
+        assert!(matches!(next.succeed(folder.path()), Err(RegistrationError::Replaced(_))));
+        Registration::clear(folder.path()).unwrap();
+        assert!(matches!(next.succeed(folder.path()), Err(RegistrationError::Missing(_))));
     }
 
     #[test]

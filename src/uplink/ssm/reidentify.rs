@@ -35,6 +35,8 @@ impl Ssm {
         let code = Zeroizing::new(order.activation_code);
         let activation = Activation { id: &order.activation_id, code: &code };
         let before = self.node();
+        // Somebody may have put another registration there, which this one must not replace.
+        before.check_is_current(&self.state).map_err(local)?;
         let candidate = Registration::candidate(&self.state, before.key.kind()).map_err(local)?;
         let (key, fingerprint) = (&candidate.key, &candidate.fingerprint);
         let instance_id = register(&self.http, &self.ssm, &activation, key, fingerprint)?;

@@ -90,6 +90,8 @@ impl Ssm {
         node: &Registration,
         begun: Option<Registration>,
     ) -> Result<(), UplinkError> {
+        // Before the server hears of a key that could not be kept.
+        node.check_is_current(&self.state).map_err(local)?;
         let next = match begun {
             Some(next) => next,
             None => {
@@ -125,7 +127,7 @@ impl Ssm {
 
     /// The next key is this node's from now on.
     fn succeed(&self, next: Registration) -> Result<(), UplinkError> {
-        Registration::succeed(&self.state).map_err(local)?;
+        next.succeed(&self.state).map_err(local)?;
         self.become_node(next);
         self.rotation.wish(false);
         // Only when the new key has been used does a server forget the old one.
