@@ -275,7 +275,7 @@ impl Registration {
     }
 
     fn remove(state: &Path, file: &str) -> Result<(), RegistrationError> {
-        durable::remove(&folder(state).join(file)).map_err(RegistrationError::File)
+        durable::wipe(&folder(state).join(file)).map_err(RegistrationError::File)
     }
 
     fn write(&self, state: &Path, file: &str) -> Result<(), RegistrationError> {
@@ -342,6 +342,23 @@ mod tests {
         assert_eq!(read.key.public().unwrap(), written.key.public().unwrap());
         Registration::clear(&state).unwrap();
         assert!(matches!(Registration::load(&state), Err(RegistrationError::Missing(_))));
+    }
+
+    #[test]
+    fn keys_that_are_forgotten_are_overwritten_first() {
+        let folder = Folder::new();
+        let here = |name: &str| folder.path().join(name);
+        let names = [SUCCESSOR, CANDIDATE, FILE];
+        for name in names {
+            registration().write(folder.path(), name).unwrap();
+            fs::hard_link(here(name), here(&format!("{name}.other"))).unwrap();
+        }
+        Registration::clear(folder.path()).unwrap();
+        for name in names {
+            assert!(!here(name).exists(), "{name}");
+            let left = fs::read_to_string(here(&format!("{name}.other"))).unwrap();
+            assert!(!left.is_empty() && left.trim().is_empty(), "{name}: {left}");
+        }
     }
 
     fn key(r: &Registration) -> String {
