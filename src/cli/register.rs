@@ -51,6 +51,8 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         return Err(format!("an agent is running with the state in {state}; stop it first"));
     };
     confirm(wish, &state)?;
+    // Not for first boot: the daemon has done it, and keeps what it learns of the time.
+    crate::uplink::prepare(&config, &state, false)?;
     let registration = register_device(wish, &config, &state)?;
     super::open_audit(&config, &state);
     registration.record(&audit::person());
@@ -58,7 +60,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Registers without asking.
+/// Registers without asking, after [`crate::uplink::prepare`].
 pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Registration, String> {
     check(wish)?;
     let region = wish.region.clone().or_else(|| config.region.clone());
@@ -68,7 +70,6 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
     let url = resolve(config, &region, given)?;
     let kind = key_type(wish.key_type.as_deref(), &url)?;
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
-    crate::uplink::prepare(config, state, false)?;
     let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
     let candidate = Registration::candidate(state, kind).map_err(in_words)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };
