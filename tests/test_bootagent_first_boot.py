@@ -83,3 +83,15 @@ def test_an_activation_that_is_no_good_is_tried_until_a_better_one_is_there(devi
     assert nodes(client) == [] and device.activation.exists()
     device.carry(activationCode=made["ActivationCode"], **words)
     until("it is online", lambda: nodes(client))
+
+
+def test_an_activation_that_can_not_be_read_for_a_while_is_looked_for_again(device, hub, client, activate):
+    made = activate()
+    words = {"activationId": made["ActivationId"], "endpoint": hub.endpoint, "region": hub.region}
+    device.carry(**words, activationCode="x" * 20)
+    device.start()
+    until("the wrong code is refused", lambda: "registration failed" in device.logs())
+    device.activation.write_text("{")
+    until("the rest is missed", lambda: "no activation that can be read" in device.logs())
+    device.carry(**words, activationCode=made["ActivationCode"])
+    until("it is online", lambda: nodes(client))

@@ -5,7 +5,7 @@
 
 #[cfg(feature = "audit")]
 mod audit;
-mod backoff;
+pub mod backoff;
 #[cfg(feature = "bootagent")]
 pub mod bootagent;
 #[cfg(feature = "supervise")]

@@ -8,6 +8,8 @@
 #[cfg(feature = "ssm")]
 use super::register;
 #[cfg(feature = "ssm")]
+use crate::agent::backoff::Backoff;
+#[cfg(feature = "ssm")]
 use crate::config::Config;
 #[cfg(feature = "ssm")]
 use crate::identity::Registration;
@@ -16,7 +18,6 @@ use crate::identity::bootagent::BootIdentity;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use stint_wire::json;
 
 /// Where the file may be: on the image, or on a boot partition that any computer can write.
@@ -28,11 +29,6 @@ const FILES: [&str; 3] = [
 
 /// The kernel's command line.
 const COMMAND_LINE: &str = "/proc/cmdline";
-
-/// The first and the longest pause between two tries. There may be no network for hours; the
-/// longest is also the pace at which an operator's mended activation is noticed.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// An activation as an image carries it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,36 +65,49 @@ pub fn carries_commands() -> bool {
     find().is_some_and(|activation| activation.is_for_commands())
 }
 
-/// Registers with the activation that the image carries, however long it takes. `None` if it
-/// carries none for Systems Manager.
+/// Registers with the activation that the image carries, however long it takes. Whether it carries
+/// one was seen before ([`carries_commands`]); if it can't be read later, it is looked for again.
 #[cfg(feature = "ssm")]
-pub fn register(config: &Config, state: &Path) -> Option<Registration> {
-    let mut pause = FIRST_PAUSE;
+pub fn register(config: &Config, state: &Path) -> Registration {
+    let mut backoff = Backoff::default();
     loop {
-        // Looked for each time: somebody may put a better one there.
-        let activation = find().filter(Activation::is_for_commands)?;
-        let wish = register::Wish {
-            endpoint: activation.endpoint,
-            region: activation.region,
-            activation_id: activation.id,
-            activation_code: activation.code,
-            ca_file: activation.ca_file,
-            key_type: activation.key_type,
-            ..register::Wish::default()
-        };
-        match register::register_device(&wish, config, state) {
-            Ok(registration) => {
-                log::info!("registered as {} at first boot", registration.instance_id);
-                registration.record("activation of the image");
-                return Some(registration);
-            }
-            Err(error) => {
-                log::warn!("registration failed, trying again in {} s: {error}", pause.as_secs());
-            }
+        // Somebody may have brought one meanwhile.
+        if let Ok(registration) = Registration::load(state) {
+            return registration;
         }
+        // Looked for each time, too: somebody may put a better one there.
+        let error = match find().filter(Activation::is_for_commands) {
+            Some(activation) => match register_with(activation, config, state) {
+                Ok(registration) => return registration,
+                Err(error) => error,
+            },
+            None => "there is no activation that can be read at the moment".to_owned(),
+        };
+        let pause = backoff.failed(false);
+        log::warn!("registration failed, trying again in {} s: {error}", pause.as_secs());
         std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+#[cfg(feature = "ssm")]
+fn register_with(
+    activation: Activation,
+    config: &Config,
+    state: &Path,
+) -> Result<Registration, String> {
+    let wish = register::Wish {
+        endpoint: activation.endpoint,
+        region: activation.region,
+        activation_id: activation.id,
+        activation_code: activation.code,
+        ca_file: activation.ca_file,
+        key_type: activation.key_type,
+        ..register::Wish::default()
+    };
+    let registration = register::register_device(&wish, config, state)?;
+    log::info!("registered as {} at first boot", registration.instance_id);
+    registration.record("activation of the image");
+    Ok(registration)
 }
 
 /// Wipes the activations that the image carried once this device is registered for all that they

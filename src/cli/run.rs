@@ -271,10 +271,6 @@ fn links(
     Ok(links)
 }
 
-/// The pause between two questions to a metadata service that doesn't answer yet.
-#[cfg(feature = "ssm")]
-const METADATA_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
-
 /// Whether this device has its identity from a metadata service. An activation on the image is as
 /// good as a registration.
 #[cfg(feature = "ssm")]
@@ -287,6 +283,7 @@ fn is_instance(config: &Config, registered: bool) -> bool {
 #[cfg(feature = "ssm")]
 fn on_instance(config: Config, state: PathBuf, registered: bool) -> crate::agent::Commands {
     Box::new(move || {
+        let mut backoff = crate::agent::backoff::Backoff::default();
         loop {
             let instance = Instance::wanted(&config.identity, registered)?;
             match crate::uplink::ssm::Ssm::of_instance(&config, &state, instance) {
@@ -296,7 +293,7 @@ fn on_instance(config: Config, state: PathBuf, registered: bool) -> crate::agent
                 }
                 Err(error) => log::warn!("this instance is not known yet, asking again: {error}"),
             }
-            std::thread::sleep(METADATA_PAUSE);
+            std::thread::sleep(backoff.failed(false));
         }
     })
 }
@@ -325,7 +322,7 @@ fn commands(
 #[cfg(feature = "ssm")]
 fn first_boot(config: Config, state: PathBuf) -> crate::agent::Commands {
     Box::new(move || {
-        let registration = super::provision::register(&config, &state)?;
+        let registration = super::provision::register(&config, &state);
         match commands(&config, &state, registration) {
             Ok(commands) => commands(),
             Err(error) => {
