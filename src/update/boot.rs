@@ -204,7 +204,7 @@ struct Factory {
 impl Factory {
     fn find(state: &Path) -> Factory {
         let own = own_path();
-        let told = env::var_os(FACTORY).filter(|_| own.starts_with(folder(state)));
+        let told = env::var_os(FACTORY).filter(|_| is_in_slots(&own, state));
         let told = told.and_then(|told| {
             let bytes = told.as_bytes();
             let at = bytes.iter().position(|byte| *byte == b':')?;
@@ -214,6 +214,11 @@ impl Factory {
         });
         told.unwrap_or_else(|| Factory { version: VERSION.to_owned(), path: own })
     }
+}
+
+/// Whether a program is one of a state folder's slots. The kernel names it without symbolic links.
+fn is_in_slots(own: &Path, state: &Path) -> bool {
+    folder(state).canonicalize().is_ok_and(|folder| own.starts_with(folder))
 }
 
 /// Where this program's file is, or was before another took its place.
@@ -287,6 +292,18 @@ mod tests {
         let damaged = |slot: &Slot| slot.slot != "a";
         assert_eq!(run(&decide(&state, "1.0", Role::Daemon, &damaged)), "b");
         assert_eq!(run(&decide(&state, "1.0", Role::Daemon, &|_| false)), "factory");
+    }
+
+    #[test]
+    fn a_slots_program_knows_that_it_is_one_also_below_a_symbolic_link() {
+        let place = crate::testing::Folder::new();
+        let (real, link) = (place.path().join("real"), place.path().join("link"));
+        std::fs::create_dir_all(real.join("update/slots/a")).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let own = program(&real, "a");
+        assert!(is_in_slots(&own, &real) && is_in_slots(&own, &link));
+        assert!(!is_in_slots(&real.join("stint"), &link));
+        assert!(!is_in_slots(&own, &place.path().join("none")));
     }
 
     #[test]
