@@ -331,7 +331,11 @@ def test_children_and_what_happens_to_them_are_inventory(hub, client, aws, boot)
         {"Count": "1", "Status": "running"},
     ]
     schemas = aws("get-inventory-schema", "--type-name", "Custom:Stint")["Schemas"]
-    assert [schema["TypeName"] for schema in schemas] == ["Custom:StintChildAgent", "Custom:StintChildEvent"]
+    assert [schema["TypeName"] for schema in schemas] == [
+        "Custom:StintChildAgent",
+        "Custom:StintChildEvent",
+        "Custom:StintIdentity",
+    ]
     _, metrics = hub.get("/metrics")
     assert 'stint_hub_child_events_total{category="limit"} 1' in metrics
 

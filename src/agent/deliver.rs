@@ -79,7 +79,11 @@ fn mend(shared: &Shared, file: &Path) -> Result<Option<Report>, FileError> {
 /// Tells the server. `Ok` if there is nothing left to tell: it has taken the report, or never
 /// will.
 pub async fn tell(shared: &Shared, report: &Report) -> Result<(), UplinkError> {
-    let told = report.clone();
+    let mut told = report.clone();
+    if told.receipt.is_empty() {
+        // It was noted before there was a server to ask.
+        told.receipt = shared.receipt(&told.job);
+    }
     faults::point("report");
     let told = shared.talk(move |uplink| uplink.report(&told)).await;
     faults::point("reported");

@@ -2,6 +2,7 @@
 one that signs, and a founding one that can't."""
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -38,7 +39,9 @@ def exchange(hub: Hub, path: str, body: str, headers: dict[str, str] | None = No
     connection = http.client.HTTPConnection(urlsplit(hub.endpoint).netloc, timeout=_TIMEOUT)
     try:
         close = {"Connection": "close", "Content-Type": "application/json"}
-        connection.request("POST", path, body.encode(), {**close, **(headers or {})})
+        # A server that has refused a body needn't read it to its end.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request("POST", path, body.encode(), {**close, **(headers or {})})
         answer = connection.getresponse()
         return Reply(answer.status, dict(answer.headers), answer.read().decode())
     finally:
