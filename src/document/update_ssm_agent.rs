@@ -83,7 +83,8 @@ pub fn run(inputs: &Node, context: &mut Context<'_>) -> Ended {
             let _ = process::signal(daemon.pid, libc::SIGHUP);
         }
     };
-    if apply::is_on_trial(state, &order) {
+    // One that runs already would be taken for one that fell over.
+    if apply::is_untried(state, &order) {
         poke();
     }
     match apply::wait(state, &order, &patience, &poke) {

@@ -2,15 +2,21 @@
 
 use super::state::{Last, Slot, State, Trial};
 use super::{UpdateError, boot, file_name, folder, program, trust};
+use crate::agent::status;
 use crate::board::VERSION;
 use crate::config::Config;
 use crate::identity;
+use crate::identity::RegistrationError;
+#[cfg(feature = "bootagent")]
+use crate::identity::bootagent::BootIdentity;
 use crate::patience::{Patience, Stop};
 use crate::remote::Place;
 use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, durable, faults, host, lock};
 use crate::uplink::release::Releases;
+#[cfg(feature = "ssm")]
+use crate::uplink::ssm::instance::Instance;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -194,10 +200,26 @@ impl<'a> Updates<'a> {
             minutes: self.config.update.deadline,
             from: found.running.clone(),
             order: order.to_owned(),
+            alone: is_alone(self.config, self.state),
         });
         state.save(self.state)?;
         Ok(())
     }
+}
+
+/// Whether this device has no server that could hear a new version: nothing names one, and the daemon
+/// that runs has no link.
+fn is_alone(config: &Config, state: &Path) -> bool {
+    #[cfg(feature = "bootagent")]
+    if crate::uplink::bootagent::is_wanted(config, BootIdentity::look(state).as_ref()) {
+        return false;
+    }
+    #[cfg(feature = "ssm")]
+    if Instance::wanted(&config.identity, false).is_some() {
+        return false;
+    }
+    matches!(identity::registration(state), Err(RegistrationError::Missing(_)))
+        && status::look(state, &config.status_dir(state)).is_none_or(|now| now.links.is_empty())
 }
 
 fn choose(state: &State, found: &Found, wish: Wish<'_>) -> Result<Choice, UpdateError> {
@@ -273,6 +295,11 @@ pub fn outcome(state: &Path, order: &str) -> Option<Last> {
 /// Whether an order's version is on trial.
 pub fn is_on_trial(state: &Path, order: &str) -> bool {
     State::load(state).trial.is_some_and(|trial| trial.order == order)
+}
+
+/// Whether it is on trial and hasn't been started.
+pub fn is_untried(state: &Path, order: &str) -> bool {
+    State::load(state).trial.is_some_and(|trial| trial.order == order && trial.tries == 0)
 }
 
 /// Waits until an order that is on trial is over. While it hasn't been started, `poke` is called now
@@ -352,6 +379,37 @@ mod tests {
         assert_eq!(chosen(&state, "1.1", NEWEST), "!1.2");
         let wish = Wish { version: Some("1.2"), ..NEWEST };
         assert_eq!(chosen(&state, "1.0", wish), "1.2");
+    }
+
+    #[test]
+    fn a_device_is_alone_only_if_nothing_names_a_server() {
+        let folder = crate::testing::Folder::new();
+        let config = Config::default();
+        assert!(is_alone(&config, folder.path()));
+        // A registration that can't be read names one, too.
+        let path = identity::Registration::path(folder.path());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "{").unwrap();
+        assert!(!is_alone(&config, folder.path()));
+        fs::remove_file(&path).unwrap();
+        #[cfg(feature = "bootagent")]
+        {
+            let mut config = config;
+            config.bootagent.servers = vec!["https://hub:1".to_owned()];
+            assert!(!is_alone(&config, folder.path()));
+        }
+    }
+
+    #[test]
+    fn only_a_trial_that_has_not_been_started_is_untried() {
+        let folder = crate::testing::Folder::new();
+        for (tries, wanted) in [(0, true), (1, false)] {
+            let slot = Slot { slot: "a".to_owned(), ..Slot::default() };
+            let trial = Trial { slot, order: "o".to_owned(), tries, ..Trial::default() };
+            State { trial: Some(trial), ..State::default() }.save(folder.path()).unwrap();
+            assert_eq!(is_untried(folder.path(), "o"), wanted);
+            assert!(!is_untried(folder.path(), "other"));
+        }
     }
 
     #[test]

@@ -273,7 +273,7 @@ mod tests {
 
     fn trial(name: &str, version: &str, tries: u64) -> Option<Trial> {
         let (from, order) = ("1.0".to_owned(), String::new());
-        Some(Trial { slot: slot(name, version), tries, minutes: 10, from, order })
+        Some(Trial { slot: slot(name, version), tries, minutes: 10, from, order, alone: false })
     }
 
     fn run(chosen: &Chosen) -> &str {

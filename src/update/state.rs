@@ -48,6 +48,8 @@ pub struct Trial {
     pub from: String,
     /// Who wanted it, for whoever waits for the result: a job's step, a process.
     pub order: String,
+    /// What ran before had no server that could have heard it.
+    pub alone: bool,
 }
 
 /// How the last update ended.
@@ -212,6 +214,7 @@ impl Trial {
             .raw("minutes", &trial.minutes.to_string())
             .string("from", &trial.from)
             .string("order", &trial.order)
+            .raw("alone", if trial.alone { "true" } else { "false" })
             .finish()
     }
 
@@ -222,6 +225,7 @@ impl Trial {
             minutes: node.get("minutes")?.as_u64()?,
             from: text_of(node, "from"),
             order: text_of(node, "order"),
+            alone: node.get("alone").and_then(Node::as_bool).unwrap_or_default(),
         })
     }
 }
@@ -271,7 +275,7 @@ mod tests {
 
     fn on_trial(version: &str) -> Trial {
         let (from, order) = ("0.1.0".to_owned(), "job".to_owned());
-        Trial { slot: slot("b", version), tries: 1, minutes: 10, from, order }
+        Trial { slot: slot("b", version), tries: 1, minutes: 10, from, order, alone: true }
     }
 
     #[test]

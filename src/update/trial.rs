@@ -21,7 +21,8 @@ pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), S
     log::info!("version {} is on trial: {minutes} minutes to reach the server", trial.slot.version);
     let (began, limit) = (Instant::now(), Duration::from_secs(minutes * 60));
     loop {
-        let alone = board.has_no_link() && began.elapsed() >= ALONE.min(limit);
+        // A link that isn't there yet, or failed, isn't none.
+        let alone = trial.alone && board.has_no_link() && began.elapsed() >= ALONE.min(limit);
         if board.is_online() || alone {
             match settle(&state, &trial, None) {
                 Ok(()) => break,
