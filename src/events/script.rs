@@ -5,7 +5,7 @@ use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::thread;
@@ -56,13 +56,23 @@ pub fn ask(settings: &Settings, told: &Told) -> (bool, String) {
     (good, seen.join("; "))
 }
 
+/// Whether only root and the agent's user can change it. Where the agent's user isn't known it is
+/// root's alone.
+fn is_ours(meta: &fs::Metadata) -> bool {
+    let own = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    (meta.uid() == 0 || meta.uid() == own) && meta.mode() & 0o022 == 0
+}
+
 /// Runs one script; what was wrong, if something was.
 fn run(path: &Path, folder: &Path, limit: Duration, told: &Told) -> io::Result<Option<String>> {
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o022 != 0 {
+    let meta = fs::metadata(path)?;
+    if !is_ours(&meta) {
         return Ok(Some("others can write to it, so it isn't run".to_owned()));
     }
-    if !path.is_file() || mode & 0o111 == 0 {
+    if !is_ours(&fs::metadata(folder)?) {
+        return Ok(Some("others can write to its folder, so it isn't run".to_owned()));
+    }
+    if !meta.is_file() || meta.mode() & 0o111 == 0 {
         return Ok(Some("it is no executable file".to_owned()));
     }
     let mut command = Command::new(path);
@@ -103,6 +113,7 @@ fn run(path: &Path, folder: &Path, limit: Duration, told: &Told) -> io::Result<O
 mod tests {
     use super::*;
     use crate::testing::{Folder, wait_for_death};
+    use std::os::unix::fs::{PermissionsExt, chown};
 
     fn put(folder: &Folder, event: &str, text: &str, mode: u32) {
         let path = folder.path().join(event);
@@ -135,6 +146,26 @@ mod tests {
         assert!(ask_in(&[&folder], "a").1.ends_with("it is no executable file"));
         put(&folder, "a", "exit 0", 0o777);
         assert!(ask_in(&[&folder], "a").1.ends_with("so it isn't run"));
+        put(&folder, "a", "exit 0", 0o755);
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(ask_in(&[&folder], "a").1.ends_with("its folder, so it isn't run"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(ask_in(&[&folder], "a").0);
+    }
+
+    #[test]
+    fn what_an_ordinary_user_owns_is_not_run_as_root() {
+        let folder = Folder::new();
+        put(&folder, "a", "exit 0", 0o755);
+        // Only root can give a file away.
+        if chown(folder.path().join("a"), Some(12345), None).is_ok() {
+            assert!(
+                ask_in(&[&folder], "a").1.ends_with("/a: others can write to it, so it isn't run")
+            );
+            chown(folder.path().join("a"), Some(0), None).unwrap();
+            chown(folder.path(), Some(12345), None).unwrap();
+            assert!(ask_in(&[&folder], "a").1.ends_with("its folder, so it isn't run"));
+        }
     }
 
     #[test]
