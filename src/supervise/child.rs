@@ -209,9 +209,14 @@ impl Unit {
                 None => self.ended(End::Unknown, now, notes),
             }
         } else if let Some(run) = self.record.run {
-            match self.is_alive(run) {
-                true => log::info!("{} still runs as process {}", self.name(), run.pid),
-                false => self.first_process_ended(run, End::Unknown, now, notes),
+            if self.is_alive(run) {
+                log::info!("{} still runs as process {}", self.name(), run.pid);
+            } else {
+                if !self.record.wanted || self.record.due.is_some() {
+                    // Its stop was under way, so this is no unexpected end.
+                    self.stopping = Some(Stopping { kill_at: now, killed: false });
+                }
+                self.first_process_ended(run, End::Unknown, now, notes);
             }
         } else {
             // The agent may have been killed before all of it was dead.
@@ -224,6 +229,8 @@ impl Unit {
             if !self.record.wanted {
                 // The stop that was under way, or the job that comes again, finds it stopping.
                 self.stop(now);
+            } else if self.record.due.is_some() {
+                self.stop_to_start_again(now);
             }
         }
     }
@@ -301,8 +308,21 @@ impl Unit {
 
     /// Stops it on purpose. It has ended when [`Unit::is_clear`].
     pub fn stop(&mut self, now: Duration) {
-        self.record.wanted = false;
-        self.record.due = None;
+        self.end(now, false);
+    }
+
+    /// Stops it, and it is started again as soon as nothing of it is left, if need be by the next
+    /// agent: whenever this one is killed, the record says that it is to run. A stop that is under
+    /// way stays what it is.
+    pub fn stop_to_start_again(&mut self, now: Duration) {
+        if self.stopping.is_none() {
+            self.end(now, true);
+        }
+    }
+
+    fn end(&mut self, now: Duration, again: bool) {
+        self.record.wanted = again;
+        self.record.due = again.then_some(now);
         self.doomed = None;
         let stop_time = self.definition.stop_time;
         let stopping = Stopping { kill_at: now + stop_time, killed: false };
@@ -347,12 +367,12 @@ impl Unit {
     pub fn renew(&mut self, now: Duration) {
         if self.is_up() && self.stopping.is_none() {
             log::info!("the definition of {} has changed; it is restarted", self.name());
-            self.stop(now);
-        } else if self.record.status != ChildStatus::Fatal {
-            return;
+            self.record.streak = 0;
+            self.stop_to_start_again(now);
+        } else if self.record.status == ChildStatus::Fatal {
+            self.record.streak = 0;
+            self.start_again(now);
         }
-        self.record.streak = 0;
-        self.start_again(now);
     }
 
     /// Kills it against its will; it is restarted by the rule.
@@ -507,3 +527,6 @@ pub fn started(run: Identity) -> Duration {
 pub fn folder(state: &Path, name: &str) -> PathBuf {
     state.join("children").join(name)
 }
+
+#[cfg(test)]
+mod tests;

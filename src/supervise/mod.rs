@@ -305,7 +305,10 @@ impl Supervisor {
             .map(|unit| unit.name().to_owned())
             .collect();
         for name in names {
-            let _ = self.halt(&name);
+            // Written down as one that is to run before it is stopped: init kills an agent that
+            // takes its time.
+            let _ = self.with(&name, |unit| unit.stop_to_start_again(clock::since_boot()));
+            self.wake.ring();
             let stop_time = self.with(&name, |unit| unit.definition.stop_time).unwrap_or_default();
             let end = clock::since_boot() + stop_time + DYING;
             while self.with(&name, Unit::is_clear) == Ok(false) && clock::since_boot() < end {
@@ -313,7 +316,6 @@ impl Supervisor {
                 self.wake.ring();
                 Timer::after(LOOK).await;
             }
-            let _ = self.with(&name, |unit| unit.start_again(clock::since_boot()));
         }
         self.hand_over();
     }
