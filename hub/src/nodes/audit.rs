@@ -1,6 +1,6 @@
 //! PutAuditRecords: a node hands over lines of its audit log. stint's own; AWS has no such operation.
 //!
-//! Lines are kept as they came, whatever they say: what doesn't fit together is of most interest.
+//! Lines are kept as they came, whatever they say, but for such as no agent writes: what doesn't fit together is of most interest.
 //! `stint-hub audit` follows the chain when it shows them.
 
 use super::{input, only_itself};
@@ -9,11 +9,14 @@ use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
 use crate::store::Store;
 use serde_json::{Value, json};
-use sqlx::{Any, Transaction};
+use std::borrow::Cow;
 use stint_wire::audit::{MAX_LINE, MAX_LINES, read};
 
 /// Lines that are kept of each node; 40 MB of the longest.
 pub const KEPT: i64 = 10_000;
+
+/// The end of a line that isn't kept as it came. It is no JSON, so the line can't be read, and shows.
+const MARK: &str = " [changed by stint-hub: too long, or with control characters]";
 
 /// A line that the hub has.
 #[derive(sqlx::FromRow)]
@@ -27,12 +30,15 @@ pub struct Stored {
 /// Answers the operation. Lines that the hub has already are passed over: their answer was lost.
 ///
 /// # Errors
-/// `ValidationException` for too many lines or one that is too long, `AccessDeniedException` for
+/// `ValidationException` for too many lines or one that is no text, `AccessDeniedException` for
 /// another node's.
 pub async fn put(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Value> {
     only_itself(node, input::required(input, "InstanceId", 10, 124)?)?;
     let lines = lines(input)?;
     let now = app.now().0 as i64;
+    // Before the transaction, which keeps everybody else from writing. Should two calls of a node
+    // meet, a line is kept twice, and nothing is lost.
+    let known = known(&app.store, &node.id, &lines).await?;
     let mut tx = app.store.begin().await?;
     let last: i64 = sqlx::query_scalar(
         "SELECT COALESCE(MAX(position), 0) FROM audit_record WHERE node_id = $1",
@@ -40,7 +46,6 @@ pub async fn put(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Value
     .bind(&node.id)
     .fetch_one(&mut *tx)
     .await?;
-    let known = known(&mut tx, &node.id, &lines).await?;
     let mut position = last;
     for line in lines.iter().skip(known) {
         position += 1;
@@ -52,7 +57,7 @@ pub async fn put(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Value
         .bind(position)
         .bind(number(line))
         .bind(now)
-        .bind(*line)
+        .bind(line.as_ref())
         .execute(&mut *tx)
         .await?;
     }
@@ -65,36 +70,49 @@ pub async fn put(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Value
     Ok(json!({}))
 }
 
-fn lines(input: &Value) -> ApiResult<Vec<&str>> {
+fn lines(input: &Value) -> ApiResult<Vec<Cow<'_, str>>> {
     let records = input.get("Records").and_then(Value::as_array);
     let records = records.ok_or_else(|| ApiError::validation("Records must be a list of lines"))?;
     if records.len() > MAX_LINES {
         return Err(ApiError::validation(format!("more than {MAX_LINES} Records in one call")));
     }
-    let fits = |line: &&str| line.len() <= MAX_LINE && !line.contains(['\n', '\0']);
-    let line = |record: &'_ Value| record.as_str().filter(fits).map(str::len);
-    if records.iter().any(|record| line(record).is_none()) {
-        let what = format!("each of Records must be one line of at most {MAX_LINE} bytes");
-        return Err(ApiError::validation(what));
+    let lines: Option<Vec<&str>> = records.iter().map(Value::as_str).collect();
+    let lines = lines.ok_or_else(|| ApiError::validation("each of Records must be a line"))?;
+    Ok(lines.into_iter().map(bounded).collect())
+}
+
+/// A line as it is kept. One that is too long, or holds control characters, has been damaged on the
+/// node; refused it would be in the way of all that come after it, so it is kept cut and marked.
+fn bounded(line: &str) -> Cow<'_, str> {
+    if line.len() <= MAX_LINE && !line.contains(char::is_control) {
+        return Cow::Borrowed(line);
     }
-    Ok(records.iter().filter_map(Value::as_str).collect())
+    let blank = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let mut kept: String = line.chars().map(blank).collect();
+    kept.truncate(kept.floor_char_boundary(MAX_LINE - MARK.len()));
+    Cow::Owned(kept + MARK)
 }
 
 fn number(line: &str) -> i64 {
     read(line).and_then(|record| i64::try_from(record.number).ok()).unwrap_or(0)
 }
 
-/// How many of the lines, from the first on, the hub has: up to the last of them that it has.
-async fn known(tx: &mut Transaction<'static, Any>, node: &str, lines: &[&str]) -> ApiResult<usize> {
+/// How many of the lines, from the first on, the hub has: up to the last of them that it has. Lines
+/// without a number aren't looked for: those before a known one are known, too.
+async fn known(store: &Store, node: &str, lines: &[Cow<'_, str>]) -> ApiResult<usize> {
     for (at, line) in lines.iter().enumerate().rev() {
+        let number = number(line);
+        if number == 0 {
+            continue;
+        }
         let found: Option<i64> = sqlx::query_scalar(
             "SELECT position FROM audit_record WHERE node_id = $1 AND number = $2 AND line = $3
              LIMIT 1",
         )
         .bind(node)
-        .bind(number(line))
-        .bind(*line)
-        .fetch_optional(&mut **tx)
+        .bind(number)
+        .bind(line.as_ref())
+        .fetch_optional(&store.read)
         .await?;
         if found.is_some() {
             return Ok(at + 1);
@@ -192,14 +210,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_damaged_line_is_kept_marked_and_those_beside_it_as_they_are() {
+        let (app, _dir) = testing::app().await;
+        let node = register_node(&app).await;
+        let lines = log(2);
+        let long = "ä".repeat(MAX_LINE);
+        let records = json!([lines[0], "a\nb\0", long, lines[1], "torn"]);
+        // A damaged line doesn't hide that the hub has the others.
+        for _ in 0..2 {
+            let input = json!({"InstanceId": node.id, "Records": records});
+            put(&app, &node, &input).await.unwrap();
+        }
+        let kept = stored(&app.store, &node.id).await.unwrap();
+        let kept: Vec<&str> = kept.iter().map(|stored| stored.line.as_str()).collect();
+        assert_eq!((kept[0], kept[3]), (lines[0].as_str(), lines[1].as_str()));
+        assert_eq!(kept[1], format!("a b {MARK}"));
+        assert!(kept[2].starts_with("ää") && kept[2].ends_with(MARK));
+        assert!(kept[2].len() <= MAX_LINE && read(kept[2]).is_none());
+        assert_eq!(kept[4..], ["torn", "torn"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_is_looked_for_by_its_number() {
+        let (app, _dir) = testing::app().await;
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+            "EXPLAIN QUERY PLAN SELECT position FROM audit_record
+             WHERE node_id = 'a' AND number = 1 AND line = 'x' LIMIT 1",
+        )
+        .fetch_all(&app.store.read)
+        .await
+        .unwrap();
+        assert!(plan[0].3.contains("audit_record_number"), "{plan:?}");
+    }
+
+    #[tokio::test]
     async fn what_is_no_line_and_what_is_anothers_is_refused() {
         let (app, _dir) = testing::app().await;
         let node = register_node(&app).await;
         for records in [
             json!(null),
             json!([1]),
-            json!(["a\nb"]),
-            json!(["x".repeat(4097)]),
             json!(vec!["x"; 101]),
         ] {
             let input = json!({"InstanceId": node.id, "Records": records});
