@@ -64,10 +64,32 @@ async fn send(shared: &Shared, folder: &Path) -> Result<bool, Problem> {
         return Ok(false);
     }
     let last = lines.iter().rev().find_map(|line| stint_wire::audit::read(line));
-    let more = lines.len() == MAX_LINES;
+    let last = last.map(|record| record.number);
+    let more = is_onward(lines.len(), sent, last);
     shared.talk(move |uplink| uplink.put_audit(&lines)).await.map_err(Problem::Uplink)?;
     if let Some(last) = last {
-        durable::write(&path, last.number.to_string().as_bytes()).map_err(Problem::File)?;
+        durable::write(&path, last.to_string().as_bytes()).map_err(Problem::File)?;
     }
     Ok(more)
+}
+
+/// Whether the next lines may follow at once: these were as many as go into a call, and the next
+/// call's are others. Lines that can't be read move nothing on, and would be sent without end.
+fn is_onward(lines: usize, sent: Option<u64>, last: Option<u64>) -> bool {
+    lines == MAX_LINES && last > sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_call_follows_at_once_unless_it_has_other_lines() {
+        assert!(is_onward(MAX_LINES, None, Some(100)) && is_onward(MAX_LINES, Some(5), Some(105)));
+        assert!(!is_onward(MAX_LINES - 1, None, Some(99)));
+        for (sent, last) in [(None, None), (Some(5), None), (Some(5), Some(5)), (Some(5), Some(1))]
+        {
+            assert!(!is_onward(MAX_LINES, sent, last), "{sent:?} {last:?}");
+        }
+    }
 }

@@ -106,6 +106,10 @@ impl Log {
             tail.torn = false;
         } else if tail.length == 0 {
             tail = Tail { length: 0, torn: false, ..Tail::of(&old)? };
+        } else if tail.number == 0 {
+            // Nothing in it can be read. Numbers that begin anew would be taken for ones that the
+            // hub has.
+            tail.number = Tail::of(&old)?.number;
         }
         let line = audit::line(tail.number + 1, tail.last.as_deref(), event);
         // What a power cut left of a line is a line of its own.
@@ -205,6 +209,21 @@ mod tests {
         let seen = verify(folder.path()).unwrap();
         assert_eq!(seen.faults, [(2, audit::Fault::Unreadable)]);
         assert_eq!((seen.last, seen.records.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_goes_on_with_the_number_of_the_one_before() {
+        let folder = Folder::new();
+        let log = log(&folder, 100_000);
+        for _ in 0..3 {
+            add(&log, "a");
+        }
+        let path = folder.path().join("log");
+        durable::rename(&path, &folder.path().join("log.1")).unwrap();
+        fs::write(&path, [0xff; 100]).unwrap();
+        add(&log, "b");
+        let seen = verify(folder.path()).unwrap();
+        assert_eq!((seen.last, seen.records.len()), (4, 4));
     }
 
     #[test]
