@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::modules::Ended;
-use crate::offline::{Look, RECEIPT, Taken};
+use crate::offline::{Look, MAX_UNFINISHED, RECEIPT, Taken};
 use crate::spool::{Acceptance, Outcome, Report, SpoolError};
 use crate::sys::FileError;
 use crate::{identity, offline};
@@ -37,18 +37,30 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
 fn turn(shared: &Shared, look: &mut Look, unaccepted: &mut bool) -> Result<(), String> {
     let folder = &shared.offline;
     let words = |error: FileError| error.to_string();
-    folder.open().map_err(words)?;
-    if !folder.is_private().map_err(words)? {
+    // Looked at before anything in it is made, removed or read.
+    if let Some(path) = folder.exposed().map_err(words)? {
         return Err(format!(
-            "others than the agent's user can write to {}; run `chmod 700` on it",
-            folder.path().display()
+            "{} is no folder of the agent's user that nobody else can write to; run `chown` and \
+             `chmod 700` on it",
+            path.display()
         ));
     }
-    for name in look.at(folder.path(), &offline::is_document) {
+    folder.open().map_err(words)?;
+    let names = look.at(folder.path(), &offline::is_document);
+    let mut room = match names.is_empty() {
+        true => 0,
+        false => MAX_UNFINISHED.saturating_sub(folder.unfinished().map_err(words)?.len()),
+    };
+    for name in names {
+        if room == 0 {
+            // The others stay where they are until some of these are over.
+            break;
+        }
         match folder.take(&name).map_err(words)? {
             Taken::Submitted(id) => {
                 log::info!("{name} from the local folder is document {id}");
                 *unaccepted = true;
+                room -= 1;
             }
             Taken::Invalid(reason) => {
                 log::warn!("{name} from the local folder is no document: {reason}");
@@ -67,8 +79,9 @@ fn accept(shared: &Shared) -> Result<bool, String> {
     let registration = registration.as_ref();
     let node = registration.map_or("", |registration| registration.instance_id.as_str());
     let region = registration.map_or("", |registration| registration.region.as_str());
-    let mut all = true;
-    for job in shared.offline.waiting(node, region).map_err(|error| error.to_string())? {
+    for file in shared.offline.unfinished().map_err(|error| error.to_string())? {
+        // One at a time: a document may be large.
+        let Some(job) = shared.offline.job(&file, node, region) else { continue };
         match shared.spool.accept(&job) {
             Ok(Acceptance::New) => {
                 log::info!("job {} ({}) accepted", job.id, job.document_name);
@@ -77,7 +90,7 @@ fn accept(shared: &Shared) -> Result<bool, String> {
             }
             Ok(_) => {}
             // Nobody offers it again, so it waits here.
-            Err(SpoolError::Full | SpoolError::NoRoom(_)) => all = false,
+            Err(SpoolError::Full | SpoolError::NoRoom(_)) => return Ok(false),
             Err(SpoolError::File(error)) => return Err(error.to_string()),
             Err(error @ SpoolError::TooLarge) => {
                 let reason = format!("The device can't take the document: {error}.");
@@ -86,7 +99,7 @@ fn accept(shared: &Shared) -> Result<bool, String> {
             }
         }
     }
-    Ok(all)
+    Ok(true)
 }
 
 /// Whether a job came from the folder.

@@ -31,11 +31,17 @@ pub const RECEIPT: &str = "offline";
 /// What replies call the agent.
 const AGENT: &str = "stint";
 
+/// The folders below the one that documents are dropped in.
+const PARTS: [&str; 3] = ["submitted", "completed", "invalid"];
+
 /// Of a file's name so much is kept before the id, bytes; a name may have 255.
 const MAX_NAME: usize = 200;
 
 /// Files in `invalid/` that are kept for somebody to look at.
 const MAX_INVALID: usize = 16;
+
+/// While so many documents aren't over, no more are taken.
+pub const MAX_UNFINISHED: usize = 64;
 
 /// What is kept of documents that are over, unless the configuration says otherwise: 64 documents,
 /// and 1 MiB of what became of them.
@@ -70,7 +76,7 @@ impl Folder {
     /// # Errors
     /// One can't be made.
     pub fn open(&self) -> Result<(), FileError> {
-        for name in ["submitted", "completed", "invalid"] {
+        for name in PARTS {
             durable::make_folder(&self.root.join(name))?;
             durable::sweep(&self.root.join(name))?;
         }
@@ -87,15 +93,24 @@ impl Folder {
         &self.root
     }
 
-    /// Whether nobody but the agent's user can put a document in: whatever is in the folder is run
-    /// as that user.
+    /// The first of the folders that another than the agent's user can put something in, or that
+    /// is no folder: whatever is there is run as that user. Those that aren't there yet are well.
     ///
     /// # Errors
-    /// It can't be looked at.
-    pub fn is_private(&self) -> Result<bool, FileError> {
-        let meta = fs::metadata(&self.root).map_err(FileError::new("look at", &self.root))?;
-        let own = fs::metadata("/proc/self").map_or(meta.uid(), |own| own.uid());
-        Ok(meta.uid() == own && meta.mode() & 0o022 == 0)
+    /// One can't be looked at.
+    pub fn exposed(&self) -> Result<Option<PathBuf>, FileError> {
+        let own = own_user();
+        let parts = PARTS.iter().map(|name| self.root.join(name));
+        for path in std::iter::once(self.root.clone()).chain(parts) {
+            match fs::symlink_metadata(&path) {
+                Ok(meta)
+                    if meta.is_dir() && own == Some(meta.uid()) && meta.mode() & 0o022 == 0 => {}
+                Ok(_) => return Ok(Some(path)),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(FileError::new("look at", &path)(cause)),
+            }
+        }
+        Ok(None)
     }
 
     /// Moves a file of the folder to where it belongs. One that is named `<uuid>.json`, as `stint
@@ -123,20 +138,26 @@ impl Folder {
         })
     }
 
-    /// The documents in `submitted/` that aren't over, as jobs for this node in this region. One
-    /// that has been accepted before is recognised by its id.
+    /// The files in `submitted/` whose documents aren't over.
     ///
     /// # Errors
     /// The folder can't be read.
-    pub fn waiting(&self, node: &str, region: &str) -> Result<Vec<Job>, FileError> {
-        let mut jobs = Vec::new();
-        for file in durable::list(&self.root.join("submitted"))? {
-            let Some((name, id)) = file.rsplit_once('.') else { continue };
-            if self.status(id).is_some_and(|status| is_over(&status)) {
-                continue;
-            }
-            match read(&self.root.join("submitted").join(&file)) {
-                Ok(Ok(document)) => jobs.push(Job {
+    pub fn unfinished(&self) -> Result<Vec<String>, FileError> {
+        let mut files = durable::list(&self.root.join("submitted"))?;
+        files.retain(|file| {
+            let status = file.rsplit_once('.').map(|(_, id)| self.status(id));
+            status.is_some_and(|status| !status.is_some_and(|status| is_over(&status)))
+        });
+        Ok(files)
+    }
+
+    /// The document of a file in `submitted/`, as a job for this node in this region, unless it
+    /// can't be read, which is logged. One that has been accepted before is recognised by its id.
+    pub fn job(&self, file: &str, node: &str, region: &str) -> Option<Job> {
+        let (name, id) = file.rsplit_once('.')?;
+        match read(&self.root.join("submitted").join(file)) {
+            Ok(Ok(document)) => {
+                return Some(Job {
                     id: id.to_owned(),
                     receipt: RECEIPT.to_owned(),
                     created: clock::system().iso(),
@@ -146,12 +167,12 @@ impl Folder {
                     document,
                     parameters: "{}".to_owned(),
                     output: None,
-                }),
-                Ok(Err(fault)) => log::error!("{name} in {}: {fault}", self.root.display()),
-                Err(error) => log::error!("{error}"),
+                });
             }
+            Ok(Err(fault)) => log::error!("{name} in {}: {fault}", self.root.display()),
+            Err(error) => log::error!("{error}"),
         }
-        Ok(jobs)
+        None
     }
 
     /// The file in `submitted/` with this id.
@@ -213,11 +234,25 @@ pub fn is_document(path: &Path) -> bool {
     matches!(read(path), Ok(Ok(_)))
 }
 
+/// The user that this process runs as, if the system says.
+fn own_user() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|own| own.uid())
+}
+
 /// The document in a file, or why it is none.
 fn read(path: &Path) -> Result<Result<String, String>, FileError> {
     let meta = fs::symlink_metadata(path).map_err(FileError::new("look at", path))?;
     if !meta.is_file() {
         return Ok(Err("it is no file".to_owned()));
+    }
+    if meta.uid() != 0 && own_user() != Some(meta.uid()) {
+        return Ok(Err(format!("it belongs to user {}", meta.uid())));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Ok(Err("others than its owner can write to it".to_owned()));
+    }
+    if meta.nlink() != 1 {
+        return Ok(Err("it has other names (hard links)".to_owned()));
     }
     if meta.len() > MAX_JOB as u64 {
         return Ok(Err(format!("it is larger than {MAX_JOB} bytes")));

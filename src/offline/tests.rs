@@ -12,6 +12,11 @@ fn folder(place: &Place) -> Folder {
     folder
 }
 
+fn waiting(folder: &Folder) -> Vec<Job> {
+    let files = folder.unfinished().unwrap();
+    files.iter().filter_map(|file| folder.job(file, "mi-1", "r")).collect()
+}
+
 fn ended(id: &str) -> Report {
     let outcome = Outcome::ended(Status::Success, String::new());
     Report { job: id.to_owned(), receipt: RECEIPT.to_owned(), outcome }
@@ -55,16 +60,16 @@ fn a_document_waits_until_its_end_is_written_down() {
     let place = Place::new();
     let folder = folder(&place);
     let Taken::Submitted(id) = drop_in(&folder, "a.json", DOCUMENT) else { panic!() };
-    let jobs = folder.waiting("mi-1", "r").unwrap();
+    let jobs = waiting(&folder);
     assert_eq!(jobs.len(), 1);
     let job = &jobs[0];
     assert_eq!((job.id.as_str(), job.document_name.as_str()), (id.as_str(), "a.json"));
     assert_eq!((job.document.as_str(), job.receipt.as_str()), (DOCUMENT, RECEIPT));
     let begun = Report { outcome: Outcome::begun(), ..ended(&id) };
     folder.report(&begun).unwrap();
-    assert_eq!(folder.waiting("mi-1", "r").unwrap().len(), 1);
+    assert_eq!(waiting(&folder).len(), 1);
     folder.report(&ended(&id)).unwrap();
-    assert_eq!(folder.waiting("mi-1", "r").unwrap(), []);
+    assert_eq!(waiting(&folder), []);
     assert!(folder.outcome(&id).unwrap().contains(r#""documentStatus":"Success""#));
 }
 
@@ -84,15 +89,65 @@ fn what_is_kept_is_bounded_and_a_document_goes_with_its_end() {
         drop_in(&folder, "b.json", "{");
     }
     assert_eq!(durable::list(&folder.path().join("invalid")).unwrap().len(), MAX_INVALID);
-    assert_eq!(folder.waiting("mi-1", "r").unwrap(), []);
+    assert_eq!(waiting(&folder), []);
 }
 
 #[test]
-fn a_folder_that_others_can_write_to_is_not_private() {
-    use std::os::unix::fs::PermissionsExt;
+fn each_of_the_folders_must_be_the_agents_own() {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
     let place = Place::new();
     let folder = folder(&place);
-    assert!(folder.is_private().unwrap());
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(!folder.is_private().unwrap());
+    assert_eq!(folder.exposed().unwrap(), None);
+    let submitted = folder.path().join("submitted");
+    for path in [folder.path(), submitted.as_path()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(folder.exposed().unwrap().as_deref(), Some(path));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        // Only root can give it away.
+        if chown(path, Some(12345), None).is_ok() {
+            assert_eq!(folder.exposed().unwrap().as_deref(), Some(path));
+            chown(path, Some(0), None).unwrap();
+        }
+    }
+    fs::remove_dir(&submitted).unwrap();
+    assert_eq!(folder.exposed().unwrap(), None);
+    symlink("/tmp", &submitted).unwrap();
+    assert_eq!(folder.exposed().unwrap(), Some(submitted));
+}
+
+#[test]
+fn a_file_that_another_can_change_is_no_document() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let place = Place::new();
+    let folder = folder(&place);
+    let path = folder.path().join("a.json");
+    let invalid = |wanted: &str| {
+        let Taken::Invalid(reason) = folder.take("a.json").unwrap() else { panic!("{wanted}") };
+        assert!(reason.contains(wanted), "{reason}");
+    };
+    fs::write(&path, DOCUMENT).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    invalid("can write to it");
+    fs::write(&path, DOCUMENT).unwrap();
+    fs::hard_link(&path, place.path().join("other")).unwrap();
+    invalid("hard links");
+    fs::write(&path, DOCUMENT).unwrap();
+    if chown(&path, Some(12345), None).is_ok() {
+        invalid("belongs to user 12345");
+    }
+}
+
+#[test]
+fn what_is_unfinished_is_counted() {
+    let place = Place::new();
+    let folder = folder(&place);
+    let ids: Vec<String> = (0..3)
+        .map(|turn| match drop_in(&folder, &format!("{turn}.json"), DOCUMENT) {
+            Taken::Submitted(id) => id,
+            Taken::Invalid(reason) => panic!("{reason}"),
+        })
+        .collect();
+    assert_eq!(folder.unfinished().unwrap().len(), 3);
+    folder.report(&ended(&ids[0])).unwrap();
+    assert_eq!(folder.unfinished().unwrap().len(), 2);
 }
