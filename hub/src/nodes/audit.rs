@@ -247,11 +247,7 @@ mod tests {
     async fn what_is_no_line_and_what_is_anothers_is_refused() {
         let (app, _dir) = testing::app().await;
         let node = register_node(&app).await;
-        for records in [
-            json!(null),
-            json!([1]),
-            json!(vec!["x"; 101]),
-        ] {
+        for records in [json!(null), json!([1]), json!(vec!["x"; 101])] {
             let input = json!({"InstanceId": node.id, "Records": records});
             assert_eq!(put(&app, &node, &input).await.unwrap_err().code, "ValidationException");
         }
