@@ -40,8 +40,8 @@ fn turn(shared: &Shared, look: &mut Look, unaccepted: &mut bool) -> Result<(), S
     // Looked at before anything in it is made, removed or read.
     if let Some(path) = folder.exposed().map_err(words)? {
         return Err(format!(
-            "{} is no folder of the agent's user that nobody else can write to; run `chown` and \
-             `chmod 700` on it",
+            "{} must be a folder of the agent's user that nobody else can write to; give it to that \
+             user, and run `chmod 700` on it",
             path.display()
         ));
     }
