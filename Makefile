@@ -55,7 +55,7 @@ features: ## lint and tests of each feature of the agent alone, of each set, and
 e2e: $(VENV)/ready ## end-to-end tests of the real programs with the real AWS CLI and boto3
 	@scripts/need cargo cc
 	@echo '== pytest' && $(CARGO) build --quiet --workspace
-	@$(PYTHON) -m pytest -c tests/pytest.ini --numprocesses $(JOBS) $(ARGS) tests
+	@$(PYTHON) -m pytest -c tests/pytest.ini --numprocesses $(JOBS) --dist worksteal $(ARGS) tests
 
 chaos: $(VENV)/ready ## ROUNDS=500 random faults while commands flow (root; SEED=n repeats a run); the report goes to docs/CHAOS.md
 	@scripts/need cargo cc

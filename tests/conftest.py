@@ -153,6 +153,19 @@ def node(hub, activate) -> OriginalAgent:
     return OriginalAgent(hub.endpoint, hub.region).come_online(activate())
 
 
+# Minutes each.
+LONG = ("test_update_faults", "test_chaos", "test_identity_rotation", "test_update.py")
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """Spreads the long tests over the workers, which begin with equal parts of the list."""
+    long = [item for item in items if any(name in item.nodeid for name in LONG)]
+    spread = [item for item in items if item not in long]
+    for number, item in enumerate(long):
+        spread.insert(number * (len(items) // len(long)), item)
+    items[:] = spread
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failed test shows the logs of what it started."""
