@@ -78,3 +78,27 @@ def test_a_version_that_keeps_its_place_is_given_up_and_nothing_is_cleared_away(
     kids.agent.start()
     assert kids.status("app") in ("stoped", "fatal")
     succeeds_again(kids, web)
+
+
+def test_a_boot_in_the_middle_of_the_way_back_is_followed_by_the_rest_of_it(kids, web):
+    first = kids.package("app", "1")
+    assert kids.install("app", web.serve("/app-1.tgz", first), first)["errcode"] == 0
+    # It stays up for as long as its installation waits, and no longer.
+    second = kids.package("app", "2", then="sleep 4; exit 1")
+    url = web.serve("/app-2.tgz", second)
+    assert kids.install("app", url, second, action="upgrade")["errcode"] == 0
+    (kids.faults.folder / "plan").write_text("run EIO every link app/current.tmp\n")
+    plan = kids.folder("app") / "install.json"
+    until("the way back is begun", lambda: json.loads(plan.read_text())["phase"] == "back", PATIENCE)
+    until("it is stuck", lambda: "can't go back to what was before" in kids.agent.logs(), PATIENCE)
+    kids.agent.kill()
+    (kids.faults.folder / "plan").unlink()
+    # The next agent finds the record of another boot.
+    record = kids.folder("app") / "record.json"
+    content = json.loads(record.read_text())
+    assert content["trial"] is True
+    record.write_text(json.dumps({**content, "boot": "another"}))
+    kids.agent.start()
+    until("version 1 runs", lambda: kids.running("app") == ["1"], PATIENCE)
+    assert str(kids.link("app", "current")) == "versions/1"
+    assert kids.categories("app")[-1] == "rollback"

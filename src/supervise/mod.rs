@@ -92,6 +92,8 @@ pub struct Supervisor {
     /// Children that a slow job has for itself.
     held: RefCell<Vec<String>>,
     settings_job: RefCell<Option<SettingsJob>>,
+    /// Children whose way back to the version before an earlier agent had begun.
+    going_back: RefCell<Vec<String>>,
     /// Something has happened that [`run`] has to look at.
     wake: Rc<Bell>,
     /// A process ended whose parent this one is.
@@ -139,6 +141,7 @@ impl Supervisor {
             busy: RefCell::default(),
             held: RefCell::default(),
             settings_job: RefCell::default(),
+            going_back: RefCell::default(),
             wake: Rc::new(Bell::new()),
             ended: Bell::new(),
             looked: Bell::new(),

@@ -25,6 +25,7 @@ pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>
     tree::adopt_orphans();
     spawn(&executor, listen(supervisor.clone()));
     spawn(&executor, bury(supervisor.clone()));
+    supervisor.find_ways_back();
     loop {
         // Most often a full disk is in the way, and nobody rings when there is room again.
         let again = supervisor.take_in().then_some(BURIAL);
@@ -146,16 +147,18 @@ impl Supervisor {
             }
         }
         let on_trial = |unit: &&Unit| unit.record.trial && unit.record.status == ChildStatus::Fatal;
-        let failed: Vec<String> = self
+        let mut failed: Vec<String> = self
             .units
             .borrow()
             .iter()
             .filter(on_trial)
             .map(|unit| unit.name().to_owned())
             .collect();
+        failed.extend(self.going_back.borrow().iter().cloned());
         for name in failed {
             let key = (name.clone(), true);
             if !self.busy.borrow().contains(&key) {
+                self.going_back.borrow_mut().retain(|begun| *begun != name);
                 self.busy.borrow_mut().push(key.clone());
                 let supervisor = self.clone();
                 spawn(executor, async move {
@@ -165,6 +168,19 @@ impl Supervisor {
                 });
             }
         }
+    }
+
+    /// Finds the children whose way back has to be gone on with.
+    fn find_ways_back(self: &Rc<Self>) {
+        let on_trial: Vec<String> = self
+            .units
+            .borrow()
+            .iter()
+            .filter(|unit| unit.record.trial)
+            .map(|unit| unit.name().to_owned())
+            .collect();
+        let begun = on_trial.into_iter().filter(|name| install::is_going_back(self, name));
+        self.going_back.borrow_mut().extend(begun);
     }
 
     async fn perform(self: Rc<Self>, open: super::ledger::Open, slow: bool) {

@@ -29,8 +29,11 @@ pub async fn roll_back(supervisor: &Rc<Supervisor>, name: &str) {
         |plan: &Plan| plan.older().is_some() && matches!(plan.phase, Phase::Trial | Phase::Back);
     match Plan::load(&site.folder).filter(on_trial) {
         Some(mut plan) => {
-            let why = supervisor.with(name, |unit| unit.record.reason.clone());
-            site.turn_back(&mut plan, why.unwrap_or_default());
+            // One that an earlier agent had begun knows why.
+            if plan.phase == Phase::Trial {
+                let why = supervisor.with(name, |unit| unit.record.reason.clone());
+                site.turn_back(&mut plan, why.unwrap_or_default());
+            }
             site.back(&mut plan).await;
         }
         None => {
@@ -40,6 +43,13 @@ pub async fn roll_back(supervisor: &Rc<Supervisor>, name: &str) {
             });
         }
     }
+}
+
+/// Whether the way back to the version before has been begun and isn't at its end: a boot doesn't
+/// undo that, although it forgets how the child failed.
+pub fn is_going_back(supervisor: &Rc<Supervisor>, name: &str) -> bool {
+    let plan = Plan::load(&Site::of(supervisor, name).folder);
+    plan.is_some_and(|plan| plan.phase == Phase::Back && plan.older().is_some())
 }
 
 /// Takes the package of a child off the device, as far as it isn't in the child's folder.

@@ -23,6 +23,6 @@ mod tool;
 mod versions;
 mod worker;
 
-pub use back::{remove, roll_back};
+pub use back::{is_going_back, remove, roll_back};
 pub use job::install;
 pub use worker::work;
