@@ -62,16 +62,15 @@ impl Book {
                 "use letters, digits, '-', '_' and '.', as in stint-generic-x86_64-unknown-linux-musl",
             ));
         }
+        let base = self.folder.clone();
         let failed = |e: std::io::Error| {
             StartError::new(
-                format!("can't copy {} to {}: {e}", source.display(), self.folder.display()),
+                format!("can't copy {} to {}: {e}", source.display(), base.display()),
                 "check that the one can be read and the other be written",
             )
         };
         let bytes = fs::read(source).map_err(failed)?;
-        let folder = self.folder.join(version);
-        fs::create_dir_all(&folder).map_err(failed)?;
-        files::replace(&folder.join(name), &bytes, 0o755).map_err(failed)?;
+        let folder = base.join(version);
         let entry = json!({
             "Version": version,
             "CheckSum": text::hex(&Sha256::digest(&bytes)),
@@ -80,18 +79,20 @@ impl Book {
         });
         let versions = self.versions(name)?;
         let same = |old: &Value| old.get("Version").and_then(Value::as_str) == Some(version);
-        match versions.iter().find(|old| same(old)) {
-            // A device may have it already; two programs of one version are a riddle.
-            Some(old) if old.get("CheckSum") != entry.get("CheckSum") => Err(StartError::new(
+        let known = versions.iter().find(|old| same(old)).cloned();
+        // A device may have it already; two programs of one version are a riddle.
+        if known.as_ref().is_some_and(|old| old.get("CheckSum") != entry.get("CheckSum")) {
+            return Err(StartError::new(
                 format!("version {version} of {name} is in the manifest with other bytes"),
                 "give the new one a version of its own",
-            )),
-            Some(_) => Ok(()),
-            None => {
-                versions.push(entry);
-                Ok(())
-            }
+            ));
         }
+        fs::create_dir_all(&folder).map_err(failed)?;
+        files::replace(&folder.join(name), &bytes, 0o755).map_err(failed)?;
+        if known.is_none() {
+            self.versions(name)?.push(entry);
+        }
+        Ok(())
     }
 
     /// Changes what is to be done with a version, in all its files.
@@ -230,6 +231,8 @@ mod tests {
         change(&|book| book.add("0.2.0", Status::Active, name, &program)).unwrap();
         let other = change(&|book| book.add("0.1.0", Status::Active, name, &program));
         assert!(other.unwrap_err().to_string().contains("other bytes"));
+        // What devices may be fetching is as it was.
+        assert_eq!(fs::read(folder.join("0.1.0").join(name)).unwrap(), b"one");
         change(&|book| {
             book.announce(&key.public())?;
             book.mark("0.1", Status::Deprecated)
