@@ -15,6 +15,8 @@ pub mod manifest;
 pub mod md5;
 pub mod reply;
 pub mod sigv4;
+pub mod smux;
 pub mod ssm;
+pub mod stream;
 pub mod text;
 pub mod time;
