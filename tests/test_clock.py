@@ -22,11 +22,15 @@ def _to_the_year(year: int) -> str:
     return str(int(datetime.datetime(year, 1, 2, tzinfo=datetime.UTC).timestamp() - time.time()))
 
 
-class Server:
-    """Dates its answers as it likes, and refuses every signature as out of date."""
+_OUT_OF_DATE = (400, b'{"__type": "InvalidSignatureException", "message": "Signature expired"}')
 
-    def __init__(self, date: float, certificate=None):
+
+class Server:
+    """Dates its answers as it likes, and refuses every request, mostly its signature as out of date."""
+
+    def __init__(self, date: float, certificate=None, refusal=_OUT_OF_DATE):
         self.date = date
+        self.is_closed = False
         # Of each request the method and the time that it was signed for.
         self.seen: list[tuple[str, str]] = []
         server = self
@@ -42,9 +46,13 @@ class Server:
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.answer(400, b'{"__type": "InvalidSignatureException", "message": "Signature expired"}')
+                self.answer(*refusal)
 
             def answer(self, status: int, body: bytes) -> None:
+                if server.is_closed:
+                    # Connections outlive their listener.
+                    self.close_connection = True
+                    return
                 server.seen.append((self.command, self.headers.get("X-Amz-Date", "")))
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -68,6 +76,7 @@ class Server:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
+        self.is_closed = True
         self._server.shutdown()
         self._server.server_close()
 
@@ -126,10 +135,46 @@ def test_a_device_decades_off_registers_and_works_over_tls(tls_hub, authority, n
     _works(client, agent)
     # In 1970 the time of the agent's own sources may be near enough.
     assert year == 1970 or f"this device's clock, which says {year}" in agent.logs()
-    # Kept for the next boot, a little earlier than it is.
+    # One server alone has said it so far. (In 1970 the sources' own time may agree.)
+    assert year == 1970 or not (agent.state / "time").exists()
+    assert agent.status()[1]["online"]
+
+
+def test_the_time_is_kept_for_the_next_boot_when_the_servers_and_the_devices_clock_agree(
+    tls_hub, authority, new_agent
+):
+    """Nobody has set the device's clock, but it is right."""
+    hub = tls_hub(-30, 60)
+    client = boto3_client(hub, verify=str(authority.ca))
+    activation = client.create_activation(IamRole="EdgeRole", RegistrationLimit=1)
+    agent = _wrong(new_agent(), "1")
+    agent.register(hub, activation, "--ca-file", authority.ca)
+    agent.start()
+    _works(client, agent)
+    # A little earlier than it is.
     kept = datetime.datetime.fromisoformat((agent.state / "time").read_text())
     assert days(-0.1) < kept < days(0)
-    assert agent.status()[1]["online"]
+
+
+def test_a_server_that_was_decades_ahead_for_a_while_does_not_take_the_device_with_it(
+    tls_hub, authority, new_agent, server
+):
+    hub = tls_hub(-30, 60)
+    client = boto3_client(hub, verify=str(authority.ca))
+    activation = client.create_activation(IamRole="EdgeRole", RegistrationLimit=1)
+    agent = _wrong(new_agent(), _to_the_year(1970))
+    agent.register(hub, activation, "--ca-file", authority.ca)
+    certificate = authority.issue(14 * 365, 19 * 365)
+    ahead = server(days(15 * 365).timestamp(), certificate=certificate, refusal=(500, b"{}"))
+    agent.config = agent.home / "agent.json"
+    agent.config.write_text(json.dumps({"endpoint": [ahead.endpoint, hub.endpoint]}))
+    agent.start()
+    future = days(15 * 365).strftime("%Y")
+    until("it signs for that time", lambda: any(date.startswith(future) for _, date in ahead.seen))
+    assert not (agent.state / "time").exists()
+    ahead.close()
+    _works(client, agent)
+    assert not (agent.state / "time").exists()
 
 
 @pytest.mark.parametrize("year", [1970, 2037])

@@ -46,6 +46,12 @@ impl Anchor {
         let expected = self.system.0.saturating_add(gone);
         (system().0.abs_diff(expected) <= STEP).then(|| Utc(self.time.0.saturating_add(gone)))
     }
+
+    /// For how long it has led to the present, sleep included; `boot` is the time since boot.
+    #[cfg(feature = "tls")]
+    pub fn age(&self, boot: Duration) -> Duration {
+        boot.saturating_sub(self.boot)
+    }
 }
 
 /// Takes up what the agents of this state folder knew of the time. The daemon alone writes there

@@ -5,13 +5,18 @@
 //! other respects, at the first time since [`lower`] at which the whole chain was valid; and what the
 //! server says counts only if the chain is valid then, too. The request itself comes after that, over a
 //! connection that is judged at the time so found.
+//!
+//! What one server says so is good for the running clock alone, as that server's own clock may be wrong. The
+//! file, below which no time is taken any more, gets what a second clock agrees with: the system's, or a server's
+//! a day later.
 
 use super::super::clock::{Anchor, earliest, is_doubtful};
-use crate::sys::clock::system;
+use crate::sys::clock::{since_boot, system};
 use crate::sys::{clock::is_set, durable};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use stint_wire::time::Utc;
 
 /// The file in the state folder with the last time that was certain.
@@ -24,18 +29,27 @@ const WRITE_EVERY: u64 = 24 * 3600 * 1000;
 /// find itself before a time that another one has said.
 const MARGIN: u64 = 10 * 60 * 1000;
 
+/// What one server has said is kept when an answer so much later still agrees with it: by then the time that
+/// has gone by here, which no server can change, is a good part of what is believed, and whoever runs a server
+/// with a wrong clock has had a day to mend it.
+const PROVEN: Duration = Duration::from_secs(24 * 3600);
+
+/// A server with a good certificate and another time than this device's is asked for it so often at the most: two
+/// servers that differ would have it asked with each request.
+const ASK_EVERY: Duration = Duration::from_secs(600);
+
 struct Known {
     /// Said by a server, since this process runs.
     anchor: Option<Anchor>,
     /// The last time that was certain, also before the last boot.
     last: Utc,
     file: Option<PathBuf>,
-    /// A server with a good certificate has been asked already.
-    asked: bool,
+    /// When a server with a good certificate was asked last, since boot.
+    asked: Option<Duration>,
 }
 
 static KNOWN: Mutex<Known> =
-    Mutex::new(Known { anchor: None, last: Utc(0), file: None, asked: false });
+    Mutex::new(Known { anchor: None, last: Utc(0), file: None, asked: None });
 
 fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -56,10 +70,10 @@ pub fn now() -> Utc {
     known().now()
 }
 
-/// The earliest time that it may be, if the system's clock is wrong.
+/// The earliest time that it may be, if the system's clock is wrong. What one server has said since doesn't
+/// move it, so that another one may say better.
 pub fn lower() -> Utc {
-    let known = known();
-    known.anchor.and_then(|anchor| anchor.now()).unwrap_or(known.last).max(earliest())
+    known().last.max(earliest())
 }
 
 /// Whether it makes sense to ask a server for the time.
@@ -74,26 +88,14 @@ pub fn adopt(time: Utc) {
         system().iso(),
         time.iso()
     );
-    let mut known = known();
-    known.anchor = Some(Anchor::new(time));
-    known.keep(time);
+    known().anchor = Some(Anchor::new(time));
 }
 
 /// A server with a valid certificate has taken a request and dated its answer so. True if it should be
 /// asked for the time, though its certificate was good: this device's clock is off, and the next
 /// certificate may be newer.
 pub fn heard(date: Utc) -> bool {
-    let mut known = known();
-    let now = known.now();
-    if now.0.abs_diff(date.0) > MARGIN {
-        return is_doubtful() && !std::mem::replace(&mut known.asked, true);
-    }
-    // If one of the two clocks goes wrong, the other holds it.
-    let time = now.min(date);
-    if time.0 > known.last.0.saturating_add(WRITE_EVERY + MARGIN) {
-        known.keep(time);
-    }
-    false
+    known().heard(date, since_boot())
 }
 
 impl Known {
@@ -105,11 +107,80 @@ impl Known {
         })
     }
 
+    /// See [`heard`]; `boot` is the time since boot.
+    fn heard(&mut self, date: Utc, boot: Duration) -> bool {
+        let now = self.now();
+        if now.0.abs_diff(date.0) > MARGIN {
+            let again = self.asked.is_none_or(|asked| boot.saturating_sub(asked) >= ASK_EVERY);
+            let asks = again && is_doubtful();
+            if asks {
+                self.asked = Some(boot);
+            }
+            return asks;
+        }
+        let anchor = self.anchor.filter(|anchor| anchor.now().is_some());
+        let is_proven = anchor.is_none_or(|anchor| anchor.age(boot) >= PROVEN);
+        // If one of the two clocks goes wrong, the other holds it.
+        let time = now.min(date);
+        if is_proven && time.0 > self.last.0.saturating_add(WRITE_EVERY + MARGIN) {
+            self.keep(time);
+        }
+        false
+    }
+
     fn keep(&mut self, time: Utc) {
         self.last = self.last.max(Utc(time.0.saturating_sub(MARGIN)));
         let Some(file) = &self.file else { return };
         if let Err(error) = durable::write(file, self.last.iso().as_bytes()) {
             log::warn!("the time can't be kept for the next boot: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    const AHEAD: u64 = 20 * 365 * 24 * 3600 * 1000;
+
+    fn known(folder: &Folder, anchor: Option<Utc>) -> Known {
+        let file = Some(folder.path().join(FILE));
+        Known { anchor: anchor.map(Anchor::new), last: Utc(0), file, asked: None }
+    }
+
+    fn kept(folder: &Folder) -> Option<Utc> {
+        Utc::parse_iso(&fs::read_to_string(folder.path().join(FILE)).ok()?)
+    }
+
+    #[test]
+    fn what_one_server_says_is_kept_when_an_answer_a_day_later_agrees() {
+        let folder = Folder::new();
+        let ahead = Utc(system().0 + AHEAD);
+        let mut known = known(&folder, Some(ahead));
+        let boot = since_boot();
+        for (later, keeps) in [(0, false), (23 * 3600, false), (24 * 3600 + 1, true)] {
+            assert!(!known.heard(known.now(), boot + Duration::from_secs(later)));
+            assert_eq!(kept(&folder).is_some(), keeps, "after {later} s");
+        }
+        assert!(kept(&folder).is_some_and(|kept| kept.0.abs_diff(ahead.0 - MARGIN) < 60_000));
+    }
+
+    #[test]
+    fn an_answer_that_disagrees_a_day_later_proves_nothing() {
+        let folder = Folder::new();
+        let mut known = known(&folder, Some(Utc(system().0 + AHEAD)));
+        let later = since_boot() + PROVEN * 2;
+        known.heard(system(), later);
+        known.heard(Utc(system().0 + AHEAD + 2 * MARGIN), later);
+        assert_eq!(kept(&folder), None);
+    }
+
+    #[test]
+    fn a_time_on_which_server_and_system_agree_is_kept_at_once() {
+        let folder = Folder::new();
+        let mut known = known(&folder, None);
+        assert!(!known.heard(system(), since_boot()));
+        assert!(kept(&folder).is_some_and(|kept| kept.0.abs_diff(system().0 - MARGIN) < 60_000));
     }
 }
