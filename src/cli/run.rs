@@ -61,9 +61,14 @@ impl Failure {
 pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), Failure> {
     crate::sys::memory::share_one_heap();
     let loaded = config::load(wish.config.as_deref(), usual);
-    let begun = begin(wish, loaded.as_ref().map(|loaded| &loaded.config).ok())?;
+    #[cfg(any(feature = "guardian", feature = "update"))]
+    if loaded.is_err() {
+        // It may be good for the version that this one becomes.
+        begin(wish, &config::essentials(wish.config.as_deref(), usual), false)?;
+    }
     let Loaded { config, not_honoured, path } =
         loaded.map_err(|error| Failure::of_setup(error.to_string()))?;
+    let begun = begin(wish, &config, true)?;
     let state = begun.state.clone();
     if !not_honoured.is_empty() {
         log::warn!(
@@ -123,28 +128,27 @@ struct Begun {
     trial: Option<crate::update::state::Trial>,
 }
 
-/// Starts the log, and becomes the guardian or the program that is to run, if this isn't it. A file
-/// that this version can't read (`None`) may be good for another one.
-fn begin(wish: &Wish, config: Option<&Config>) -> Result<Begun, Failure> {
-    logger::start(config.map_or(log::LevelFilter::Info, |config| config.log_level));
-    let usual = || Path::new(config::DEFAULT_STATE);
-    let state = config.map_or_else(usual, |config| &config.state_dir);
-    let state = wish.state_dir.as_deref().unwrap_or(state);
+/// Starts the log, and becomes the guardian or the program that is to run, if this isn't it. Of a file
+/// that this version can't read as a `whole` there may still be enough to find the one that can.
+fn begin(
+    wish: &Wish,
+    config: &Config,
+    #[cfg_attr(not(feature = "supervise"), allow(unused_variables))] whole: bool,
+) -> Result<Begun, Failure> {
+    logger::start(config.log_level);
+    let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
     // Workers run in another folder and are told where their jobs are.
     let state = std::path::absolute(state).map_err(in_words)?;
     #[cfg(feature = "supervise")]
-    if let Some(config) = config {
+    if whole {
         crate::supervise::leave_child(&state, &config.supervise.cgroup);
     }
     #[cfg(feature = "guardian")]
     let pulse = Pulse::inherited();
     #[cfg(feature = "guardian")]
-    if pulse.is_none() {
-        let settings = config.map(|config| config.guardian.clone()).unwrap_or_default();
-        if is_guarded(settings.enabled) {
-            let code = guardian::run(&state, settings).map_err(in_words)?;
-            std::process::exit(code.into());
-        }
+    if pulse.is_none() && is_guarded(config.guardian.enabled) && !is_on_trial(&state) {
+        let code = guardian::run(&state, config.guardian.clone()).map_err(in_words)?;
+        std::process::exit(code.into());
     }
     Ok(Begun {
         #[cfg(feature = "guardian")]
@@ -160,6 +164,19 @@ fn begin(wish: &Wish, config: Option<&Config>) -> Result<Begun, Failure> {
 fn is_guarded(enabled: Option<bool>) -> bool {
     let is_respawned = || crate::board::BOARD.respawns || std::env::var_os(RESPAWNED).is_some();
     enabled.unwrap_or_else(|| !is_respawned())
+}
+
+/// Whether this process has become the version on trial. It has to go through that itself: the kernel counts its
+/// time, and would end a guardian in the daemon's place. There can be one from the next start on.
+#[cfg(feature = "guardian")]
+fn is_on_trial(state: &Path) -> bool {
+    #[cfg(feature = "update")]
+    return crate::update::boot::is_trial(state);
+    #[cfg(not(feature = "update"))]
+    {
+        let _ = state;
+        false
+    }
 }
 
 fn in_words(error: impl ToString) -> String {
@@ -322,12 +339,20 @@ fn commands(
 #[cfg(feature = "ssm")]
 fn first_boot(config: Config, state: PathBuf) -> crate::agent::Commands {
     Box::new(move || {
-        let registration = super::provision::register(&config, &state);
-        match commands(&config, &state, registration) {
-            Ok(commands) => commands(),
-            Err(error) => {
-                log::error!("there is no link for commands: {error}");
-                None
+        let mut backoff = crate::agent::backoff::Backoff::default();
+        loop {
+            // From the second time on it is there and only read.
+            let registration = super::provision::register(&config, &state);
+            match commands(&config, &state, registration) {
+                Ok(commands) => return commands(),
+                Err(error) => {
+                    let pause = backoff.failed(false);
+                    let seconds = pause.as_secs();
+                    log::error!(
+                        "there is no link for commands, trying again in {seconds} s: {error}"
+                    );
+                    std::thread::sleep(pause);
+                }
             }
         }
     })

@@ -485,6 +485,18 @@ pub fn load(named: Option<&Path>, usual: &[&str]) -> Result<Loaded, ConfigError>
     Ok(Loaded { path: Some(path.to_owned()), ..parse(path, &text)? })
 }
 
+/// What can be understood of a file that [`load`] refuses: where the state is, and how the daemon is guarded. It
+/// may have been written for a newer version, and that one is found by these.
+#[cfg(any(feature = "guardian", feature = "update"))]
+pub fn essentials(named: Option<&Path>, usual: &[&str]) -> Config {
+    use std::io::Read;
+    let path = named.or_else(|| usual.iter().map(Path::new).find(|path| path.exists()));
+    let mut text = String::new();
+    let file = path.and_then(|path| fs::File::open(path).ok());
+    let _ = file.map(|file| file.take(MAX_FILE).read_to_string(&mut text));
+    json::parse(&text).map_or_else(|_| Config::default(), |root| native::read_essentials(&root))
+}
+
 fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
     let root =
         json::parse(text).map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;

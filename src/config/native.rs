@@ -161,6 +161,21 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// Reads what [`super::essentials`] are there, and passes over the rest.
+#[cfg(any(feature = "guardian", feature = "update"))]
+pub fn read_essentials(root: &Node) -> Config {
+    let reader = Reader { path: Path::new("") };
+    let mut config = Config::default();
+    if let Some(Ok(state)) = root.get("stateDir").map(|node| reader.path("stateDir", node)) {
+        config.state_dir = state;
+    }
+    #[cfg(feature = "guardian")]
+    if let Some(node) = root.get("guardian") {
+        guardian::read_what_can_be(&reader, node, &mut config.guardian);
+    }
+    config
+}
+
 fn is_region(name: &str) -> bool {
     let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     (1..=100).contains(&name.len()) && name.bytes().all(valid)
@@ -343,6 +358,25 @@ mod tests {
         };
         assert_eq!(config, expected);
         assert_eq!(parse("{}").unwrap(), Config::default());
+    }
+
+    #[cfg(feature = "guardian")]
+    #[test]
+    fn of_a_newer_versions_file_the_essentials_are_read() {
+        let text = r#"{"sessions": true, "stateDir": "/data/stint", "logLevel": "loudest",
+            "guardian": {"mode": "new", "watchdog": 7, "enabled": true, "deadlineSeconds": 9}}"#;
+        assert!(parse(text).is_err());
+        let read = read_essentials(&json::parse(text).unwrap());
+        assert_eq!(read.state_dir, Path::new("/data/stint"));
+        let wanted = crate::config::Guardian {
+            enabled: Some(true),
+            deadline: Duration::from_secs(9),
+            ..crate::config::Guardian::default()
+        };
+        assert_eq!(read.guardian, wanted);
+        for nothing in ["[]", "{\"stateDir\": 1, \"guardian\": []}"] {
+            assert_eq!(read_essentials(&json::parse(nothing).unwrap()), Config::default());
+        }
     }
 
     #[test]

@@ -195,6 +195,13 @@ fn chosen_for_us() -> Option<String> {
     (by == std::process::id()).then(|| slot.to_owned())
 }
 
+/// Whether this process has become the version on trial.
+#[cfg(feature = "guardian")]
+pub fn is_trial(state: &Path) -> bool {
+    let slot = chosen_for_us();
+    slot.is_some_and(|slot| State::load(state).trial.is_some_and(|trial| trial.slot.slot == slot))
+}
+
 /// The program that the device was flashed with.
 struct Factory {
     version: String,

@@ -17,28 +17,44 @@ const WATCHDOG: std::ops::RangeInclusive<u64> = 1..=3600;
 /// Reads the object into `to`.
 pub fn read(reader: &Reader<'_>, node: &Node, to: &mut Guardian) -> Result<(), ConfigError> {
     for (name, node) in reader.members("guardian", node, KEYS)? {
-        let key = format!("guardian.{name}");
-        let seconds =
-            |range, wanted| reader.number(&key, node, range, wanted).map(Duration::from_secs);
-        match name {
-            "enabled" => {
-                let enabled = node.as_bool();
-                to.enabled = Some(enabled.ok_or_else(|| reader.bad(&key, node, "true or false"))?);
-            }
-            "deadlineSeconds" => {
-                to.deadline = seconds(DEADLINE, "a whole number of seconds from 3 to 3600")?;
-            }
-            "watchdog" if node.as_bool() == Some(false) => to.watchdog = None,
-            "watchdog" => {
-                let wanted = "an absolute path, such as \"/dev/watchdog\", or false";
-                let path = node.as_str().filter(|path| path.starts_with('/'));
-                to.watchdog = Some(path.ok_or_else(|| reader.bad(&key, node, wanted))?.into());
-            }
-            _ => {
-                to.watchdog_timeout =
-                    seconds(WATCHDOG, "a whole number of seconds from 1 to 3600")?;
-            }
+        read_one(reader, name, node, to)?;
+    }
+    Ok(())
+}
+
+/// Reads what can be read of it, and passes over the rest.
+pub fn read_what_can_be(reader: &Reader<'_>, node: &Node, to: &mut Guardian) {
+    for (name, node) in node.members() {
+        let _ = read_one(reader, name, node, to);
+    }
+}
+
+fn read_one(
+    reader: &Reader<'_>,
+    name: &str,
+    node: &Node,
+    to: &mut Guardian,
+) -> Result<(), ConfigError> {
+    let key = format!("guardian.{name}");
+    let seconds = |range, wanted| reader.number(&key, node, range, wanted).map(Duration::from_secs);
+    match name {
+        "enabled" => {
+            let enabled = node.as_bool();
+            to.enabled = Some(enabled.ok_or_else(|| reader.bad(&key, node, "true or false"))?);
         }
+        "deadlineSeconds" => {
+            to.deadline = seconds(DEADLINE, "a whole number of seconds from 3 to 3600")?;
+        }
+        "watchdog" if node.as_bool() == Some(false) => to.watchdog = None,
+        "watchdog" => {
+            let wanted = "an absolute path, such as \"/dev/watchdog\", or false";
+            let path = node.as_str().filter(|path| path.starts_with('/'));
+            to.watchdog = Some(path.ok_or_else(|| reader.bad(&key, node, wanted))?.into());
+        }
+        "watchdogSeconds" => {
+            to.watchdog_timeout = seconds(WATCHDOG, "a whole number of seconds from 1 to 3600")?;
+        }
+        _ => {}
     }
     Ok(())
 }
