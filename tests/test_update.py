@@ -293,3 +293,14 @@ def test_without_room_for_a_second_program_nothing_is_touched(device, releases, 
     code, said = on_a_small_disk(agent, size + size // 2, junk)
     assert code == 0 and "it is tried when the agent starts" in said, said
     assert "slots/a/stint" in said and "state.json" in said
+
+
+def test_what_an_interrupted_download_has_left_makes_room(device, releases):
+    agent = device()
+    agent.stop()
+    size = 1024 * 1024
+    program = releases.script("98.0.0", f"exit 1\n: {'x' * size}")
+    releases.publish("98.0.0", program)
+    left = f"mkdir -p slots/a; head -c {size // 2} /dev/zero >slots/a/stint.stint-part"
+    code, said = on_a_small_disk(agent, size + size // 4, left)
+    assert code == 0 and "it is tried when the agent starts" in said, said

@@ -162,7 +162,8 @@ impl Drop for Part {
     }
 }
 
-fn beside(place: &Path) -> PathBuf {
+/// Where the file is while it is in the making.
+pub fn beside(place: &Path) -> PathBuf {
     let mut name = OsString::from(place.as_os_str());
     name.push(SUFFIX);
     PathBuf::from(name)

@@ -13,7 +13,7 @@ use crate::patience::{Patience, Stop};
 use crate::remote::Place;
 use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
-use crate::sys::{FileError, durable, faults, host, lock};
+use crate::sys::{FileError, durable, faults, host, lock, part};
 use crate::uplink::release::Releases;
 #[cfg(feature = "ssm")]
 use crate::uplink::ssm::instance::Instance;
@@ -157,11 +157,14 @@ impl<'a> Updates<'a> {
         };
         let path = program(self.state, name);
         let size = release.size.unwrap_or_default();
+        let bytes = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
         let free = host::free_bytes(&base.join(LOCK)).unwrap_or(u64::MAX);
-        let old = fs::metadata(&path).map_or(0, |meta| meta.len());
+        // What an interrupted download has left is gone on with, or gives way.
+        let free = free.saturating_add(bytes(&part::beside(&path)));
         let needed = size + SLACK;
-        if needed > free.saturating_add(old) {
-            return Err(UpdateError::NoRoom(needed, free.saturating_add(old)));
+        let most = free.saturating_add(bytes(&path));
+        if needed > most {
+            return Err(UpdateError::NoRoom(needed, most));
         }
         if state.previous.as_ref().is_some_and(|previous| previous.slot == name) {
             state.previous = None;
