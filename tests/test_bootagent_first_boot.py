@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from harness.clients import finished
+from harness.certificates import Authority
+from harness.clients import boto3_client, finished
 from harness.namespaces import Mounted, may_mount
 from harness.wait import until
 
@@ -94,4 +95,26 @@ def test_an_activation_that_can_not_be_read_for_a_while_is_looked_for_again(devi
     device.activation.write_text("{")
     until("the rest is missed", lambda: "no activation that can be read" in device.logs())
     device.carry(**words, activationCode=made["ActivationCode"])
+    until("it is online", lambda: nodes(client))
+
+
+def test_a_link_that_can_not_be_set_up_after_the_registration_is_tried_again(
+    device, new_hub, home, new_agent
+):
+    authority = Authority(home / "authority")
+    certificate, key = authority.issue(-30, 60)
+    hub = new_hub("--tls-cert", certificate, "--tls-key", key)
+    client = boto3_client(hub, verify=str(authority.ca))
+    made = client.create_activation(IamRole="EdgeRole", RegistrationLimit=1)
+    words = {"activationId": made["ActivationId"], "endpoint": hub.endpoint, "region": hub.region}
+    device.carry(**words, activationCode="x" * 20)
+    device.start()
+    until("nobody trusts the server", lambda: "registration failed" in device.logs())
+    # Somebody brings a registration, and forgets the file with the authorities that it names.
+    other = new_agent("other")
+    other.register(hub, made, "--ca-file", authority.ca)
+    authority.ca.rename(home / "forgotten.pem")
+    (other.state / "registration.json").rename(device.state / "registration.json")
+    until("it is missed", lambda: "there is no link for commands, trying again" in device.logs())
+    (home / "forgotten.pem").rename(authority.ca)
     until("it is online", lambda: nodes(client))
