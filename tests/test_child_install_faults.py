@@ -4,50 +4,33 @@ A run without a fault tells the places (src/sys/faults.rs); then each of them is
 What runs afterwards is the old version or the new one, whole and once, and the job has one result.
 """
 
-import itertools
-import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from harness import packages
 from harness.agent import Agent
-from harness.children import Children
-from harness.faults import ERRORS, KILLS, Fault, Faults, Place
+from harness.faults import ERRORS, KILLS, Fault, Place
 from harness.installs import Installs
-from harness.wait import until
+from harness.trials import Trial, Walk
 from harness.web import Web
 
 # Trials at once: they wait more than they compute.
 AT_ONCE = 12
 # A few places are reached only if one process is not quicker than another; then it is tried again.
 TRIES = 4
-PATIENCE = 120
-_LOG_LINES_SHOWN = 25
 
 
-class Trial:
-    """One agent with version 1 of a child, at most one fault, and an upgrade to version 2."""
+class Upgraded(Trial):
+    """One agent with version 1 of a child, and an upgrade to version 2."""
 
-    def __init__(self, agent: Agent, web: Web, fault: Fault | None):
+    def __init__(self, agent: Agent, fault: Fault | None, web: Web):
+        super().__init__(agent, fault, planned=False)
         self.kids = Installs(agent)
-        self.agent = agent
         self.web = web
-        self.fault = fault
-        self.faults = Faults(agent.home / "faults")
-        self.places: list[Place] = []
-        agent.environment = self.faults.environment()
 
-    def wait(self, what: str, probe) -> object:
-        """Waits, and starts the agent again when it has died, as init would."""
-
-        def probe_and_restart() -> object:
-            if not self.agent.program.alive():
-                self.agent.start()
-            return probe()
-
-        return until(what, probe_and_restart, PATIENCE)
+    def clean_up(self) -> None:
+        self.kids.clean_up()
 
     def upgrade(self, version: str) -> dict:
         """Has a version installed; what became of it."""
@@ -99,54 +82,25 @@ class Trial:
 
 
 @pytest.fixture
-def run(hub, activate, home, web):
-    """Runs a trial with a fault, or with none."""
+def walk(hub, activate, home, web):
+    """Trials with a fault, or with none."""
     activation = activate(limit=1000)
-    numbers = itertools.count()
-    lock = threading.Lock()
-    made: list[Children] = []
-
-    def run(fault: Fault | None = None) -> Trial:
-        with lock:
-            # The last two names of each path have to be the same in every trial.
-            folder = home / str(next(numbers)) / "home"
-            folder.mkdir(parents=True)
-        agent = Agent(folder)
-        agent.register(hub, activation)
-        trial = Trial(agent, web, fault)
-        made.append(trial.kids)
-        try:
-            trial.run()
-        except (AssertionError, TimeoutError, OSError) as error:
-            log = "\n".join(agent.logs().splitlines()[-_LOG_LINES_SHOWN:])
-            raise AssertionError(f"{fault}: {error}\n{log}") from error
-        finally:
-            trial.kids.clean_up()
-        return trial
-
-    yield run
-    for kids in made:
-        kids.clean_up()
-
-
-def attempt(run, fault: Fault) -> str:
-    """What is wrong with the agent under this fault; empty if nothing."""
-    try:
-        struck = any(run(fault).faults.struck() for _ in range(TRIES))
-    except AssertionError as error:
-        return str(error)
-    # How often a folder is gone through is a matter of how things fall together.
-    rare = fault.place.occurrence > 2
-    return "" if struck or rare else f"{fault}: the place was not reached in {TRIES} runs"
+    walk = Walk(
+        home,
+        lambda agent: agent.register(hub, activation),
+        lambda agent, fault: Upgraded(agent, fault, web),
+        AT_ONCE,
+    )
+    yield walk
+    walk.clean_up()
 
 
 @pytest.mark.parametrize("kind", (*KILLS, *ERRORS))
-def test_wherever_an_upgrade_is_cut_short_one_whole_version_runs_and_the_job_has_its_result(run, kind):
+def test_wherever_an_upgrade_is_cut_short_one_whole_version_runs_and_the_job_has_its_result(walk, kind):
     # The inventory is another activity's, which comes by when it likes.
-    places = [p for p in run().places if p.can_suffer(kind) and "inventory" not in p.name]
+    places = [p for p in walk.run().places if p.can_suffer(kind) and "inventory" not in p.name]
     installers = [place for place in places if place.role == "install-package"]
     # Every durable step of an upgrade: the list can't have become empty by accident.
     assert kind == "ENOSPC" or (len(installers) >= 20 and len(places) >= 60), places
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        wrong = [found for found in pool.map(lambda place: attempt(run, Fault(place, kind)), places) if found]
-    assert not wrong, f"{len(wrong)} of {len(places)} places:\n" + "\n".join(wrong)
+    # How often a folder is gone through is a matter of how things fall together.
+    walk.suffer((Fault(place, kind) for place in places), TRIES, rare=lambda place: place.occurrence > 2)

@@ -1,9 +1,6 @@
 """A node changes its key: when it is told to, when the key is old, and through a power cut at any step."""
 
-import itertools
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,10 +8,10 @@ import pytest
 from harness.agent import Agent
 from harness.clients import finished, shell, wait_until_online
 from harness.faults import ERRORS, KILLS, Fault, Faults, Place
+from harness.trials import Trial, Walk
 from harness.wait import until
 
 AT_ONCE = 6
-_LOG_LINES_SHOWN = 15
 # A debug build takes its time for the primes of an RSA key.
 PATIENCE = 300
 
@@ -113,92 +110,56 @@ def test_a_server_that_forgot_the_old_key_at_once_finds_the_node_with_the_new_on
     assert runs_a_command(client, agent)
 
 
-class Trial:
-    """One agent that is told to change its key, and at most one fault."""
+class Rotated(Trial):
+    """One agent that is told to change its key."""
 
-    def __init__(self, agent: Agent, fault: Fault | None):
-        self.agent = agent
-        self.faults = Faults(agent.home / "faults", fault)
-        self.places: list[Place] = []
-        agent.environment = self.faults.environment()
+    patience = 90
 
-    def run(self, hub, client) -> None:
+    def __init__(self, agent: Agent, fault: Fault | None, hub, client):
+        super().__init__(agent, fault)
+        self.hub, self.client = hub, client
+
+    def run(self) -> None:
         """Whatever happens, the node can be reached in the end, with a new key that both sides know."""
         before = private_key(self.agent)
-        hub.node("rotate-key", self.agent.node)
+
+        def changed() -> bool:
+            return has_changed(self.hub, self.agent, before)
+
+        self.hub.node("rotate-key", self.agent.node)
         self.agent.start()
-        self.wait(
-            "the change has been tried", lambda: self.faults.struck() or has_changed(hub, self.agent, before)
-        )
+        self.wait("the change has been tried", lambda: self.faults.struck() or changed())
         self.wait("it is online", lambda: self.agent.program.alive() and self.agent.status()[1]["online"])
-        wait_until_online(client, self.agent.node)
+        wait_until_online(self.client, self.agent.node)
         # Not a step of the change makes it deaf.
-        assert runs_a_command(client, self.agent)
-        if not has_changed(hub, self.agent, before):
+        assert runs_a_command(self.client, self.agent)
+        if not changed():
             # After a failure the next try is an hour away, or a start.
             self.agent.program.stop()
             self.agent.start()
-        self.wait("the key has changed", lambda: has_changed(hub, self.agent, before))
-        assert runs_a_command(client, self.agent)
+        self.wait("the key has changed", changed)
+        assert runs_a_command(self.client, self.agent)
         self.places = self.faults.places()
-
-    def wait(self, what: str, probe) -> None:
-        """Waits, and starts the agent again when it has died, as init would."""
-
-        def probe_and_restart() -> object:
-            if not self.agent.program.alive():
-                self.agent.start()
-            return probe()
-
-        until(what, probe_and_restart, 90)
 
 
 @pytest.fixture
-def run(hub, client, activate, home):
-    """Runs a trial with a fault, or with none."""
+def walk(hub, client, activate, home):
+    """Trials with a fault, or with none."""
     activation = activate(limit=1000)
-    numbers = itertools.count()
-    lock = threading.Lock()
-    agents: list[Agent] = []
-
-    def run(fault: Fault | None = None) -> Trial:
-        with lock:
-            # The last two names of each path have to be the same in every trial.
-            folder = home / str(next(numbers)) / "home"
-            folder.mkdir(parents=True)
-            agents.append(agent := Agent(folder))
-        agent.register(hub, activation)
-        trial = Trial(agent, fault)
-        try:
-            trial.run(hub, client)
-        except (AssertionError, TimeoutError) as error:
-            log = "\n".join(agent.logs().splitlines()[-_LOG_LINES_SHOWN:])
-            raise AssertionError(f"{fault}: {error}\n{log}") from error
-        finally:
-            agent.clean_up()
-        return trial
-
-    yield run
-    for agent in agents:
-        agent.clean_up()
+    walk = Walk(
+        home,
+        lambda agent: agent.register(hub, activation),
+        lambda agent, fault: Rotated(agent, fault, hub, client),
+        AT_ONCE,
+    )
+    yield walk
+    walk.clean_up()
 
 
-def attempt(run, fault: Fault) -> str:
-    """What is wrong with the agent under this fault; empty if nothing."""
-    try:
-        struck = run(fault).faults.struck()
-    except AssertionError as error:
-        return str(error)
-    return "" if struck else f"{fault}: the place was not reached"
-
-
-def test_no_fault_during_a_change_of_keys_loses_the_node(run):
-    names = [place for place in run().places if place.role == "run"]
+def test_no_fault_during_a_change_of_keys_loses_the_node(walk):
+    names = [place for place in walk.run().places if place.role == "run"]
     mine = [n for n, place in enumerate(names) if "successor" in place.name]
     # From the first operation on the new file to the fsync of its folder after the last.
     places = names[mine[0] : mine[-1] + 2]
     assert {"rotate", "rotated"} <= {place.name for place in places} and len(places) >= 8
-    faults = [Fault(place, kind) for place in places for kind in KILLS + ERRORS if place.can_suffer(kind)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        wrong = [found for found in pool.map(lambda fault: attempt(run, fault), faults) if found]
-    assert not wrong, f"{len(wrong)} of {len(faults)} faults:\n" + "\n".join(wrong)
+    walk.suffer(Fault(place, kind) for place in places for kind in KILLS + ERRORS if place.can_suffer(kind))
