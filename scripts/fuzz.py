@@ -29,6 +29,7 @@ TARGETS = (
     "ftp",
     "packages",
     "update",
+    "channel",
 )
 
 # Coverage for libFuzzer; all of these are options of the stable compiler.
@@ -48,6 +49,13 @@ SLOWEST, MOST_MEMORY = 5, 512
 
 def seeds(target: str) -> list[bytes]:
     """Inputs to begin with: the conformance table's documents and messages, and files as we write them."""
+    if target == "channel":
+        vectors = [
+            bytes.fromhex(line.split()[1])
+            for line in (ROOT / "wire/src/mgs/vectors.txt").read_text().splitlines()
+        ]
+        # Each as a frame of a server, too.
+        return [*vectors, *(b"\x82\x7e" + len(vector).to_bytes(2, "big") + vector for vector in vectors)]
     tables = [json.loads(path.read_text()) for path in sorted((ROOT / "tests/conformance").glob("*.json"))]
     cases = [case for table in tables for case in table["cases"]]
     texts = [case.get("text") or json.dumps(case.get("document", {})) for case in cases]

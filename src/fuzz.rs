@@ -6,10 +6,19 @@
 
 use std::sync::OnceLock;
 
-static TARGET: OnceLock<fn(&str)> = OnceLock::new();
+/// A parser.
+#[derive(Clone, Copy)]
+enum Target {
+    /// Of text, as most are.
+    Text(fn(&str)),
+    /// Of bytes.
+    Bytes(fn(&[u8])),
+}
 
-fn target() -> fn(&str) {
-    match std::env::var("STINT_FUZZ").as_deref() {
+static TARGET: OnceLock<Target> = OnceLock::new();
+
+fn target() -> Target {
+    let text = match std::env::var("STINT_FUZZ").as_deref() {
         Ok("document") => crate::document::fuzz::document,
         Ok("payload") => crate::uplink::ssm::fuzz::payload,
         Ok("reply") => crate::uplink::ssm::fuzz::reply,
@@ -21,19 +30,26 @@ fn target() -> fn(&str) {
         Ok("ftp") => crate::uplink::fuzz::ftp,
         Ok("packages") => crate::supervise::install::fuzz::packages,
         Ok("update") => crate::update::fuzz::update,
+        Ok("channel") => return Target::Bytes(crate::uplink::fuzz::channel),
         _ => {
             eprintln!(
                 "STINT_FUZZ must be document, payload, reply, spool, config, answers, bootagent, \
-                 children, ftp, packages or update"
+                 children, ftp, packages, update or channel"
             );
             std::process::exit(2);
         }
-    }
+    };
+    Target::Text(text)
 }
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    // Files are read as text everywhere; what is none is refused before any parser sees it.
-    if let Ok(text) = std::str::from_utf8(data) {
-        TARGET.get_or_init(target)(text);
+    match TARGET.get_or_init(target) {
+        // Files are read as text everywhere; what is none is refused before any parser sees it.
+        Target::Text(target) => {
+            if let Ok(text) = std::str::from_utf8(data) {
+                target(text);
+            }
+        }
+        Target::Bytes(target) => target(data),
     }
 });

@@ -12,6 +12,8 @@ pub enum Service {
     Ssm,
     /// Commands by polling.
     Ec2Messages,
+    /// Commands and sessions by websocket.
+    SsmMessages,
     /// What only a hub answers; at the same place as `Ssm`.
     #[cfg(feature = "audit")]
     Hub,
@@ -23,16 +25,18 @@ impl Service {
         match self {
             Service::Ssm => stint_wire::ssm::SERVICE,
             Service::Ec2Messages => stint_wire::ec2messages::SERVICE,
+            Service::SsmMessages => stint_wire::mgs::SERVICE,
             #[cfg(feature = "audit")]
             Service::Hub => stint_wire::ssm::SERVICE,
         }
     }
 
-    /// The prefix of `X-Amz-Target`.
+    /// The prefix of `X-Amz-Target`, which `SsmMessages` doesn't know.
     pub fn target_prefix(self) -> &'static str {
         match self {
             Service::Ssm => stint_wire::ssm::TARGET_PREFIX,
             Service::Ec2Messages => stint_wire::ec2messages::TARGET_PREFIX,
+            Service::SsmMessages => "",
             #[cfg(feature = "audit")]
             Service::Hub => stint_wire::audit::TARGET_PREFIX,
         }
@@ -90,10 +94,11 @@ pub fn resolve(
     config: &Config,
     registered: Option<&str>,
 ) -> Result<String, UrlRefused> {
-    let Endpoints { all, ssm, ec2messages, .. } = &config.endpoints;
+    let Endpoints { all, ssm, ec2messages, ssmmessages, .. } = &config.endpoints;
     let own = match service {
         Service::Ssm => ssm,
         Service::Ec2Messages => ec2messages,
+        Service::SsmMessages => ssmmessages,
         #[cfg(feature = "audit")]
         Service::Hub => ssm,
     };

@@ -3,6 +3,8 @@
 use super::{page, s3_sign, s3_text};
 use stint_wire::bootagent::{Job, register, servers, status};
 use stint_wire::json;
+use stint_wire::mgs::{jobs, message, open, sessions, stream};
+use stint_wire::websocket::{self, Event, Opcode, Reader};
 
 /// What servers other than the hub say, and what documents say of them: URLs, redirects, S3's XML,
 /// the AWS CLI's credentials file.
@@ -52,4 +54,57 @@ pub fn bootagent(text: &str) {
     if let Ok(list) = servers::parse(text, true) {
         assert!(servers::parse(&list.join(","), false).is_ok_and(|again| again == list));
     }
+}
+
+/// What comes over a websocket: the handshake's answer, frames of either side, and in each message first the
+/// header, then the payload as each of its types. Both sides of the hub's and the agent's channels read so.
+pub fn channel(bytes: &[u8]) {
+    let _ = websocket::answered(bytes, "dGhlIHNhbXBsZSBub25jZQ==");
+    for from_client in [false, true] {
+        let mut reader = Reader::new(4096, from_client);
+        for piece in bytes.chunks(97) {
+            reader.push(piece);
+            while let Ok(Some(event)) = reader.event() {
+                if let Event::Message(read) = event {
+                    message_of(&read);
+                }
+            }
+        }
+    }
+    message_of(bytes);
+    // Whatever it is, it comes back over a websocket as it was.
+    let (mut written, mut reader) = (Vec::new(), Reader::new(bytes.len(), true));
+    websocket::write(Opcode::Binary, bytes, Some([1, 2, 3, 4]), &mut written);
+    reader.push(&written);
+    assert_eq!(reader.event(), Ok(Some(Event::Message(bytes.to_vec()))));
+}
+
+fn message_of(frame: &[u8]) {
+    let _ = open::Open::read(frame);
+    let Ok(message) = message::Message::parse(frame) else { return };
+    let written = message.write();
+    let again = message::Message::parse(&written);
+    assert!(again.is_ok_and(|again| again.payload == message.payload && again.id == message.id));
+    assert!(message::is_intact(&written));
+    payload(message.payload);
+}
+
+fn payload(payload: &[u8]) {
+    macro_rules! both_ways {
+        ($($type:ty),*) => {$(
+            if let Ok(read) = <$type>::read(payload) {
+                let written = read.write();
+                let again = <$type>::read(written.as_bytes()).map(|again| again.write());
+                assert!(again.is_ok_and(|it| it == written), "a payload changes on its way");
+            }
+        )*};
+    }
+    both_ways!(jobs::AgentJob, jobs::AgentJobAck, jobs::AgentJobReply, jobs::AgentJobReplyAck);
+    both_ways!(sessions::InteractiveShell, sessions::ChannelClosed, sessions::TaskComplete);
+    both_ways!(sessions::TaskAcknowledge, stream::Acknowledge, stream::Size, stream::SessionState);
+    both_ways!(stream::HandshakeComplete, stream::HandshakeResponse, stream::HandshakeRequest);
+    if let Ok(shell) = sessions::InteractiveShell::read(payload) {
+        let _ = sessions::SessionOrder::read(&shell.content);
+    }
+    let _ = (stream::Flag::read(payload), std::str::from_utf8(payload).map(open::token));
 }

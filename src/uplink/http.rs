@@ -2,16 +2,17 @@
 
 use super::endpoint;
 use super::resolver::OnThisThread;
-use super::socket::Sockets;
+use super::socket::{Sockets, Taker, Wire};
 use super::tls::{self, Authority, CaError, Tls};
 use super::{NoAnswer, Obstacle};
 use crate::config;
 use std::io::Read;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stint_wire::time::Utc;
-use ureq::config::Config;
+use ureq::config::{Config, ConfigBuilder};
+use ureq::typestate::AgentScope;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Proxy};
 
@@ -121,32 +122,32 @@ impl Http {
     }
 
     fn over(tls: Tls) -> Http {
-        let config = || {
-            Agent::config_builder()
-                .http_status_as_error(false)
-                .user_agent(USER_AGENT)
-                .max_redirects(0)
-                .input_buffer_size(INPUT_BUFFER)
-                .output_buffer_size(OUTPUT_BUFFER)
-                .max_response_header_size(MAX_HEADERS)
-                .max_idle_connections(IDLE_CONNECTIONS)
-                .max_idle_connections_per_host(IDLE_CONNECTIONS)
-                .max_idle_age(IDLE_AGE)
-                .timeout_connect(Some(CONNECT_TIMEOUT))
-                .timeout_per_read(Some(SILENCE))
-                .timeout_per_write(Some(SILENCE))
-        };
         Http {
-            direct: agent(config().proxy(None).build(), tls.clone()),
-            proxied: agent(
-                match PROXY.get() {
-                    Some(proxy) => config().proxy(Some(proxy.clone())).build(),
-                    None => config().build(),
-                },
-                tls.clone(),
-            ),
+            direct: agent(direct(), tls.clone(), Sockets::default()),
+            proxied: agent(proxied(), tls.clone(), Sockets::default()),
             tls,
         }
+    }
+
+    /// A connection to the server of this URL, as requests would have it: through the proxy, if there is
+    /// one, and not yet in TLS.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn connect(&self, url: &str) -> Result<Arc<Wire>, NoAnswer> {
+        let taker = Taker::new(endpoint::authority(url));
+        let config = if endpoint::is_loopback(url) { direct() } else { proxied() };
+        let failed = agent(config, self.tls.clone(), taker.sockets()).get(url).call();
+        match (taker.taken(), failed) {
+            (Some(wire), _) => Ok(wire),
+            (None, Err(error)) => Err(no_answer(error)),
+            (None, Ok(_)) => Err(no_answer(HttpError::ConnectionFailed)),
+        }
+    }
+
+    /// What puts such a connection into TLS.
+    pub fn tls(&self) -> &Tls {
+        &self.tls
     }
 
     /// The client that uses no proxy, for what is on the same host.
@@ -308,7 +309,34 @@ fn date(response: &Response) -> Option<Utc> {
     header(response, "date").as_deref().and_then(Utc::parse_http)
 }
 
-fn agent(config: Config, tls: Tls) -> Agent {
-    let connector = ().chain(ConnectProxyConnector::default()).chain(Sockets);
+fn settings() -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(USER_AGENT)
+        .max_redirects(0)
+        .input_buffer_size(INPUT_BUFFER)
+        .output_buffer_size(OUTPUT_BUFFER)
+        .max_response_header_size(MAX_HEADERS)
+        .max_idle_connections(IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
+        .max_idle_age(IDLE_AGE)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_per_read(Some(SILENCE))
+        .timeout_per_write(Some(SILENCE))
+}
+
+fn direct() -> Config {
+    settings().proxy(None).build()
+}
+
+fn proxied() -> Config {
+    match PROXY.get() {
+        Some(proxy) => settings().proxy(Some(proxy.clone())).build(),
+        None => settings().build(),
+    }
+}
+
+fn agent(config: Config, tls: Tls, sockets: Sockets) -> Agent {
+    let connector = ().chain(ConnectProxyConnector::default()).chain(sockets);
     Agent::with_parts(config, connector.chain(tls), OnThisThread)
 }

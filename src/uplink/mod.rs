@@ -56,6 +56,9 @@ pub mod tls;
 pub mod tls;
 #[cfg(feature = "ssm")]
 mod ways;
+#[cfg(feature = "ssm")]
+#[allow(dead_code)] // the channels that it is for come next
+pub mod websocket;
 
 use crate::spool::{Job, Report};
 use std::fmt;

@@ -4,20 +4,31 @@ use crate::sys::{host, tcp};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
-use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle,
     Transport,
 };
+use ureq::{Error, Proxy, ProxyProtocol};
 
 /// Those that are open, with what has ended since the last new one.
 static OPEN: Mutex<Vec<Weak<Wire>>> = Mutex::new(Vec::new());
 
+/// How often the network has changed.
+static CHANGES: AtomicU32 = AtomicU32::new(0);
+
+/// Counts the changes of the network since this process runs; what has failed may work after one.
+#[allow(dead_code)] // for the control channel, which comes next
+pub fn changes() -> u32 {
+    CHANGES.load(Ordering::Relaxed)
+}
+
 /// Ends the connections that would go another way if they were made now: nothing will come on them
 /// any more. Whoever waits for an answer is told at once.
 pub fn end_those_without_a_way() {
+    CHANGES.fetch_add(1, Ordering::Relaxed);
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     for wire in open.iter().filter_map(Weak::upgrade) {
         let (Ok(from), Ok(to)) = (wire.0.local_addr(), wire.0.peer_addr()) else { continue };
@@ -28,7 +39,15 @@ pub fn end_those_without_a_way() {
     }
 }
 
-struct Wire(TcpStream);
+/// A connection by TCP that ends when its way goes.
+pub struct Wire(TcpStream);
+
+impl Wire {
+    /// To read from and to write to.
+    pub fn stream(&self) -> &TcpStream {
+        &self.0
+    }
+}
 
 impl ShutdownHandle for Wire {
     fn shutdown(&self) {
@@ -37,8 +56,73 @@ impl ShutdownHandle for Wire {
 }
 
 /// Connects by TCP.
-#[derive(Debug)]
-pub struct Sockets;
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Takes the connection to this server out of ureq's hands.
+    taker: Option<Taker>,
+}
+
+/// Lets ureq do what it knows of names, proxies and time limits, and then takes the connection away from
+/// it: for what isn't HTTP. ureq is told that it has failed.
+#[derive(Clone)]
+pub struct Taker(Arc<Taken>);
+
+struct Taken {
+    /// Of the server.
+    authority: String,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// The last connection made: to a proxy, perhaps.
+    made: Option<Arc<Wire>>,
+    /// The one that leads to the server.
+    taken: Option<Arc<Wire>>,
+}
+
+impl fmt::Debug for Taker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Taker")
+    }
+}
+
+impl Taker {
+    /// For connections to this host and port.
+    pub fn new(authority: &str) -> Taker {
+        Taker(Arc::new(Taken { authority: authority.to_owned(), slot: Mutex::default() }))
+    }
+
+    /// What ureq connects with.
+    pub fn sockets(&self) -> Sockets {
+        Sockets { taker: Some(self.clone()) }
+    }
+
+    /// The connection, if it came so far.
+    pub fn taken(&self) -> Option<Arc<Wire>> {
+        self.slot().taken.take()
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this leads to the server, so that ureq is done.
+    fn take(&self, details: &ConnectionDetails, made: Option<Arc<Wire>>) -> Result<(), Error> {
+        let mut slot = self.slot();
+        slot.made = made.or(slot.made.take());
+        if details.uri.authority().is_none_or(|it| it.as_str() != self.0.authority) {
+            return Ok(());
+        }
+        let proxy = details.config.proxy().map(Proxy::protocol);
+        if proxy.is_some_and(|protocol| protocol != ProxyProtocol::Http) {
+            let why = "websockets go through proxies of http alone";
+            return Err(Error::ConnectProxyFailed(why.to_owned()));
+        }
+        slot.taken = slot.made.take();
+        Err(Error::ConnectionFailed)
+    }
+}
 
 impl<In: Transport> Connector<In> for Sockets {
     type Out = Either<In, Socket>;
@@ -50,6 +134,9 @@ impl<In: Transport> Connector<In> for Sockets {
     ) -> Result<Option<Self::Out>, Error> {
         // A proxy's is there already.
         if let Some(transport) = chained {
+            if let Some(taker) = &self.taker {
+                taker.take(details, None)?;
+            }
             return Ok(Some(Either::A(transport)));
         }
         let stream = open(details)?;
@@ -61,6 +148,10 @@ impl<In: Transport> Connector<In> for Sockets {
         let mut all = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|one| one.strong_count() > 0);
         all.push(handle);
+        drop(all);
+        if let Some(taker) = &self.taker {
+            taker.take(details, Some(wire.clone()))?;
+        }
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Either::B(Socket { wire, buffers })))

@@ -45,14 +45,27 @@ impl Ssm {
         body: &str,
         patience: Duration,
     ) -> Result<String, UplinkError> {
+        let mut send = |credentials: &Credentials| {
+            self.send(service, operation, body, patience, &Signer::Temporary(credentials))
+        };
+        self.with_credentials(operation, &mut send, verdict).map(|answer| answer.body)
+    }
+
+    /// Sends a request with temporary credentials, and again with others or with another time if `judge`
+    /// finds that these are out of date.
+    pub fn with_credentials(
+        &self,
+        operation: &'static str,
+        send: &mut dyn FnMut(&Credentials) -> Result<Answer, UplinkError>,
+        judge: fn(&'static str, &Answer) -> Result<(), UplinkError>,
+    ) -> Result<Answer, UplinkError> {
         let mut renewed = false;
         for _ in 0..ATTEMPTS {
             let credentials = self.credentials()?;
             let signed = self.clock.now();
-            let answer =
-                self.send(service, operation, body, patience, &Signer::Temporary(&credentials))?;
-            match verdict(operation, &answer) {
-                Ok(()) => return Ok(answer.body),
+            let answer = send(&credentials)?;
+            match judge(operation, &answer) {
+                Ok(()) => return Ok(answer),
                 Err(UplinkError::Refused { code, .. })
                     if self.is_clock_mended(&code, answer.date, signed) => {}
                 Err(UplinkError::Refused { code, .. })
@@ -110,13 +123,9 @@ impl Ssm {
             ("x-amz-date", date.as_str()),
             ("x-amz-target", target.as_str()),
         ];
-        let access_key = match signer {
-            Signer::Node(node) => &node.instance_id,
-            Signer::Temporary(credentials) => {
-                headers.push(("x-amz-security-token", credentials.session_token.as_str()));
-                &credentials.access_key
-            }
-        };
+        if let Signer::Temporary(credentials) = signer {
+            headers.push(("x-amz-security-token", credentials.session_token.as_str()));
+        }
         let request = Request {
             method: "POST",
             path: "/",
@@ -124,23 +133,37 @@ impl Ssm {
             headers: &headers,
             body: body.as_bytes(),
         };
-        let scope = Scope::new(now, &self.region, service.name());
-        let text = request.string_to_sign(&date, &scope);
-        let signature = match signer {
-            Signer::Node(node) => {
-                node.key.sign(&text).map_err(|e| UplinkError::Local(e.to_string()))?
-            }
-            Signer::Temporary(credentials) => sigv4::sign(&credentials.secret, &scope, &text),
-        };
-        let signed_headers = request.signed_headers().split(';').map(str::to_owned).collect();
-        let access_key = access_key.to_owned();
-        let authorization =
-            Authorization { access_key, scope, signed_headers, signature }.to_string();
+        let authorization = self.authorization(&request, service, (now, &date), signer)?;
         headers.push(("authorization", authorization.as_str()));
         self.http.post(url, &headers, body.as_bytes(), patience).map_err(|cause| {
             self.is_gone(url);
             UplinkError::Unreachable { endpoint: url.to_owned(), cause }
         })
+    }
+
+    /// The value of the header `authorization`.
+    pub fn authorization(
+        &self,
+        request: &Request<'_>,
+        service: Service,
+        (now, date): (Utc, &str),
+        signer: &Signer<'_>,
+    ) -> Result<String, UplinkError> {
+        let scope = Scope::new(now, &self.region, service.name());
+        let text = request.string_to_sign(date, &scope);
+        let (access_key, signature) = match signer {
+            Signer::Node(node) => {
+                let signature = node.key.sign(&text);
+                let signature = signature.map_err(|e| UplinkError::Local(e.to_string()))?;
+                (&node.instance_id, signature)
+            }
+            Signer::Temporary(credentials) => {
+                (&credentials.access_key, sigv4::sign(&credentials.secret, &scope, &text))
+            }
+        };
+        let signed_headers = request.signed_headers().split(';').map(str::to_owned).collect();
+        let access_key = access_key.to_owned();
+        Ok(Authorization { access_key, scope, signed_headers, signature }.to_string())
     }
 }
 

@@ -4,6 +4,8 @@
 #[cfg(feature = "audit")]
 mod audit;
 mod call;
+#[allow(dead_code)] // who opens them comes next
+pub mod channel;
 mod credentials;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -68,6 +70,7 @@ pub struct Ssm {
     keeper: Keeper,
     ssm: String,
     ec2messages: String,
+    ssmmessages: String,
     /// The servers of the services that have none of their own.
     ways: Mutex<Ways>,
     agent_name: &'static str,
@@ -111,6 +114,7 @@ impl Ssm {
                 .map_err(SetupError::Url)
         };
         let (ssm, ec2messages) = (resolve(Service::Ssm)?, resolve(Service::Ec2Messages)?);
+        let ssmmessages = resolve(Service::SsmMessages)?;
         let is_aws = endpoint::is_at_aws(&ssm);
         let Endpoints { all, more, .. } = &config.endpoints;
         let first = all.as_ref().unwrap_or(&ssm).trim_end_matches('/');
@@ -119,7 +123,7 @@ impl Ssm {
             servers.push(endpoint::allowed(url.clone(), config).map_err(SetupError::Url)?);
         }
         let mut reached: Vec<&str> = servers.iter().map(String::as_str).collect();
-        reached.extend([ssm.as_str(), ec2messages.as_str()]);
+        reached.extend([ssm.as_str(), ec2messages.as_str(), ssmmessages.as_str()]);
         Ok(Ssm {
             http: Http::new(ca_file, &reached).map_err(SetupError::Ca)?,
             agent_name: if is_aws { NAME_FOR_AWS } else { "stint" },
@@ -136,6 +140,7 @@ impl Ssm {
             ways: Mutex::new(Ways::new(servers)),
             ssm,
             ec2messages,
+            ssmmessages,
         })
     }
 
@@ -163,6 +168,7 @@ impl Ssm {
         match service {
             Service::Ssm => &self.ssm,
             Service::Ec2Messages => &self.ec2messages,
+            Service::SsmMessages => &self.ssmmessages,
             #[cfg(feature = "audit")]
             Service::Hub => &self.ssm,
         }

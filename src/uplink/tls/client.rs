@@ -58,7 +58,7 @@ impl Tls {
     }
 
     /// The state of a new connection to the host of that name or address.
-    pub(super) fn begin(&self, host: &str) -> io::Result<ClientConnection> {
+    pub(in super::super) fn begin(&self, host: &str) -> io::Result<ClientConnection> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| io::Error::other("the host's name is none that TLS knows"))?;
         let connection = self.config.clone().and_then(|config| ClientConnection::new(config, name));
@@ -66,7 +66,7 @@ impl Tls {
     }
 
     /// The handshake is over.
-    pub(super) fn begun(&self, connection: &ClientConnection) {
+    pub(in super::super) fn begun(&self, connection: &ClientConnection) {
         if let (Some(kept), Some(chain)) = (&self.chain, connection.peer_certificates()) {
             let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = chain;
