@@ -3,6 +3,7 @@
 //! Never here: what an operation does. A signature is judged by pure functions over the request
 //! ([`signature`], [`node_key`]); this layer only fetches the secret or the key to judge it with.
 
+pub mod channel_token;
 pub mod first_key;
 pub mod identity;
 pub mod master_key;

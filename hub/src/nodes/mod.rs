@@ -7,6 +7,7 @@
 pub mod associations;
 pub mod audit;
 pub mod bootagent;
+pub mod channels;
 pub mod health;
 pub mod input;
 mod inventory;

@@ -1,17 +1,22 @@
-//! Wakes the long poll of a node when there is something for it.
+//! Wakes the long poll and the control channel of a node when there is something for it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// One open poll a node. The store holds the truth; a bell only says "look again", so a poll
-/// takes its bell first and looks at the store after that.
+/// One open poll and one control channel a node. The store holds the truth; a bell only says "look
+/// again", so whoever waits takes its bell first and looks at the store after that.
 #[derive(Default)]
 pub struct Wakeups {
-    open: Mutex<HashMap<String, Arc<Bell>>>,
+    polls: Lines,
+    channels: Lines,
     closed: AtomicBool,
 }
+
+/// At most one line a node.
+#[derive(Default)]
+struct Lines(Mutex<HashMap<String, Arc<Bell>>>);
 
 #[derive(Default)]
 struct Bell {
@@ -19,10 +24,11 @@ struct Bell {
     over: AtomicBool,
 }
 
-/// A node's open poll. Dropping it closes the poll, which is what happens when the node hangs
-/// up.
-pub struct Poll<'a> {
+/// A node's open poll, or its control channel. Dropping it closes it, which is what happens when
+/// the node hangs up.
+pub struct Line<'a> {
     wakeups: &'a Wakeups,
+    lines: &'a Lines,
     node: String,
     bell: Arc<Bell>,
 }
@@ -31,50 +37,85 @@ impl Wakeups {
     /// Opens a poll for the node and takes its bell. An older poll of the same node is over: its
     /// client has cut the connection, as amazon-ssm-agent does after 20 s, and what it would be
     /// handed now would be lost until the visibility timeout.
-    pub fn bell(&self, node: &str) -> Poll<'_> {
+    pub fn bell(&self, node: &str) -> Line<'_> {
+        self.open(&self.polls, node)
+    }
+
+    /// Takes the bell of a control channel that the node has opened. An older channel is over: it
+    /// may be half open, and the newest is the one that the node listens to.
+    pub fn channel(&self, node: &str) -> Line<'_> {
+        self.open(&self.channels, node)
+    }
+
+    fn open<'a>(&'a self, lines: &'a Lines, node: &str) -> Line<'a> {
         let bell = Arc::new(Bell::default());
         if self.closed.load(Ordering::SeqCst) {
             bell.over.store(true, Ordering::SeqCst);
         }
-        if let Some(older) = self.lock().insert(node.to_owned(), bell.clone()) {
+        if let Some(older) = lines.lock().insert(node.to_owned(), bell.clone()) {
             older.end();
         }
-        Poll { wakeups: self, node: node.to_owned(), bell }
+        Line { wakeups: self, lines, node: node.to_owned(), bell }
     }
 
-    /// Rings the node's bell. Without an open poll there is nobody to wake: the next poll looks
-    /// at the store before it waits.
+    /// Rings the node's bells. Without a poll or a channel there is nobody to wake: the next one
+    /// looks at the store before it waits.
     pub fn ring(&self, node: &str) {
-        if let Some(bell) = self.lock().get(node) {
-            bell.rung.notify_one();
+        for lines in [&self.channels, &self.polls] {
+            if let Some(bell) = lines.lock().get(node) {
+                bell.rung.notify_one();
+            }
         }
     }
 
-    /// Ends the node's poll: it has been deregistered, and is to hear so with its next request.
+    /// Ends the node's poll and its channel: it has been deregistered, and is to hear so with its
+    /// next request.
     pub fn hang_up(&self, node: &str) {
-        if let Some(bell) = self.lock().get(node) {
-            bell.end();
+        for lines in [&self.channels, &self.polls] {
+            if let Some(bell) = lines.lock().get(node) {
+                bell.end();
+            }
         }
     }
 
-    /// Whether the node has a poll open at this moment, which proves that it is online.
+    /// Whether the node has a poll or a channel open at this moment, which proves that it is
+    /// online.
+    pub fn is_connected(&self, node: &str) -> bool {
+        self.has_channel(node) || self.is_polling(node)
+    }
+
+    /// Whether the node has a poll open at this moment.
     pub fn is_polling(&self, node: &str) -> bool {
-        self.lock().contains_key(node)
+        self.polls.lock().contains_key(node)
+    }
+
+    /// Whether the node holds a control channel at this moment.
+    pub fn has_channel(&self, node: &str) -> bool {
+        self.channels.lock().contains_key(node)
     }
 
     /// How many nodes have a poll open.
     pub fn open_polls(&self) -> usize {
-        self.lock().len()
+        self.polls.lock().len()
     }
 
-    /// Ends all polls, also those that open later: the hub stops.
+    /// How many nodes hold a control channel.
+    pub fn open_channels(&self) -> usize {
+        self.channels.lock().len()
+    }
+
+    /// Ends all polls and channels, also those that open later: the hub stops.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.lock().values().for_each(|bell| bell.end());
+        for lines in [&self.channels, &self.polls] {
+            lines.lock().values().for_each(|bell| bell.end());
+        }
     }
+}
 
+impl Lines {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Bell>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,23 +126,26 @@ impl Bell {
     }
 }
 
-impl Poll<'_> {
+impl Line<'_> {
     /// Waits until somebody rings, also if it happened since the bell was taken.
     pub async fn rung(&self) {
         self.bell.rung.notified().await;
     }
 
-    /// Whether this poll has to answer at once, and empty.
+    /// Whether this line has to end: a poll answers at once, and empty; a channel closes.
     pub fn is_over(&self) -> bool {
         self.bell.over.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Poll<'_> {
+impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let mut open = self.wakeups.lock();
+        let mut open = self.lines.lock();
         if open.get(&self.node).is_some_and(|bell| Arc::ptr_eq(bell, &self.bell)) {
             open.remove(&self.node);
+            drop(open);
+            // A poll that has left the work to the channel takes it up.
+            self.wakeups.ring(&self.node);
         }
     }
 }
@@ -157,5 +201,28 @@ mod tests {
         wakeups.close();
         waiting.rung().await;
         assert!(waiting.is_over() && wakeups.bell("mi-2").is_over());
+    }
+
+    #[tokio::test]
+    async fn a_poll_hears_that_the_channel_beside_it_is_gone() {
+        let wakeups = Wakeups::default();
+        let (poll, channel) = (wakeups.bell("mi-1"), wakeups.channel("mi-1"));
+        assert!(wakeups.has_channel("mi-1") && wakeups.open_channels() == 1);
+        drop(channel);
+        poll.rung().await;
+        assert!(!poll.is_over() && !wakeups.has_channel("mi-1") && wakeups.is_connected("mi-1"));
+    }
+
+    #[tokio::test]
+    async fn the_newest_channel_is_the_one_that_counts() {
+        let wakeups = Wakeups::default();
+        let older = wakeups.channel("mi-1");
+        let newer = wakeups.channel("mi-1");
+        older.rung().await;
+        assert!(older.is_over() && !newer.is_over());
+        drop(older);
+        assert!(wakeups.has_channel("mi-1"));
+        wakeups.hang_up("mi-1");
+        assert!(newer.is_over());
     }
 }

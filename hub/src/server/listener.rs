@@ -80,8 +80,7 @@ pub async fn serve(
             router: router.clone(),
             peer: Peer { address, tls: tls.is_some() },
             stopped: stopped.clone(),
-            _alive: alive.clone(),
-            _permit: permit,
+            hold: Hold(Arc::new(Held { _alive: alive.clone(), _permit: permit })),
         };
         let tls = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
         tokio::spawn(connection.run(stream, tls));
@@ -110,6 +109,15 @@ struct Connection {
     router: Router,
     peer: Peer,
     stopped: watch::Receiver<bool>,
+    hold: Hold,
+}
+
+/// What a connection holds as long as it is open, also when it has become a websocket: one of the
+/// places that there are, and the hub's end.
+#[derive(Clone)]
+pub struct Hold(#[allow(dead_code)] Arc<Held>);
+
+struct Held {
     _alive: mpsc::Sender<()>,
     _permit: OwnedSemaphorePermit,
 }
@@ -126,15 +134,17 @@ impl Connection {
         }
     }
 
-    async fn http(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let (router, peer) = (self.router.clone(), self.peer);
-        let service = service_fn(move |request| answer(router.clone(), peer, request));
+    async fn http(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (router, peer, hold) = (self.router.clone(), self.peer, self.hold.clone());
+        let service =
+            service_fn(move |request| answer(router.clone(), peer, hold.clone(), request));
         let mut connection = std::pin::pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(MAX_HEAD)
                 .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
         );
         let stop = async { drop(self.stopped.wait_for(|stopped| *stopped).await) };
         let ended = tokio::select! {
@@ -157,9 +167,11 @@ impl Connection {
 async fn answer(
     mut router: Router,
     peer: Peer,
+    hold: Hold,
     mut request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(hold);
     router.call(request.map(Body::new)).await
 }
 
@@ -240,12 +252,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_original_is_told_that_there_is_no_control_channel() {
+    async fn nobody_gets_a_channel_without_a_signature() {
         let (address, _stop, _running) = hub().await;
-        let request =
-            b"POST /v1/control-channel/mi-1 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
-        let answer = exchange(address, request).await;
-        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("<AccessDeniedException>"));
+        let upgrade = "upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+        for (method, more) in [
+            ("POST", "connection: close"),
+            ("GET", "connection: close"),
+            ("GET", &format!("connection: upgrade, close\r\n{upgrade}")),
+        ] {
+            let request =
+                format!("{method} /v1/control-channel/mi-1 HTTP/1.1\r\nhost: h\r\n{more}\r\n\r\n");
+            let answer = exchange(address, request.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+            assert!(answer.contains("<MissingAuthenticationTokenException>"), "{answer}");
+        }
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ impl Metrics {
         let now = app.now();
         let online = nodes.iter().filter(|(id, ping, step)| {
             let ping = ping.map(|at| Utc(at.unsigned_abs()));
-            ping_status(ping, *step, app.wakeups.is_polling(id), now) == "Online"
+            ping_status(ping, *step, app.wakeups.is_connected(id), now) == "Online"
         });
         let online = online.count() as u64;
         let returns: Vec<(i64, Option<i64>)> =
@@ -133,6 +133,9 @@ impl Metrics {
         gauge(&mut out, "stint_hub_nodes_cloned", help, &[("", cloned as u64)]);
         let polls = app.wakeups.open_polls() as u64;
         gauge(&mut out, "stint_hub_open_polls", "Nodes with a poll open.", &[("", polls)]);
+        let channels = app.wakeups.open_channels() as u64;
+        let help = "Nodes with a control channel.";
+        gauge(&mut out, "stint_hub_control_channels", help, &[("", channels)]);
         let commands: Vec<(String, u64)> = commands
             .into_iter()
             .map(|(status, count)| (format!("{{status=\"{status}\"}}"), count as u64))

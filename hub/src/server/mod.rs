@@ -6,6 +6,7 @@
 mod agent;
 mod answer;
 pub mod attachments;
+mod channels;
 pub mod listener;
 pub mod metrics;
 pub mod probes;

@@ -1,6 +1,6 @@
 //! Paths, and what happens around each call: reading, timing, logging, counting.
 
-use super::{BODY_LIMIT, agent, answer, attachments, probes, rpc, updates};
+use super::{BODY_LIMIT, agent, answer, attachments, channels, probes, rpc, updates};
 use crate::app::App;
 use crate::auth::request::Request;
 use crate::error::ApiError;
@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,7 +55,10 @@ pub fn router(site: Site) -> Router {
         .route("/metrics", get(probes::metrics))
         .route("/attachments/{hash}/{name}", get(attachments::get))
         .route("/updates/{*path}", get(updates::get))
-        .route("/v1/control-channel/{node}", any(no_control_channel))
+        .route(
+            "/v1/control-channel/{node}",
+            post(channels::create_control).get(channels::open_control).fallback(not_found),
+        )
         .fallback(not_found)
         .with_state(site)
 }
@@ -155,18 +158,6 @@ fn log(
             tracing::warn!(operation, caller, code, ms, request_id, peer, message, "call refused");
         }
     }
-}
-
-/// amazon-ssm-agent asks for a channel of the session service first, takes this answer as "use
-/// the message delivery service", and says so in its reports.
-async fn no_control_channel() -> Response {
-    answer::with_type(
-        StatusCode::FORBIDDEN,
-        "application/xml",
-        "<AccessDeniedException><Message>This hub has no control channel; poll for \
-         messages.</Message></AccessDeniedException>",
-        &answer::request_id(),
-    )
 }
 
 async fn not_found() -> Response {

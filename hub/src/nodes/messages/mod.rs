@@ -13,6 +13,10 @@ mod reply;
 mod steps;
 mod verdict;
 
+pub use acknowledge::{acknowledge, fail};
+pub use offer::{Look, Offer, offer_again, rest, take};
+pub use reply::send_reply;
+
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
@@ -44,4 +48,4 @@ pub async fn call(
 }
 
 #[cfg(test)]
-mod testing;
+pub mod testing;

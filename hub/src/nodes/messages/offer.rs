@@ -1,7 +1,9 @@
 //! What a node is to be handed now, and when something hidden comes up again.
 
+use super::address;
 use super::payload::{self, Command};
 use crate::app::App;
+use crate::auth::identity::NodeCaller;
 use crate::commands::agent_job::{self, Place};
 use crate::commands::{Ending, finish};
 use crate::error::ApiResult;
@@ -32,27 +34,38 @@ struct Cancellation {
     requested_at: i64,
 }
 
-/// Takes what is there for the node, and hides it for `visibility_millis`.
+/// Who looks, and for what.
+pub struct Look<'l> {
+    /// The node's id.
+    pub node: &'l str,
+    /// The URL under which the node reached the hub, for links.
+    pub endpoint: &'l str,
+    /// The moment.
+    pub now: Utc,
+    /// How long what is taken is hidden from the next look, milliseconds.
+    pub visibility_millis: u64,
+    /// How many messages at most; more than an answer may hold count as that many.
+    pub most: usize,
+    /// Only what was handed out before and not acknowledged in its time.
+    pub late_only: bool,
+}
+
+/// Takes what is there for the node, and hides it.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn take(
-    app: &App,
-    node: &str,
-    endpoint: &str,
-    now: Utc,
-    visibility_millis: u64,
-) -> ApiResult<Offer> {
-    let cancellations = visible_cancellations(app, node, now).await?;
+pub async fn take(app: &App, look: &Look<'_>) -> ApiResult<Offer> {
+    let &Look { node, endpoint, now, visibility_millis, most, .. } = look;
+    let cancellations = visible_cancellations(app, look).await?;
     let place = Place { node, endpoint, now };
-    let commands = prepared(app, visible_commands(app, node, now).await?, &place).await?;
+    let commands = prepared(app, visible_commands(app, look).await?, &place).await?;
     // Most looks find nothing, so the single writer is asked for only when there is something.
     if cancellations.is_empty() && commands.is_empty() {
         return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
     }
     let until = Utc(now.0.saturating_add(visibility_millis));
     let mut transaction = app.store.begin().await?;
-    let mut batch = Batch::default();
+    let mut batch = Batch { most, ..Batch::default() };
     // A cancellation first: it may stop what a command behind it would wait for.
     for row in cancellations {
         if batch.has_room() && hide_cancellation(&mut transaction, &row, now, until).await? {
@@ -75,6 +88,13 @@ pub async fn take(
         return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
     }
     Ok(Offer::Messages(batch.messages))
+}
+
+impl Look<'_> {
+    /// Until when something counts as hidden that was never handed out.
+    fn never_hidden(&self) -> i64 {
+        if self.late_only { i64::MAX } else { 0 }
+    }
 }
 
 /// The commands with their documents as this node is to have them. What it can't have ends here.
@@ -109,13 +129,14 @@ async fn prepared(
 
 #[derive(Default)]
 struct Batch {
+    most: usize,
     messages: Vec<Value>,
     bytes: usize,
 }
 
 impl Batch {
     fn has_room(&self) -> bool {
-        self.messages.len() < BATCH && self.bytes < BATCH_BYTES
+        self.messages.len() < self.most.min(BATCH) && self.bytes < BATCH_BYTES
     }
 
     fn push(&mut self, message: Value) {
@@ -124,32 +145,34 @@ impl Batch {
     }
 }
 
-async fn visible_commands(app: &App, node: &str, now: Utc) -> ApiResult<Vec<Command>> {
+async fn visible_commands(app: &App, look: &Look<'_>) -> ApiResult<Vec<Command>> {
     Ok(sqlx::query_as(
         "SELECT c.id, c.document_name, c.content, c.parameters, c.options, c.requested_at
          FROM invocation AS i JOIN command AS c ON c.id = i.command_id
          WHERE i.node_id = $1 AND i.acknowledged_at IS NULL AND i.finished_at IS NULL
            AND i.released_at IS NOT NULL AND i.status IN ('Pending', 'Delayed', 'InProgress')
-           AND (i.hidden_until IS NULL OR i.hidden_until <= $2) AND c.expires_at > $2
+           AND COALESCE(i.hidden_until, $4) <= $2 AND c.expires_at > $2
          ORDER BY i.requested_at, i.command_id LIMIT $3",
     )
-    .bind(node)
-    .bind(now.0 as i64)
-    .bind(BATCH as i64)
+    .bind(look.node)
+    .bind(look.now.0 as i64)
+    .bind(look.most.min(BATCH) as i64)
+    .bind(look.never_hidden())
     .fetch_all(&app.store.read)
     .await?)
 }
 
-async fn visible_cancellations(app: &App, node: &str, now: Utc) -> ApiResult<Vec<Cancellation>> {
+async fn visible_cancellations(app: &App, look: &Look<'_>) -> ApiResult<Vec<Cancellation>> {
     Ok(sqlx::query_as(
         "SELECT message_id, command_id, requested_at FROM cancellation
          WHERE node_id = $1 AND acknowledged_at IS NULL
-           AND (hidden_until IS NULL OR hidden_until <= $2)
+           AND COALESCE(hidden_until, $4) <= $2
          ORDER BY requested_at, message_id LIMIT $3",
     )
-    .bind(node)
-    .bind(now.0 as i64)
-    .bind(BATCH as i64)
+    .bind(look.node)
+    .bind(look.now.0 as i64)
+    .bind(look.most.min(BATCH) as i64)
+    .bind(look.never_hidden())
     .fetch_all(&app.store.read)
     .await?)
 }
@@ -169,6 +192,55 @@ async fn next_visible(app: &App, node: &str, now: Utc) -> ApiResult<Option<Utc>>
     .fetch_one(&app.store.read)
     .await?;
     Ok(next.map(|at| Utc(at.unsigned_abs())))
+}
+
+/// Shows everything again that the node was handed and hasn't acknowledged: whatever carried it may
+/// have been cut, and nothing is to overtake it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn offer_again(app: &App, node: &str, now: Utc) -> ApiResult<()> {
+    for sql in [
+        "UPDATE invocation SET hidden_until = $1
+         WHERE node_id = $2 AND acknowledged_at IS NULL AND finished_at IS NULL
+           AND hidden_until > $1",
+        "UPDATE cancellation SET hidden_until = $1
+         WHERE node_id = $2 AND acknowledged_at IS NULL AND hidden_until > $1",
+    ] {
+        sqlx::query(sql).bind(now.0 as i64).bind(node).execute(&app.store.write).await?;
+    }
+    Ok(())
+}
+
+/// Hides a message of the node that it doesn't want before `until`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn rest(app: &App, node: &NodeCaller, message: &str, until: Utc) -> ApiResult<()> {
+    let id = serde_json::json!({"MessageId": message});
+    let address = address::read(node, &id)?;
+    let mut transaction = app.store.begin().await?;
+    for (sql, id) in [
+        (
+            "UPDATE invocation SET hidden_until = $1
+             WHERE command_id = $2 AND node_id = $3 AND acknowledged_at IS NULL",
+            address.command,
+        ),
+        (
+            "UPDATE cancellation SET hidden_until = $1
+             WHERE message_id = $2 AND node_id = $3 AND acknowledged_at IS NULL",
+            address.message,
+        ),
+    ] {
+        sqlx::query(sql)
+            .bind(until.0 as i64)
+            .bind(id)
+            .bind(&node.id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// `false` if it was acknowledged, cancelled or handed out since it was read.
@@ -217,8 +289,13 @@ mod tests {
     use super::super::testing::{cancel, command, expire, hub, set};
     use super::*;
 
+    fn look(node: &str, now: u64) -> Look<'_> {
+        let (endpoint, now) = ("", Utc(now));
+        Look { node, endpoint, now, visibility_millis: 10, most: BATCH, late_only: false }
+    }
+
     async fn ids(app: &App, node: &str, now: u64) -> Vec<String> {
-        match take(app, node, "", Utc(now), 10).await.unwrap() {
+        match take(app, &look(node, now)).await.unwrap() {
             Offer::Messages(messages) => messages
                 .iter()
                 .map(|message| message["MessageId"].as_str().unwrap())
@@ -243,7 +320,7 @@ mod tests {
         let (app, node, _dir) = hub().await;
         command(&app, &node, "c-1", 1).await;
         assert_eq!(ids(&app, &node.id, 5).await, ["c-1"]);
-        let offer = take(&app, &node.id, "", Utc(6), 10).await.unwrap();
+        let offer = take(&app, &look(&node.id, 6)).await.unwrap();
         assert!(matches!(offer, Offer::NothingUntil(Some(Utc(15)))));
         assert_eq!(ids(&app, &node.id, 15).await, ["c-1"]);
     }
@@ -289,5 +366,28 @@ mod tests {
         assert_eq!(ids(&app, &node.id, 20).await.len(), 10);
         // The ten that are hidden now don't stand in the way of the rest.
         assert_eq!(ids(&app, &node.id, 21).await, ["c-10", "c-11"]);
+    }
+
+    #[tokio::test]
+    async fn a_look_for_what_is_late_sees_nothing_else() {
+        let (app, node, _dir) = hub().await;
+        command(&app, &node, "c-1", 1).await;
+        let late = |now| Look { late_only: true, ..look(&node.id, now) };
+        let first = take(&app, &late(5)).await.unwrap();
+        assert!(matches!(first, Offer::NothingUntil(None)));
+        assert_eq!(ids(&app, &node.id, 5).await, ["c-1"]);
+        assert!(matches!(take(&app, &late(14)).await.unwrap(), Offer::NothingUntil(Some(_))));
+        assert!(matches!(take(&app, &late(15)).await.unwrap(), Offer::Messages(_)));
+    }
+
+    #[tokio::test]
+    async fn one_message_at_a_time_keeps_the_order() {
+        let (app, node, _dir) = hub().await;
+        for (id, at) in [("c-1", 1), ("c-2", 2)] {
+            command(&app, &node, id, at).await;
+        }
+        let one = Look { most: 1, ..look(&node.id, 5) };
+        let Offer::Messages(first) = take(&app, &one).await.unwrap() else { unreachable!() };
+        assert!(first.len() == 1 && first[0]["MessageId"].as_str().unwrap().contains("c-1"));
     }
 }

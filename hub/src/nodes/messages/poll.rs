@@ -1,7 +1,7 @@
 //! GetMessages: the long poll.
 
 use super::super::{input, only_itself};
-use super::offer::{self, Offer};
+use super::offer::{self, Look, Offer};
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
@@ -54,7 +54,17 @@ async fn wait(
             return Ok(Vec::new());
         }
         let now = app.now();
-        let next = match offer::take(app, &node.id, endpoint, now, visibility).await? {
+        let look = Look {
+            node: &node.id,
+            endpoint,
+            now,
+            visibility_millis: visibility,
+            most: usize::MAX,
+            // A node that holds a channel gets its messages there. Were that half open, they
+            // come this way the second time.
+            late_only: app.wakeups.has_channel(&node.id),
+        };
+        let next = match offer::take(app, &look).await? {
             Offer::Messages(messages) => return Ok(messages),
             Offer::NothingUntil(next) => next,
         };

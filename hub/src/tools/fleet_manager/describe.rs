@@ -66,7 +66,7 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
         after = last.id.clone();
         let tags = tags_for(app, &filters, &batch).await?;
         for row in batch {
-            let polling = app.wakeups.is_polling(&row.id);
+            let polling = app.wakeups.is_connected(&row.id);
             let ping = row.last_ping_at.map(|at| Utc(at as u64));
             let status = ping_status(ping, row.step, polling, now);
             let tags = tags.get(&row.id).map(Vec::as_slice).unwrap_or_default();

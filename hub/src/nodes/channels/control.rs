@@ -1,0 +1,285 @@
+//! A node's control channel, from its first message to its end.
+//!
+//! The task looks into the store and sends what is there, one message at a time: the next follows
+//! when the node has acknowledged the last, so that commands arrive in the order in which they
+//! were asked for. What isn't acknowledged comes again.
+
+use super::words::{self, JobAck, Reply, Taken};
+use super::{frame, opening};
+use crate::app::App;
+use crate::auth::channel_token::{self, Purpose};
+use crate::auth::identity::NodeCaller;
+use crate::error::{ApiError, ApiResult};
+use crate::nodes::messages::{self, Look, Offer};
+use crate::random;
+use axum::extract::ws::{Message, WebSocket};
+use serde_json::{Value, json};
+use std::time::Duration;
+use stint_wire::time::Utc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How long a job is waited for before it is sent again. Agents acknowledge at once, but drop what
+/// comes while they start.
+const RESEND: Duration = Duration::from_secs(2);
+
+/// How often a job is sent before others go ahead of it.
+const PATIENT_SENDS: u32 = 3;
+
+/// How long a job rests that isn't acknowledged, or that the agent doesn't want now.
+const REST: Duration = Duration::from_secs(30);
+
+/// How long an agent may be silent. It pings every 54 s, so two pings are missing.
+const SILENCE: Duration = Duration::from_secs(130);
+
+/// How long it may be silent while a job waits for its acknowledgement: so soon a half-open
+/// channel is found out, and the node's polls get the job.
+const SILENCE_WITH_JOB: Duration = Duration::from_secs(20);
+
+/// How long a message may take to leave. Only a line that takes nothing needs longer.
+const SEND_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a channel ended, for the log.
+type End = &'static str;
+
+/// Serves the channel of a node that has signed the upgrade. `endpoint` is the URL under which
+/// it reached the hub.
+pub async fn serve(app: &App, node: &NodeCaller, endpoint: &str, mut socket: WebSocket) {
+    let Some(opening) = opening::read(&mut socket).await else {
+        tracing::warn!(node = node.id, "a control channel was not opened with a token");
+        return;
+    };
+    let purpose = Purpose::Control(&node.id);
+    if !channel_token::accepts(&app.seal, purpose, &opening.token_value, app.now()) {
+        tracing::warn!(node = node.id, "a control channel was opened with no good token");
+        return;
+    }
+    tracing::info!(node = node.id, agent = opening.agent_version, "control channel opened");
+    let end = match (Channel { app, node, endpoint, socket, job: None }.run().await) {
+        Ok(end) => end,
+        Err(error) => {
+            tracing::error!(node = node.id, %error, "control channel failed");
+            "the hub failed"
+        }
+    };
+    tracing::info!(node = node.id, end, "control channel closed");
+}
+
+/// A job on its way.
+struct Job {
+    id: String,
+    sends: u32,
+    /// When it is sent again, or rests.
+    until: Instant,
+    /// No longer waited for.
+    rests: bool,
+}
+
+struct Channel<'c> {
+    app: &'c App,
+    node: &'c NodeCaller,
+    endpoint: &'c str,
+    socket: WebSocket,
+    job: Option<Job>,
+}
+
+impl Channel<'_> {
+    async fn run(&mut self) -> ApiResult<End> {
+        let (app, node) = (self.app, self.node);
+        let line = app.wakeups.channel(&node.id);
+        messages::offer_again(app, &node.id, app.now()).await?;
+        let mut heard = Instant::now();
+        loop {
+            if line.is_over() {
+                // The node hears it at once instead of at its next ping.
+                drop(timeout(SEND_PATIENCE, self.socket.send(Message::Close(None))).await);
+                return Ok("the hub ended it");
+            }
+            let look_again = match self.hand_out().await? {
+                Handed::LookAgain(at) => at,
+                Handed::Lost => return Ok("nothing can be sent"),
+            };
+            let patience = if self.is_unanswered() { SILENCE_WITH_JOB } else { SILENCE };
+            // Until there may be something new in the store.
+            loop {
+                let silent = heard + patience;
+                tokio::select! {
+                    () = line.rung() => break,
+                    () = sleep_until(look_again.unwrap_or(silent).min(silent)) => {
+                        if Instant::now() >= silent {
+                            return Ok("the node is silent");
+                        }
+                        break;
+                    }
+                    message = self.socket.recv() => {
+                        heard = Instant::now();
+                        match self.take(message).await? {
+                            Took::Nothing => {}
+                            Took::Ack => break,
+                            Took::End(end) => return Ok(end),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a job is out of which the node should have spoken.
+    fn is_unanswered(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.rests && job.sends > 0)
+    }
+
+    /// Sends what is there, up to the first job that isn't acknowledged.
+    async fn hand_out(&mut self) -> ApiResult<Handed> {
+        loop {
+            let instant = Instant::now();
+            if let Some(job) = self.job.as_ref().filter(|job| !job.rests && instant < job.until) {
+                return Ok(Handed::LookAgain(Some(job.until)));
+            }
+            let sends = self.job.as_ref().map_or(0, |job| job.sends);
+            let rests = self.is_unanswered() && sends + 1 >= PATIENT_SENDS;
+            let visibility = if rests { REST } else { RESEND };
+            let now = self.app.now();
+            let look = Look {
+                node: &self.node.id,
+                endpoint: self.endpoint,
+                now,
+                visibility_millis: visibility.as_millis() as u64,
+                most: 1,
+                late_only: false,
+            };
+            let message = match messages::take(self.app, &look).await? {
+                Offer::Messages(messages) => messages.into_iter().next(),
+                Offer::NothingUntil(next) => {
+                    let wait = next.map(|at| at.0.saturating_sub(now.0));
+                    return Ok(Handed::LookAgain(
+                        wait.map(|millis| instant + Duration::from_millis(millis)),
+                    ));
+                }
+            };
+            let Some(message) = message else { return Ok(Handed::LookAgain(None)) };
+            let id = message.get("MessageId").and_then(Value::as_str).unwrap_or_default();
+            let again = self.job.take().filter(|job| job.id == id);
+            let job = Job {
+                id: id.to_owned(),
+                sends: again.map_or(0, |job| job.sends) + 1,
+                until: instant + visibility,
+                rests,
+            };
+            self.job = Some(job);
+            if !self.send(words::JOB, &words::job(&message)).await? {
+                return Ok(Handed::Lost);
+            }
+        }
+    }
+
+    /// `false` if the line takes nothing any more.
+    async fn send(&mut self, kind: &str, payload: &Value) -> ApiResult<bool> {
+        let id = random::bytes().map_err(ApiError::internal)?;
+        let message = frame::message(kind, id, self.app.now(), payload.to_string().as_bytes());
+        let sent = self.socket.send(Message::Binary(message.into()));
+        Ok(matches!(timeout(SEND_PATIENCE, sent).await, Ok(Ok(()))))
+    }
+
+    async fn take(&mut self, message: Option<Result<Message, axum::Error>>) -> ApiResult<Took> {
+        let bytes = match message {
+            None => return Ok(Took::End("the node hung up")),
+            Some(Err(error)) => {
+                tracing::debug!(node = self.node.id, %error, "control channel");
+                return Ok(Took::End("the connection broke"));
+            }
+            Some(Ok(Message::Close(_))) => return Ok(Took::End("the node closed it")),
+            Some(Ok(Message::Pong(_))) => return Ok(Took::Nothing),
+            Some(Ok(Message::Ping(_))) => return still_registered(self.app, self.node).await,
+            // Peers may send a message as text; what it is made of is the same.
+            Some(Ok(Message::Text(text))) => axum::body::Bytes::from(text),
+            Some(Ok(Message::Binary(bytes))) => bytes,
+        };
+        let Some(frame) = frame::Frame::read(&bytes) else {
+            tracing::warn!(node = self.node.id, "an unreadable message on a control channel");
+            return Ok(Took::Nothing);
+        };
+        match frame.kind {
+            words::JOB_ACK => self.acknowledged(&read(frame.payload)).await,
+            words::REPLY => self.reply(&frame.id, &read(frame.payload)).await,
+            // Telemetry of the original, and what a later agent may say.
+            _ => Ok(Took::Nothing),
+        }
+    }
+
+    async fn acknowledged(&mut self, ack: &JobAck) -> ApiResult<Took> {
+        let (app, node) = (self.app, self.node);
+        let why = if ack.error_message.is_empty() { &ack.status_code } else { &ack.error_message };
+        let input = json!({"MessageId": ack.job_id, "FailureType": why});
+        let taken = ack.taken();
+        let done = match taken {
+            Taken::Yes => messages::acknowledge(app, node, &input).await.map(drop),
+            Taken::Never => messages::fail(app, node, &input).await.map(drop),
+            Taken::Later => {
+                let until = Utc(app.now().0 + REST.as_millis() as u64);
+                messages::rest(app, node, &ack.job_id, until).await
+            }
+        };
+        if let Some(job) = self.job.as_mut().filter(|job| job.id == ack.job_id) {
+            match taken {
+                // Nothing overtakes it, and nobody waits for an answer.
+                Taken::Later => (job.until, job.sends) = (Instant::now() + REST, 0),
+                _ => self.job = None,
+            }
+        }
+        self.settled(done, "acknowledgement")?;
+        Ok(Took::Ack)
+    }
+
+    /// A reply is acknowledged when it is in the store, or never can be.
+    async fn reply(&mut self, id: &str, reply: &Reply) -> ApiResult<Took> {
+        let input = json!({"MessageId": reply.job_id, "ReplyId": id, "Payload": reply.content});
+        let done = messages::send_reply(self.app, self.node, &input).await;
+        self.settled(done.map(drop), "reply")?;
+        if !self.send(words::REPLY_ACK, &words::reply_ack(&reply.job_id, id)).await? {
+            return Ok(Took::End("nothing can be sent"));
+        }
+        Ok(Took::Nothing)
+    }
+
+    /// A refusal is final, and the node can't be told; a fault of the hub ends the channel, and
+    /// the node says it again on the next.
+    fn settled(&self, done: ApiResult<()>, what: &str) -> ApiResult<()> {
+        match done {
+            Err(error) if error.status.is_server_error() => Err(error),
+            Err(error) => {
+                let code = error.code;
+                tracing::warn!(node = self.node.id, code, what, "refused on a control channel");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+enum Handed {
+    /// Nothing more to send until then, or until the bell rings.
+    LookAgain(Option<Instant>),
+    /// The line takes nothing.
+    Lost,
+}
+
+enum Took {
+    Nothing,
+    /// A job was answered, so the next may go.
+    Ack,
+    End(End),
+}
+
+/// A node may be deregistered by another process than this one.
+async fn still_registered(app: &App, node: &NodeCaller) -> ApiResult<Took> {
+    let known: Option<String> = sqlx::query_scalar("SELECT id FROM node WHERE id = $1")
+        .bind(&node.id)
+        .fetch_optional(&app.store.read)
+        .await?;
+    Ok(known.map_or(Took::End("the node is not registered"), |_| Took::Nothing))
+}
+
+/// What can't be read is read as nothing, which names no job and is refused as such.
+fn read<T: serde::de::DeserializeOwned + Default>(payload: &[u8]) -> T {
+    serde_json::from_slice(payload).unwrap_or_default()
+}

@@ -1,0 +1,133 @@
+//! Paths of the message gateway: a channel is created by a POST, and opened by an upgrade.
+//!
+//! Never here: what the messages on a channel mean.
+
+use super::answer;
+use super::listener::Hold;
+use super::routes::{Peer, Site, endpoint, read};
+use crate::app::App;
+use crate::auth::channel_token::{self, Purpose};
+use crate::auth::identity::{self, Identity, NodeCaller};
+use crate::auth::request::Request;
+use crate::error::{ApiError, ApiResult};
+use crate::nodes::channels::{self, control};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use std::time::Instant;
+
+/// The service's name in the scope of a signature.
+pub const SERVICE: &str = "ssmmessages";
+
+/// Bytes of the body of a POST: two short members.
+const BODY_LIMIT: usize = 4096;
+
+/// Bytes that a websocket reads and writes at once. The library's own measure is 128 KiB, which
+/// twenty thousand idle nodes would pay for.
+const BUFFER: usize = 4096;
+
+/// CreateControlChannel: a token for the node that signed.
+pub async fn create_control(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    request: axum::extract::Request,
+) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let token = async {
+        let body = read(body, BODY_LIMIT).await?;
+        let node = node(&site.app, &Request::new(&parts, &body)).await?;
+        only_itself(&node, &id)?;
+        channel_token::issue(&site.app.seal, Purpose::Control(&node.id), site.app.now())
+    };
+    created(&site.app, "CreateControlChannel", started, token.await)
+}
+
+/// The upgrade of a control channel.
+pub async fn open_control(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    request: axum::extract::Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let request = Request::new(&parts, b"");
+    let node = async {
+        let node = node(&site.app, &request).await?;
+        only_itself(&node, &id)?;
+        Ok(node)
+    };
+    let node = match node.await {
+        Ok(node) => node,
+        Err(error) => return refused(&site.app, "OpenControlChannel", &error),
+    };
+    let endpoint = endpoint(&request, parts.extensions.get::<Peer>().copied());
+    let hold = parts.extensions.get::<Hold>().cloned();
+    let upgrade = match upgrade(&mut parts, channels::CONTROL_MESSAGE_LIMIT).await {
+        Ok(upgrade) => upgrade,
+        Err(response) => return response,
+    };
+    upgrade.on_upgrade(async move |socket| {
+        control::serve(&site.app, &node, &endpoint, socket).await;
+        drop(hold);
+    })
+}
+
+async fn upgrade(parts: &mut Parts, limit: usize) -> Result<WebSocketUpgrade, Response> {
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
+        .await
+        .map_err(IntoResponse::into_response)?;
+    Ok(upgrade
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_message_size(limit)
+        .max_frame_size(limit))
+}
+
+/// The node that signed. No operator has a channel.
+async fn node(app: &App, request: &Request) -> ApiResult<NodeCaller> {
+    match identity::by_secret(app, request, SERVICE, app.now()).await? {
+        Identity::Node(node) => Ok(node),
+        Identity::Operator(caller) => Err(ApiError::access_denied(format!(
+            "{} is an operator, and only managed nodes open channels",
+            caller.access_key
+        ))),
+    }
+}
+
+fn only_itself(node: &NodeCaller, named: &str) -> ApiResult<()> {
+    if node.id == named {
+        return Ok(());
+    }
+    Err(ApiError::access_denied(format!("{} may not open a channel of {named}", node.id)))
+}
+
+/// The original reads XML, whatever its elements' names, and takes no other status for success.
+fn created(app: &App, operation: &str, started: Instant, token: ApiResult<String>) -> Response {
+    match token {
+        Ok(token) => {
+            app.metrics.count(operation, "OK", started.elapsed());
+            let body = format!(
+                "<{operation}Response><MessageSchemaVersion>1.0</MessageSchemaVersion>\
+                 <TokenValue>{token}</TokenValue></{operation}Response>"
+            );
+            xml(StatusCode::CREATED, body)
+        }
+        Err(error) => refused(app, operation, &error),
+    }
+}
+
+/// An error in the form in which the original looks for `<AccessDeniedException>`, upon which it
+/// polls for messages.
+fn refused(app: &App, operation: &str, error: &ApiError) -> Response {
+    app.metrics.count(operation, error.code, std::time::Duration::ZERO);
+    tracing::warn!(operation, code = error.code, message = error.message, "channel refused");
+    let message = error.message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let code = error.code;
+    xml(error.status, format!("<{code}><Message>{message}</Message></{code}>"))
+}
+
+fn xml(status: StatusCode, body: String) -> Response {
+    answer::with_type(status, "application/xml", body, &answer::request_id())
+}
