@@ -82,7 +82,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), Failure> {
     begin_audit(&config, &state, path.as_deref());
     let observer = Observer::new(&config);
     let found = identity::registration(&state);
-    observer.started(found.as_ref().ok());
+    observer.started(&config, &state, found.as_ref().ok());
     #[cfg(feature = "guardian")]
     if begun.pulse.as_ref().is_some_and(|pulse| pulse.before > 0) {
         observer.restarted(&guardian::Record::look(&state));
@@ -426,10 +426,20 @@ impl Observer {
         Observer(crate::serial::Console::new(devices, crate::board::BOARD.baud))
     }
 
-    fn started(&self, registration: Option<&Registration>) {
+    #[cfg_attr(not(feature = "guardian"), allow(unused_variables))]
+    fn started(&self, config: &Config, state: &Path, registration: Option<&Registration>) {
         let node = registration.map(|registration| registration.instance_id.as_str());
         let now = crate::sys::clock::system();
-        self.0.started(node, crate::board::BOARD.watchdog, now);
+        #[cfg(not(feature = "guardian"))]
+        let (watchdog, was_reset) = (None::<PathBuf>, false);
+        #[cfg(feature = "guardian")]
+        let (watchdog, was_reset) = {
+            let boot = guardian::Record::look(state).reset;
+            (config.guardian.watchdog.clone(), boot == crate::sys::host::boot_id())
+        };
+        // Also one that another feeds tells what it did.
+        let watchdog = watchdog.unwrap_or_else(|| crate::board::BOARD.watchdog.into());
+        self.0.started(node, watchdog, was_reset, now);
     }
 
     #[cfg(feature = "guardian")]
@@ -464,7 +474,7 @@ impl Observer {
         Observer
     }
 
-    fn started(&self, _registration: Option<&Registration>) {}
+    fn started(&self, _config: &Config, _state: &Path, _registration: Option<&Registration>) {}
 
     #[cfg(feature = "guardian")]
     fn restarted(&self, _record: &guardian::Record) {}

@@ -38,10 +38,11 @@ impl Feeder {
         Feeder { watchdog, next: Instant::now(), is_hopeless: false }
     }
 
-    /// Feeds if it is time, and there is hope.
-    pub fn turn(&mut self, now: Instant, is_hopeful: bool) {
-        let Some(watchdog) = &mut self.watchdog else { return };
-        if is_hopeful == self.is_hopeless {
+    /// Feeds if it is time, and there is hope. True when hope has come or gone.
+    pub fn turn(&mut self, now: Instant, is_hopeful: bool) -> bool {
+        let Some(watchdog) = &mut self.watchdog else { return false };
+        let is_turned = is_hopeful == self.is_hopeless;
+        if is_turned {
             self.is_hopeless = !is_hopeful;
             match is_hopeful {
                 true => log::info!("the watchdog is fed again"),
@@ -49,12 +50,13 @@ impl Feeder {
             }
         }
         if now < self.next {
-            return;
+            return is_turned;
         }
         self.next = now + watchdog.timeout() / MEALS;
         if is_hopeful && let Err(error) = watchdog.feed() {
             log::error!("the watchdog can't be fed: {error}");
         }
+        is_turned
     }
 
     /// How long until the next meal.
@@ -89,14 +91,14 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         for second in 0..30 {
-            feeder.turn(at(second + 1), true);
+            assert!(!feeder.turn(at(second + 1), true));
         }
         assert_eq!(eaten(), "...");
         for second in 30..90 {
-            feeder.turn(at(second + 1), false);
+            assert_eq!(feeder.turn(at(second + 1), false), second == 30);
         }
         assert_eq!(eaten(), "...");
-        feeder.turn(at(100), true);
+        assert!(feeder.turn(at(100), true));
         assert_eq!(eaten(), "....");
         assert_eq!(feeder.due(at(105)), Some(Duration::from_secs(5)));
         drop(feeder);
@@ -108,7 +110,7 @@ mod tests {
         for path in [None, Some(Path::new("/nonexistent/watchdog"))] {
             let mut feeder = Feeder::new(path, Duration::from_secs(30));
             let now = Instant::now();
-            feeder.turn(now, true);
+            assert!(!feeder.turn(now, true) && !feeder.turn(now, false));
             assert_eq!(feeder.due(now), None);
             drop(feeder);
         }

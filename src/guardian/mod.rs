@@ -170,6 +170,9 @@ impl Guardian {
         if crate::agent::status::is_claimed(&self.state) {
             return Err(GuardianError::Taken(self.state.clone()));
         }
+        if self.record.was_reset(&host::boot_id()) {
+            self.note("the watchdog has reset the board", Duration::ZERO);
+        }
         Ok(())
     }
 
@@ -199,6 +202,11 @@ impl Guardian {
             self.turn(now);
             if let Some(code) = self.code {
                 self.note_ward(None);
+                // The watchdog is stopped in good order as well.
+                if !self.record.unfed.is_empty() {
+                    self.record.unfed.clear();
+                    self.save();
+                }
                 return code;
             }
             let wait = self.wait(now);
@@ -264,7 +272,11 @@ impl Guardian {
         }
         // A device whose set-up has to be mended isn't helped by a reset.
         let is_hopeful = self.is_setup || now - self.heard < deadline * GIVE_UP;
-        self.feeder.turn(now, is_hopeful);
+        if self.feeder.turn(now, is_hopeful) {
+            // Many a driver can't tell later that it was the watchdog.
+            self.record.unfed = if is_hopeful { String::new() } else { host::boot_id() };
+            self.save();
+        }
     }
 
     /// For how long there is nothing to do.
@@ -327,6 +339,10 @@ impl Guardian {
 
     fn note(&mut self, reason: &str, lived: Duration) {
         self.record.add(clock::system(), reason, lived);
+        self.save();
+    }
+
+    fn save(&self) {
         // It stays in mind, and is written with the next one.
         if let Err(error) = self.record.save(&self.state) {
             log::warn!("the restart can't be noted: {error}");

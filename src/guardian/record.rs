@@ -32,6 +32,10 @@ pub struct Record {
     pub count: u64,
     /// The last of them, oldest first.
     pub last: Vec<Restart>,
+    /// The boot in which the watchdog isn't fed any more, by its id; empty: it is, or there is none.
+    pub unfed: String,
+    /// The boot that came after such a one.
+    pub reset: String,
 }
 
 impl Record {
@@ -44,7 +48,20 @@ impl Record {
         Record {
             count: node.get("count").and_then(Node::as_u64).unwrap_or_default(),
             last: last.iter().map(Restart::read).collect(),
+            unfed: word(&node, "unfed"),
+            reset: word(&node, "reset"),
         }
+    }
+
+    /// Whether this boot is the first after one in which the watchdog was left without food: it is what
+    /// reset the board, also where its driver doesn't remember. To be asked once, by the guardian.
+    pub fn was_reset(&mut self, boot: &str) -> bool {
+        if self.unfed.is_empty() || self.unfed == boot {
+            return false;
+        }
+        self.unfed.clear();
+        boot.clone_into(&mut self.reset);
+        true
     }
 
     /// Adds a restart.
@@ -71,11 +88,16 @@ impl Record {
     /// is a guardian.
     pub fn json(&self, running: bool) -> String {
         let last: Vec<String> = self.last.iter().map(Restart::json).collect();
-        ObjectWriter::new()
+        let mut object = ObjectWriter::new()
             .raw("running", if running { "true" } else { "false" })
             .raw("count", &self.count.to_string())
-            .raw("last", &format!("[{}]", last.join(",")))
-            .finish()
+            .raw("last", &format!("[{}]", last.join(",")));
+        for (name, boot) in [("unfed", &self.unfed), ("reset", &self.reset)] {
+            if !boot.is_empty() {
+                object = object.string(name, boot);
+            }
+        }
+        object.finish()
     }
 }
 
@@ -89,10 +111,13 @@ impl Restart {
     }
 
     fn read(node: &Node) -> Restart {
-        let text = |name| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
         let lived = node.get("livedSeconds").and_then(Node::as_u64).unwrap_or_default();
-        Restart { time: text("time"), reason: text("reason"), lived }
+        Restart { time: word(node, "time"), reason: word(node, "reason"), lived }
     }
+}
+
+fn word(node: &Node, name: &str) -> String {
+    node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned()
 }
 
 fn path(state: &Path) -> PathBuf {
@@ -121,5 +146,21 @@ mod tests {
         assert!(fs::metadata(path(folder.path())).unwrap().len() < 4096);
         fs::write(path(folder.path()), "{").unwrap();
         assert_eq!(Record::look(folder.path()), Record::default());
+    }
+
+    #[test]
+    fn the_boot_after_one_without_food_for_the_watchdog_is_known_and_the_one_after_that_is_another()
+    {
+        let folder = Folder::new();
+        let mut record = Record { unfed: "one".to_owned(), ..Record::default() };
+        record.save(folder.path()).unwrap();
+        // The guardian alone was started again.
+        assert!(!record.was_reset("one"));
+        let mut record = Record::look(folder.path());
+        assert!(record.was_reset("two") && !record.was_reset("two"));
+        record.save(folder.path()).unwrap();
+        let mut record = Record::look(folder.path());
+        assert_eq!((record.unfed.as_str(), record.reset.as_str()), ("", "two"));
+        assert!(!record.was_reset("three"));
     }
 }

@@ -32,8 +32,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Looks around.
-    pub fn gather(watchdog: &str) -> Facts {
+    /// Looks around. `was_reset` says that the watchdog got no food before.
+    pub fn gather(watchdog: &Path, was_reset: bool) -> Facts {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let platform = Platform::read();
         let words = [platform.name, platform.version];
@@ -43,7 +43,7 @@ impl Facts {
             kernel: read("/proc/sys/kernel/osrelease"),
             host: host::name().unwrap_or_default(),
             boot_id: host::boot_id(),
-            reason: reason(watchdog_status(watchdog), has_panic_record()),
+            reason: reason(watchdog_status(watchdog), was_reset, has_panic_record()),
             uptime: uptime.split('.').next().unwrap_or_default().to_owned(),
             addresses: host::addresses(),
         }
@@ -77,8 +77,8 @@ impl Facts {
 }
 
 /// The status that the watchdog's driver found when it came up; `None` if there is none.
-fn watchdog_status(device: &str) -> Option<u32> {
-    let name = Path::new(device).file_name()?.to_str()?;
+fn watchdog_status(device: &Path) -> Option<u32> {
+    let name = device.file_name()?.to_str()?;
     // /dev/watchdog is the first of them under its old name.
     let name = if name == "watchdog" { "watchdog0" } else { name };
     fs::read_to_string(format!("/sys/class/watchdog/{name}/bootstatus")).ok()?.trim().parse().ok()
@@ -90,9 +90,10 @@ fn has_panic_record() -> bool {
 }
 
 /// Why the machine started, as far as anything tells.
-fn reason(watchdog: Option<u32>, panic_record: bool) -> &'static str {
+fn reason(watchdog: Option<u32>, was_reset: bool, panic_record: bool) -> &'static str {
     match watchdog {
         _ if panic_record => "panic",
+        _ if was_reset => "watchdog",
         Some(status) if status & RESET_BY_WATCHDOG != 0 => "watchdog",
         Some(_) => "clean",
         None => "unknown",
@@ -105,10 +106,13 @@ mod tests {
 
     #[test]
     fn the_reason_of_the_last_start_is_told_as_far_as_it_is_known() {
-        assert_eq!(reason(None, false), "unknown");
-        assert_eq!(reason(Some(0), false), "clean");
-        assert_eq!(reason(Some(RESET_BY_WATCHDOG | 1), false), "watchdog");
-        assert_eq!(reason(Some(RESET_BY_WATCHDOG), true), "panic");
+        assert_eq!(reason(None, false, false), "unknown");
+        assert_eq!(reason(Some(0), false, false), "clean");
+        assert_eq!(reason(Some(RESET_BY_WATCHDOG | 1), false, false), "watchdog");
+        // Some drivers don't know.
+        assert_eq!(reason(Some(0), true, false), "watchdog");
+        assert_eq!(reason(None, true, false), "watchdog");
+        assert_eq!(reason(Some(RESET_BY_WATCHDOG), true, true), "panic");
     }
 
     #[test]

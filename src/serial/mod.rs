@@ -44,11 +44,12 @@ impl Console {
         Console { lane: Lane::new("serial"), port: Arc::new(Mutex::new(state)) }
     }
 
-    /// Says what this device is and how it came up.
-    pub fn started(&self, node: Option<&str>, watchdog: &'static str, now: Utc) {
+    /// Says what this device is and how it came up. `was_reset`: before this boot the guardian left
+    /// the watchdog without food.
+    pub fn started(&self, node: Option<&str>, watchdog: PathBuf, was_reset: bool, now: Utc) {
         let node = node.unwrap_or("not registered").to_owned();
         // The facts are gathered on the lane, too: /sys may be slow to answer.
-        self.submit(move || facts::Facts::gather(watchdog).lines(&node, now));
+        self.submit(move || facts::Facts::gather(&watchdog, was_reset).lines(&node, now));
         let greet = move || {
             if ec2::has_metadata() {
                 let mut console = State::Closed { devices: ec2::devices(), baud: ec2::BAUD };
@@ -130,7 +131,8 @@ mod tests {
     fn a_report_reaches_the_first_console_that_opens() {
         let pty = Pty::new();
         let console = Console::new(vec!["/dev/none".into(), pty.device().into()], 115_200);
-        console.started(Some("mi-0123456789abcdef0"), "", Utc(1_795_335_599_123));
+        let (node, now) = (Some("mi-0123456789abcdef0"), Utc(1_795_335_599_123));
+        console.started(node, PathBuf::new(), false, now);
         console.online("ec2messages");
         console.backing_off(Duration::from_secs(7), "can't reach \"hub\"\nat all");
         wait_for(&console);

@@ -1,5 +1,7 @@
 """A board in QEMU: its power switch, its disk, its network to this machine's loopback, its serial line."""
 
+import contextlib
+import json
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -47,11 +49,23 @@ class Machine:
     _heard_before: int = 0
     _numbers: count = field(default_factory=count)
 
+    @property
+    def files(self) -> Path:
+        """What is on the disk, as /var/lib/stint, when the board is switched on for the first time."""
+        return self.home / "disk"
+
+    def configure(self, **settings: object) -> None:
+        """Gives the board, which was never on, a configuration of its agent."""
+        self.files.mkdir(exist_ok=True)
+        settings = {"allowPlainHttp": True, "healthIntervalMinutes": 1, **settings}
+        (self.files / "agent.json").write_text(json.dumps(settings))
+
     def switch_on(self, memory_mb: int = 128, clock: str | None = None) -> "Machine":
         """Boots, with the activation on the kernel's command line; `clock` is what its clock starts at."""
         disk = self.home / f"{self.board.name}.disk"
         if not disk.exists():
-            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", disk, _DISK], check=True)
+            self.files.mkdir(exist_ok=True)
+            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", self.files, disk, _DISK], check=True)
         port = self.hub.endpoint.rpartition(":")[2]
         words = {
             "activation_id": self.activation["ActivationId"],
@@ -132,6 +146,17 @@ class Machine:
             return rest.partition(end)[0] + " " if seen and end in rest else None
 
         return until(f"{self.board.name} has run `{command}`", probe, PATIENCE).strip()
+
+    def status(self) -> dict:
+        """What `stint status` says in the guest."""
+
+        def probe() -> dict | None:
+            # The agent's own report is on the same line, and may get before, behind or into it.
+            said = self.shell("stint status --json")
+            with contextlib.suppress(ValueError):
+                return json.JSONDecoder().raw_decode(said[said.index("{") :])[0]
+
+        return until(f"{self.board.name} shows its status", probe, PATIENCE)
 
     def agent(self) -> int:
         """The process id of the agent in the guest; 0 if none runs."""

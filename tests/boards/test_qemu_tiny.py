@@ -7,7 +7,6 @@ the agent of the image is stopped before.
 import json
 import re
 import shutil
-import subprocess
 from urllib.parse import urlsplit
 
 import pytest
@@ -39,13 +38,11 @@ def server(request, home):
 
 
 @pytest.mark.parametrize(("board", "tls", "aim"), [("tiny-armv7", False, 0.7), ("tiny-tls-armv7", True, 1.2)])
-def test_the_set_tiny_with_an_idle_child_keeps_within_its_memory(
-    board, tls, aim, machine, server, home, capsys
-):
+def test_the_set_tiny_with_an_idle_child_keeps_within_its_memory(board, tls, aim, machine, server, capsys):
     binary = OUT / "boards" / board / "stint"
     if machine.board.name != "qemu-virt-armv7" or not binary.exists():
         pytest.skip(f"for ARMv7, with `make build BOARD={board}`")
-    folder = home / "disk" / "tiny"
+    folder = machine.files / "tiny"
     (folder / "children.d").mkdir(parents=True)
     shutil.copy(binary, folder / "stint")
     child = {"name": "idle", "exec": "/bin/sleep", "args": ["1000000"], "autostart": True}
@@ -61,8 +58,6 @@ def test_the_set_tiny_with_an_idle_child_keeps_within_its_memory(
         shutil.copy(server.ca, folder / "ca.pem")
         config["caFile"] = f"{PLACE}/ca.pem"
     (folder / "agent.json").write_text(json.dumps(config))
-    disk = home / f"{machine.board.name}.disk"
-    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", folder.parent, disk, "16M"], check=True)
     machine.switch_on()
     machine.shell("dmesg -n 1; /etc/init.d/S90stint stop >/dev/null 2>&1")
     words = f"{PLACE}/stint run --config {PLACE}/agent.json --state-dir {PLACE}/state"
