@@ -5,9 +5,10 @@ import json
 import pytest
 import websocket
 
-from harness import gateway
 from harness.clients import finished, shell
-from harness.gateway import Control, Frame
+from harness.mgs import agent as gateway
+from harness.mgs.agent import Control
+from harness.mgs.codec import Frame
 from harness.original import OriginalAgent
 from harness.replies import step
 from harness.wait import until
