@@ -1,7 +1,9 @@
 //! stint: an agent of about a megabyte that makes a small Linux device a managed node.
 
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
-#![cfg_attr(fuzzing, no_main, allow(dead_code))]
+// `sys::start` has the entry; libFuzzer has one of its own, and tests have theirs.
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(fuzzing, allow(dead_code))]
 // A build without some modules leaves parts of the core without a caller; the linker drops them.
 // The default build has them all, and is held to every lint.
 #![cfg_attr(
@@ -53,9 +55,3 @@ mod update;
 mod uplink;
 #[cfg(feature = "documents")]
 mod worker;
-
-// libFuzzer has a main of its own.
-#[cfg(not(fuzzing))]
-fn main() -> std::process::ExitCode {
-    cli::main()
-}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -260,3 +261,27 @@ def test_the_version_is_one_line(new_agent):
 
 def test_an_unknown_command_is_a_usage_error(new_agent):
     refused(new_agent().command("frobnicate"), "frobnicate")
+
+
+# --- how a program begins (decision 0039) ---------------------------------------------------------
+
+
+def test_an_agent_without_standard_streams_writes_none_of_its_words_into_its_files(hub, activate, new_agent):
+    agent = new_agent()
+    agent.register(hub, activate())
+    script = 'exec "$0" run --state-dir "$1" <&- >&- 2>&-'
+    words = ["sh", "-c", script, str(AGENT), str(agent.state)]
+    with subprocess.Popen(words, env=agent.surroundings()) as started:
+        until("it is online", lambda: agent.status()[0] == 0)
+        open_files = [os.readlink(f"/proc/{started.pid}/fd/{number}") for number in range(3)]
+        assert open_files == ["/dev/null"] * 3
+        started.terminate()
+    assert started.returncode == 0
+
+
+def test_a_reader_that_has_gone_is_no_death():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([AGENT, "version"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -31,12 +31,11 @@ mod update;
 
 use crate::board::BOARD;
 use crate::config::{Config, DEFAULT_PATH};
+use crate::sys::start;
 #[cfg(feature = "documents")]
 use crate::worker;
 use argh::FromArgs;
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// What ends the program, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -346,11 +345,13 @@ struct Worker {
 }
 
 /// Reads the command line, does what it says, and tells how it went.
-pub fn main() -> ExitCode {
-    let mut words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+#[cfg_attr(any(test, fuzzing), allow(dead_code))]
+pub fn main() -> u8 {
+    let words = start::words();
+    let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
-    ExitCode::from(route(Path::new(&program), &words) as u8)
+    route(Path::new(&program), &words) as u8
 }
 
 #[cfg(feature = "ssm")]

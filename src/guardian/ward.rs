@@ -4,8 +4,8 @@ use super::policy::{self, Verdict};
 use super::pulse;
 use crate::sys::command::Command;
 use crate::sys::process::{self, Identity};
+use crate::sys::start;
 use crate::sys::ward as system;
-use std::env;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -40,7 +40,7 @@ impl Ward {
         now: Instant,
     ) -> io::Result<Ward> {
         let (reader, writer) = io::pipe()?;
-        let mut words = env::args_os();
+        let mut words = start::words().into_iter();
         let mut command = Command::new(program);
         command.arg0(words.next().unwrap_or_else(|| "stint".into())).args(words);
         let (name, value) = pulse::told(writer.as_fd(), deadline, before);

@@ -7,7 +7,7 @@
 use super::launch;
 use super::limits::{LEAF, MARK};
 use crate::sys::command::{Command, Stdio};
-use crate::sys::{cgroup, process, tree};
+use crate::sys::{cgroup, process, start, tree};
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -72,7 +72,7 @@ fn begin_again(output: &Path) -> io::Error {
     // By its path, so that the process keeps its name.
     let program = env::current_exe().ok().filter(|path| path.exists());
     let mut command = Command::new(program.as_deref().unwrap_or(Path::new("/proc/self/exe")));
-    let mut words = env::args_os();
+    let mut words = start::words().into_iter();
     if let Some(word) = words.next() {
         command.arg0(word);
     }

@@ -30,6 +30,7 @@ pub mod reserve;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod signals;
+pub mod start;
 #[cfg(feature = "ssm")]
 pub mod tcp;
 #[cfg(feature = "supervise")]

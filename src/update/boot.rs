@@ -10,7 +10,7 @@ use super::{folder, program};
 use crate::agent::status;
 use crate::board::VERSION;
 use crate::sys::command::Command;
-use crate::sys::process;
+use crate::sys::{process, start};
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
@@ -170,7 +170,7 @@ fn in_words(error: &io::Error) -> String {
 /// Does exec(2). Comes back only if that fails.
 fn become_program(path: &Path, chosen: &Chosen, factory: &Factory) -> io::Error {
     let slot = chosen.slot.as_ref().map_or(NO_SLOT, |slot| slot.slot.as_str());
-    let mut words = env::args_os();
+    let mut words = start::words().into_iter();
     let mut command = Command::new(path);
     // Under the original's name its flags are understood.
     if let Some(name) = words.next() {

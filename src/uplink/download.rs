@@ -1,13 +1,14 @@
 //! A download, whatever it comes by: piece by piece into a part file, taken up where it broke,
 //! checked, and only then in its place.
 
+use super::source::Source;
 use crate::patience::{Patience, Stop};
 use crate::remote::{Place, RemoteError};
 use crate::sys::part::Part;
 use crate::sys::{FileError, durable, host};
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub struct Answer<'a> {
     /// Bytes that are to come, if the server says so.
     pub length: Option<u64>,
     /// The bytes.
-    pub reader: Box<dyn Read + 'a>,
+    pub reader: Box<dyn Source + 'a>,
     /// What it means, in words, when they break off.
     pub in_words: fn(io::Error) -> String,
 }
@@ -360,7 +361,7 @@ mod tests {
             from: Some(from),
             validator: Some(tag.to_owned()),
             length: Some(to_come.len() as u64),
-            reader: Box::new(to_come.take(count as u64)),
+            reader: Box::new(std::io::Read::take(to_come, count as u64)),
             in_words: |error| error.to_string(),
         }
     }

@@ -3,10 +3,10 @@
 use super::endpoint;
 use super::resolver::OnThisThread;
 use super::socket::{Sockets, Taker, Wire};
+use super::source::{Source, read_all};
 use super::tls::{self, Authority, CaError, Tls};
 use super::{NoAnswer, Obstacle};
 use crate::config;
-use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -251,18 +251,17 @@ impl Http {
             request.config().timeout_global(Some(call.patience)).build().send(call.body)
         };
         let said = self.in_time(call.url, &mut send);
-        let mut response = said.map_err(no_answer)?;
+        let response = said.map_err(no_answer)?;
         let date = date(&response);
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wanted = call.wanted.iter().map(|name| text(name).map(str::to_owned)).collect();
-        let body =
-            response.body_mut().with_config().limit(call.limit).lossy_utf8(true).read_to_string();
-        Ok(Answer {
-            status: response.status().as_u16(),
-            date,
-            wanted,
-            body: body.map_err(no_answer)?,
-        })
+        let status = status(&response);
+        let body = read_all(&mut *into_reader(response), call.limit + 1);
+        let body = body.map_err(|error| no_answer(broken_off(error)))?;
+        if body.len() as u64 > call.limit {
+            return Err(no_answer(HttpError::BodyExceedsLimit(call.limit)));
+        }
+        Ok(Answer { status, date, wanted, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }
 
@@ -295,13 +294,13 @@ pub fn content_length(response: &Response) -> Option<u64> {
 }
 
 /// The body, to be read.
-pub fn into_reader(response: Response) -> Box<dyn Read> {
+pub fn into_reader(response: Response) -> Box<dyn Source> {
     Box::new(response.into_body().into_reader())
 }
 
 /// What it means that reading a body failed.
 pub fn broken_off(error: std::io::Error) -> HttpError {
-    ureq::Error::Io(error)
+    error.into()
 }
 
 /// When the server sent the answer, by its own clock.

@@ -3,6 +3,7 @@
 //! two doesn't see which it is.
 
 use super::endpoint;
+use super::source::{self, read_all};
 use super::tls::{self, Authority, CaError, Tls};
 use super::{NoAnswer, Obstacle};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -29,9 +30,29 @@ const USER_AGENT: &str = concat!("stint/", env!("STINT_VERSION"));
 pub type HttpError = io::Error;
 
 /// A connection, in TLS or not.
-pub trait Stream: Read + Write + Send {}
+pub trait Stream: source::Source + Send {
+    /// Sends all of it.
+    ///
+    /// # Errors
+    /// The connection breaks.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
 
-impl<S: Read + Write + Send> Stream for S {}
+impl<S: Read + Write + Send> Stream for S {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)?;
+        self.flush()
+    }
+}
+
+/// The connection, to be read by lines, too.
+struct Incoming(Box<dyn Stream>);
+
+impl Read for Incoming {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.read(to)
+    }
+}
 
 /// The client.
 pub struct Http {
@@ -117,8 +138,7 @@ impl Http {
             let deadline = Some(Instant::now() + call.patience);
             let mut response =
                 self.in_time("POST", call.url, call.headers, Some(call.body), deadline)?;
-            let mut body = Vec::new();
-            (&mut response.body).take(call.limit + 1).read_to_end(&mut body)?;
+            let body = read_all(&mut response.body, call.limit + 1)?;
             if body.len() as u64 > call.limit {
                 return Err(broken("the answer is too large"));
             }
@@ -218,9 +238,8 @@ impl Http {
             true => self.tls.wrap(socket, endpoint::host(url))?,
             false => Box::new(socket),
         };
-        stream.write_all(&request)?;
-        stream.flush()?;
-        Response::read(BufReader::new(stream), timed)
+        stream.send(&request)?;
+        Response::read(BufReader::new(Incoming(stream)), timed)
     }
 
     fn connect(&self, url: &str) -> Result<TcpStream, HttpError> {
@@ -281,13 +300,13 @@ enum Left {
 
 /// A body on its way.
 struct Body {
-    stream: BufReader<Box<dyn Stream>>,
+    stream: BufReader<Incoming>,
     timed: Timed,
     left: Left,
 }
 
 impl Response {
-    fn read(mut stream: BufReader<Box<dyn Stream>>, timed: Timed) -> Result<Response, HttpError> {
+    fn read(mut stream: BufReader<Incoming>, timed: Timed) -> Result<Response, HttpError> {
         let mut head = (&mut stream).take(MAX_HEAD);
         let (status, headers) = loop {
             timed.set()?;
@@ -397,7 +416,7 @@ pub fn content_length(response: &Response) -> Option<u64> {
 }
 
 /// The body, to be read.
-pub fn into_reader(response: Response) -> Box<dyn Read> {
+pub fn into_reader(response: Response) -> Box<dyn source::Source> {
     Box::new(response.body)
 }
 
@@ -508,9 +527,7 @@ mod tests {
         let response = http.get(&format!("{url}/a?b=c#d"), &[("range", "bytes=1-")]).unwrap();
         assert_eq!((status(&response), content_length(&response)), (206, Some(4)));
         assert_eq!(header(&response, "etag").as_deref(), Some("\"e\""));
-        let mut rest = String::new();
-        into_reader(response).read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "rest");
+        assert_eq!(read_all(&mut *into_reader(response), 9).unwrap(), b"rest");
         assert!(server.join().unwrap().starts_with("GET /a?b=c HTTP/1.1\r\n"));
         http.shutdown();
         let (url, _server) = say(b"");

@@ -47,6 +47,8 @@ mod s3_sign;
 mod s3_text;
 #[cfg(feature = "ssm")]
 pub mod socket;
+#[cfg(uplink)]
+mod source;
 #[cfg(feature = "ssm")]
 pub mod ssm;
 #[cfg(all(uplink, feature = "tls"))]

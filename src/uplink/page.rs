@@ -3,8 +3,8 @@
 use super::endpoint;
 use super::fetch::{Rest, Trouble, passing_or_final, unreachable};
 use super::http::{self, Http, Response};
+use super::source::read_all;
 use crate::remote::{Page, RemoteError};
-use std::io::Read;
 
 /// More redirects than this are a circle. Browsers follow 20; releases need three.
 const MAX_REDIRECTS: usize = 10;
@@ -51,9 +51,8 @@ pub fn read(client: &Http, page: &Page<'_>) -> Result<String, Trouble> {
             RemoteError::Refused { place: name.to_owned(), answer },
         ));
     }
-    let mut text = Vec::new();
-    let read = http::into_reader(response).take(MAX_TEXT + 1).read_to_end(&mut text);
-    read.map_err(|error| unreachable(name, &http::broken_off(error)))?;
+    let text = read_all(&mut *http::into_reader(response), MAX_TEXT + 1);
+    let text = text.map_err(|error| unreachable(name, &http::broken_off(error)))?;
     if text.len() as u64 > MAX_TEXT {
         let place = name.to_owned();
         return Err(RemoteError::TooLarge { place, limit: MAX_TEXT }.into());

@@ -6,12 +6,12 @@
 
 use super::super::UplinkError;
 use super::super::http::{self, Http};
+use super::super::source::read_all;
 use super::credentials::Credentials;
 use crate::config::Identity;
 use crate::identity::{KeyPair, Registration};
 use crate::sys::clock;
 use miniserde::{Deserialize, json};
-use std::io::Read;
 use std::time::Duration;
 use stint_wire::keys::KeyType;
 use stint_wire::time::Utc;
@@ -144,9 +144,10 @@ impl Instance {
             404 => return Err(bad("the instance has no role; attach an instance profile")),
             _ => return Err(bad("it refuses to answer")),
         }
-        let mut text = String::new();
-        let read = http::into_reader(answer).take(MAX_ANSWER).read_to_string(&mut text);
-        read.map(|_| text).map_err(|error| unreachable(http::no_answer(http::broken_off(error))))
+        let text = read_all(&mut *http::into_reader(answer), MAX_ANSWER);
+        let broken = |error| unreachable(http::no_answer(http::broken_off(error)));
+        let text = text.map_err(broken)?;
+        String::from_utf8(text).map_err(|_| bad("it isn't text"))
     }
 }
 

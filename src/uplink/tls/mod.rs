@@ -3,6 +3,7 @@
 mod client;
 #[cfg(feature = "ssm")]
 mod connector;
+mod pem;
 pub mod time;
 mod verifier;
 mod words;
@@ -16,7 +17,6 @@ use rustls::SignatureScheme;
 use rustls::crypto::{CryptoProvider, KeyProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::sign::SigningKey;
 use std::fmt;
 use std::fs;
@@ -75,9 +75,7 @@ impl std::error::Error for CaError {}
 pub fn authorities(path: &Path) -> Result<Vec<Authority>, CaError> {
     let pem =
         fs::read(path).map_err(|cause| CaError::Unreadable { path: path.to_owned(), cause })?;
-    // One bad entry in a bundle of a hundred is no reason to trust none.
-    let certificates: Vec<_> =
-        CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+    let certificates = pem::certificates(&String::from_utf8_lossy(&pem));
     if certificates.is_empty() { Err(CaError::Empty(path.to_owned())) } else { Ok(certificates) }
 }
 
