@@ -63,12 +63,12 @@ class Incoming:
         """`answers_old`: what came before is acknowledged again, as agents do and the plugin doesn't."""
         self.expected = 0
         self._early: dict[int, Any] = {}
-        self._answers_old = answers_old
+        self.answers_old = answers_old
 
     def take(self, number: int, message: Any) -> tuple[list[Any], bool]:
         """A message has come: those whose turn it is now, and whether to acknowledge this one."""
         if number < self.expected:
-            return [], self._answers_old
+            return [], self.answers_old
         self._early[number] = message
         ready = []
         while self.expected in self._early:
