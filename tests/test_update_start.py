@@ -9,6 +9,7 @@ import pytest
 
 from harness import slots
 from harness.clients import wait_until_online
+from harness.faults import Faults
 from harness.programs import AGENT
 from harness.wait import until
 
@@ -67,3 +68,38 @@ def test_a_version_on_trial_goes_through_it_itself_although_it_is_to_have_a_guar
     agent.stop()
     agent.start()
     until("there is a guardian", lambda: agent.daemon() not in (0, pid, agent.program.pid))
+
+
+def test_a_version_that_could_not_be_counted_on_a_full_disk_is_tried_when_there_is_room(
+    hub, client, activate, new_agent
+):
+    """Nobody else would ever end its trial, and it would be in the way of every other version."""
+    agent = new_agent()
+    agent.register(hub, activate())
+    trial = slots.trial(slots.put(agent, "a", AGENT, "99.0.0"), tries=1)
+    state = slots.know(agent, trial=trial)
+    faults = Faults(agent.home / "faults")
+    agent.environment = faults.environment()
+    (faults.folder / "plan").write_text("run ENOSPC every write update/state.json.tmp\n")
+    agent.start()
+    wait_until_online(client, agent.node)
+    assert json.loads(state.read_text())["trial"]["tries"] == 1
+    (faults.folder / "plan").unlink()
+    kept = until("it is kept", lambda: json.loads(state.read_text()).get("committed"), 60)
+    assert kept["version"] == "99.0.0"
+
+
+def test_a_state_of_updates_that_can_not_be_read_for_a_while_is_not_taken_for_none(
+    hub, client, activate, new_agent
+):
+    agent = new_agent()
+    agent.register(hub, activate())
+    state = slots.know(agent, committed=slots.put(agent, "a", AGENT, "99.0.0"))
+    away = state.rename(state.with_name("away"))
+    state.mkdir()
+    agent.start()
+    wait_until_online(client, agent.node)
+    state.rmdir()
+    away.rename(state)
+    slot = str(agent.state / "update" / "slots" / "a" / "stint")
+    until("it is the version that was kept", lambda: os.readlink(f"/proc/{agent.daemon()}/exe") == slot, 60)

@@ -319,12 +319,7 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
         board.clone(),
     ));
     #[cfg(feature = "update")]
-    if let Some(trial) = settings.trial.take() {
-        let (state, board) = (settings.state.clone(), board.clone());
-        modules.start("trial", move || {
-            crate::update::trial::run(state.clone(), trial.clone(), board.clone())
-        });
-    }
+    try_versions(&modules, &mut settings, &board);
     #[cfg(all(fetching, feature = "update"))]
     match settings.schedule.take() {
         Some(schedule) => {
@@ -413,6 +408,20 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
             }
         }
     }))
+}
+
+/// Starts what this version does to be kept, or what sees to it that another one is tried.
+#[cfg(feature = "update")]
+fn try_versions(modules: &Rc<Modules>, settings: &mut Settings, board: &Rc<Board>) {
+    use crate::update::{State, trial};
+    let (state, board) = (settings.state.clone(), board.clone());
+    match settings.trial.take() {
+        Some(it) => {
+            modules.start("trial", move || trial::run(state.clone(), it.clone(), board.clone()));
+        }
+        None if State::read(&state).is_ok_and(|known| known.trial.is_none()) => {}
+        None => modules.start("trial", move || trial::see_to_it(state.clone())),
+    }
 }
 
 /// Starts what the guardian hears, or what does its work where there is none.

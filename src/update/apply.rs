@@ -104,7 +104,7 @@ impl<'a> Updates<'a> {
     /// # Errors
     /// See [`UpdateError`].
     pub fn look(&self, patience: &Patience) -> Result<Found, UpdateError> {
-        let known = State::load(self.state);
+        let known = State::read(self.state)?;
         let text = self.releases.text(&self.url, patience)?;
         let signatures = format!("{}{SIGNATURE_SUFFIX}", self.url);
         let signed = self.releases.text(&signatures, patience)?;
@@ -128,7 +128,7 @@ impl<'a> Updates<'a> {
     /// # Errors
     /// The version that is wanted can't be had, or isn't good.
     pub fn choose(&self, found: &Found, wish: Wish<'_>) -> Result<Choice, UpdateError> {
-        choose(&State::load(self.state), found, wish)
+        choose(&State::read(self.state)?, found, wish)
     }
 
     /// Fetches a version and puts it on trial at the next start of the daemon. `order` is for
@@ -146,7 +146,7 @@ impl<'a> Updates<'a> {
         let base = folder(self.state);
         durable::make_folder(&base)?;
         let _held = lock::acquire(&base.join(LOCK))?.ok_or(UpdateError::Busy)?;
-        let mut state = State::load(self.state);
+        let mut state = State::read(self.state)?;
         if let Some(trial) = state.trial {
             return Err(UpdateError::OnTrial(trial.slot.version));
         }
@@ -313,24 +313,27 @@ pub fn is_untried(state: &Path, order: &str) -> bool {
 pub fn wait(state: &Path, order: &str, patience: &Patience, poke: &dyn Fn()) -> Result<Last, Stop> {
     let mut poked = Instant::now();
     loop {
-        let trial = State::load(state).trial;
+        let Ok(State { trial, last, .. }) = State::read(state) else {
+            // It says nothing now.
+            if let Some(stop) = patience.over() {
+                return Err(stop);
+            }
+            thread::sleep(LOOK);
+            continue;
+        };
+        let is_mine = trial.as_ref().is_some_and(|trial| trial.order == order);
         if poked.elapsed() >= POKE && trial.is_some_and(|trial| trial.tries == 0) {
             poke();
             poked = Instant::now();
         }
-        if let Some(last) = outcome(state, order) {
+        if let Some(last) = last.filter(|last| last.order == order) {
             return Ok(last);
         }
-        if !is_on_trial(state, order) {
+        if !is_mine {
             // The device has been flashed anew meanwhile, or its state is gone.
             let (order, version) = (order.to_owned(), VERSION.to_owned());
             let failure = "nothing is known of it any more".to_owned();
-            return Ok(outcome(state, &order).unwrap_or(Last {
-                order,
-                version,
-                from: String::new(),
-                failure,
-            }));
+            return Ok(Last { order, version, from: String::new(), failure });
         }
         if let Some(stop) = patience.over() {
             return Err(stop);

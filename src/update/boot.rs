@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use stint_wire::manifest::Version;
 use stint_wire::text::Sha256Sum;
 
@@ -35,6 +36,12 @@ const NO_SLOT: &str = "factory";
 /// A version on trial that hangs before it can look at the clock is ended by the kernel so much
 /// after its time, seconds.
 const GRACE: u64 = 10;
+
+/// So often the state of updates is looked at before a program starts without it.
+const READS: u32 = 5;
+
+/// Between two looks at it.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +123,9 @@ pub struct Started {
 pub fn enter(state: &Path, again: bool) -> Started {
     let factory = Factory::find(state);
     if !again && let Some(slot) = chosen_for_us() {
-        let trial = State::load(state).trial.filter(|trial| trial.slot.slot == slot);
+        // What can't be read may be a trial: then the kernel ends it in time, and it is tried again.
+        let Some(known) = read(state) else { return Started::default() };
+        let trial = known.trial.filter(|trial| trial.slot.slot == slot);
         if trial.is_none() {
             process::alarm(0);
         }
@@ -128,13 +137,14 @@ pub fn enter(state: &Path, again: bool) -> Started {
     }
     // Each round gives up a version that can't be started, or ends.
     for _ in 0..=MAX_TRIES {
-        let known = State::load(state);
+        // Better this one for now than another by mistake; the daemon looks again.
+        let Some(known) = read(state) else { return Started::default() };
         let mut chosen =
             decide(&known, &factory.version, Role::Daemon, &|slot| is_whole(state, slot));
         if let Some(change) = &chosen.change
             && let Err(error) = change.save(state)
             // What is there may not be there after a power cut, but then it is only tried once more.
-            && State::load(state) != *change
+            && !State::read(state).is_ok_and(|found| found == *change)
         {
             // What can't be counted isn't tried.
             log::error!("updates: {error}");
@@ -154,13 +164,25 @@ pub fn enter(state: &Path, again: bool) -> Started {
             // Better this one than none.
             return Started::default();
         }
-        let mut next = State::load(state);
+        let mut next = chosen.change.unwrap_or(known);
         next.give_up(&in_words(&error));
         if let Err(error) = next.save(state) {
             log::error!("updates: {error}");
         }
     }
     Started::default()
+}
+
+/// The state of updates, which may take a moment to be readable; `None`: it isn't.
+fn read(state: &Path) -> Option<State> {
+    for _ in 0..READS {
+        match State::read(state) {
+            Ok(known) => return Some(known),
+            Err(error) => log::error!("updates: {error}"),
+        }
+        std::thread::sleep(READ_AGAIN);
+    }
+    None
 }
 
 fn in_words(error: &io::Error) -> String {

@@ -2,7 +2,8 @@
 
 use super::folder;
 use crate::sys::{FileError, durable};
-use std::fs;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use stint_wire::bootagent::sign;
 use stint_wire::json::{self, Node, ObjectWriter};
@@ -89,15 +90,30 @@ pub struct State {
 impl State {
     /// Reads the file. One that isn't there or makes no sense says nothing: then the factory's
     /// program runs.
-    pub fn load(state: &Path) -> State {
+    ///
+    /// # Errors
+    /// The system can't read it now. That says nothing about what is in it.
+    pub fn read(state: &Path) -> Result<State, FileError> {
         let path = path(state);
-        let size = fs::metadata(&path).map(|meta| meta.len());
-        if !size.is_ok_and(|size| size <= MAX_FILE) {
-            return State::default();
-        }
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        State::parse(&text).unwrap_or_else(|| {
-            log::error!("{} can't be read; nothing is known of updates", path.display());
+        let mut text = Vec::new();
+        let file = match File::open(&path) {
+            Ok(file) => file.take(MAX_FILE + 1).read_to_end(&mut text),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
+            Err(error) => Err(error),
+        };
+        file.map_err(FileError::new("read", &path))?;
+        let known = Some(text).filter(|text| text.len() as u64 <= MAX_FILE);
+        let known = known.and_then(|text| State::parse(std::str::from_utf8(&text).ok()?));
+        Ok(known.unwrap_or_else(|| {
+            log::error!("{} is damaged; nothing is known of updates", path.display());
+            State::default()
+        }))
+    }
+
+    /// The same for whoever only shows it: what can't be read now says nothing.
+    pub fn load(state: &Path) -> State {
+        State::read(state).unwrap_or_else(|error| {
+            log::error!("updates: {error}");
             State::default()
         })
     }
@@ -266,6 +282,7 @@ fn path(state: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::testing::Folder;
+    use std::fs;
 
     pub fn slot(name: &str, version: &str) -> Slot {
         let factory = "0.1.0".to_owned();
@@ -300,6 +317,14 @@ mod tests {
         assert_eq!(State::load(folder.path()), State::default());
         fs::write(&path, text.replace("\"slot\":\"a\"", "\"slot\":\"../a\"")).unwrap();
         assert_eq!(State::load(folder.path()).committed, None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_now_is_not_taken_for_none() {
+        let folder = Folder::new();
+        fs::create_dir_all(path(folder.path())).unwrap();
+        assert!(State::read(folder.path()).is_err());
+        assert_eq!(State::load(folder.path()), State::default());
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Between two looks whether the server has heard us.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Between two looks whether another version can be started.
+const AGAIN: Duration = Duration::from_secs(15);
+
 /// A daemon that has no server to be heard by is good if it is still there after this.
 const ALONE: Duration = Duration::from_secs(60);
 
@@ -46,8 +49,31 @@ pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), S
     Ok(())
 }
 
+/// Has the daemon look again which program is to run, where another one may have to: its start couldn't be counted
+/// on a full disk, or the state of updates couldn't be read. Without that nobody would end that trial, and
+/// it would be in the way of every other version.
+pub async fn see_to_it(state: PathBuf) -> Result<(), String> {
+    let mut is_read = State::read(&state).is_ok();
+    loop {
+        Timer::after(AGAIN).await;
+        let Ok(known) = State::read(&state) else {
+            is_read = false;
+            continue;
+        };
+        if is_read && known.trial.is_none() {
+            return Ok(());
+        }
+        // Only if a start could be counted now.
+        if known.save(&state).is_ok() {
+            log::warn!("looking again which version is to run");
+            let _ = process::signal(std::process::id(), libc::SIGHUP);
+            return Ok(());
+        }
+    }
+}
+
 fn settle(state: &Path, trial: &Trial, failure: Option<&str>) -> Result<(), crate::sys::FileError> {
-    let mut known = State::load(state);
+    let mut known = State::read(state)?;
     // It may have been settled by another hand.
     if known.trial.as_ref().is_none_or(|known| known.slot != trial.slot) {
         return Ok(());
