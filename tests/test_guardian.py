@@ -275,6 +275,19 @@ def test_a_guardian_that_is_killed_stops_no_watchdog(guarded, dog):
     assert "V" not in dog.read_text()
 
 
+def test_a_guardian_that_waits_for_the_daemon_of_the_one_before_feeds_the_watchdog(guarded, dog):
+    agent = guarded(watchdog=str(dog), watchdogSeconds=3)
+    daemon = agent.daemon()
+    os.kill(daemon, signal.SIGSTOP)
+    os.kill(agent.program.pid, signal.SIGKILL)
+    agent.program.process.wait(20)
+    eaten = len(dog.read_text())
+    agent.start()
+    # It waits for ten seconds, in which the board would be reset three times.
+    until("it has done with waiting", lambda: not lives(daemon))
+    assert len(dog.read_text()) >= eaten + 5
+
+
 def test_a_daemon_without_a_guardian_feeds_the_watchdog_itself(guarded, dog):
     agent = guarded(enabled=False, watchdog=str(dog), watchdogSeconds=3)
     until("it is fed", lambda: len(dog.read_text()) >= 3)

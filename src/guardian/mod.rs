@@ -158,6 +158,8 @@ impl Guardian {
         if let Some(daemon) = left {
             let end = Instant::now() + ORPHAN;
             while daemon.is_alive() && Instant::now() < end {
+                // The board's patience may be shorter than ours.
+                self.feeder.turn(Instant::now(), true);
                 thread::sleep(LOOK);
             }
             if daemon.is_alive() {
