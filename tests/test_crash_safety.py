@@ -11,6 +11,7 @@ from botocore.exceptions import ConnectionError, HTTPClientError
 
 from harness import processes
 from harness.clients import TERMINAL, boto3_client, finished, shell
+from harness.faults import Faults
 from harness.wait import until
 
 COMMANDS = 200
@@ -252,3 +253,16 @@ def test_kills_at_random_points_lose_no_command_and_run_no_script_twice(hub, age
     # Only what was running when its worker or the agent was killed can have been interrupted.
     assert failed <= kills["worker"] + 5 * kills["agent"], (failed, kills)
     assert Counter(status for _, status in final.values())["Success"] >= COMMANDS / 2
+
+
+def test_a_worker_that_can_not_be_listened_to_for_a_moment_gets_no_second_one_beside_it(client, agent, home):
+    gate, command = started(client, agent, home)
+    agent.kill()
+    faults = Faults(home / "faults")
+    agent.environment = faults.environment()
+    (faults.folder / "plan").write_text("run EMFILE 1 open */doorbell\n")
+    agent.start()
+    until("it couldn't be listened to", faults.struck)
+    gate.open()
+    succeeded(client, command, agent.node)
+    assert gate.runs() == 1

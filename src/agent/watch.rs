@@ -11,6 +11,7 @@ use crate::sys::process::{self, Group};
 use crate::sys::{FileError, clock, host};
 use smol::{Async, Timer};
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,13 +29,9 @@ pub async fn start(shared: Rc<Shared>, job: Job, folder: JobFolder) {
 
 /// Takes over a job whose worker an earlier daemon started; it may still be alive.
 pub async fn adopt(shared: Rc<Shared>, job: Job, folder: JobFolder) {
-    match doorbell::listen(folder.path()) {
-        Ok(listener) if !matches!(doorbell::look(&listener), Ok(Look::Gone)) => {
-            log::info!("job {} is still being run by its worker", job.id);
-            listen(&shared, &job, &folder, listener).await;
-        }
-        Ok(_) => {}
-        Err(error) => log::error!("job {}: {error}", job.id),
+    // Without a doorbell there was never a worker.
+    if !matches!(folder.path().join(doorbell::NAME).try_exists(), Ok(false)) {
+        until_gone(&shared, &job, &folder, None).await;
     }
     // It may be this process's child, if that has become another program meanwhile.
     if let Some(worker) = folder.journal().worker {
@@ -142,7 +139,7 @@ async fn run_worker(shared: &Shared, job: &Job, folder: &JobFolder) -> Result<()
     let listener = doorbell::listen(folder.path())?;
     let bell = doorbell::hold(folder.path())?;
     let mut child = spawn(folder.path(), &shared.settings, bell)?;
-    listen(shared, job, folder, listener).await;
+    until_gone(shared, job, folder, Some(listener)).await;
     // It has closed its end of the doorbell, so it has ended or is just about to.
     let _ = child.wait();
     Ok(())
@@ -163,20 +160,31 @@ fn spawn(folder: &Path, settings: &Settings, bell: File) -> Result<Child, FileEr
     process::isolate(&mut command, Group::Session).spawn().map_err(FileError::new("start", program))
 }
 
-/// Returns when the worker is gone; reports each step that ends before the last.
-async fn listen(shared: &Shared, job: &Job, folder: &JobFolder, listener: File) {
-    let listener = match Async::new(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            log::error!("the worker of job {} can't be listened to: {error}", job.id);
-            return;
-        }
-    };
+/// Returns when the worker is gone. One that can't be listened to, for want of descriptors or memory, may
+/// well be there, and a second one would run the job twice: so nothing but the doorbell says that it is gone.
+async fn until_gone(shared: &Shared, job: &Job, folder: &JobFolder, mut listener: Option<File>) {
+    let mut backoff = Backoff::default();
     loop {
-        match doorbell::look(listener.get_ref()) {
-            Ok(Look::Gone) => return,
-            Ok(Look::Quiet) => {}
-            Ok(Look::Rang) => {
+        let heard = match listener.take().map_or_else(|| doorbell::listen(folder.path()), Ok) {
+            Ok(listener) => listen(shared, job, folder, listener).await,
+            Err(error) => Err(error.cause),
+        };
+        let Err(error) = heard else { return };
+        let wait = backoff.failed(false);
+        let (id, seconds) = (&job.id, wait.as_secs());
+        log::error!("the worker of job {id} can't be listened to, again in {seconds} s: {error}");
+        Timer::after(wait).await;
+    }
+}
+
+/// Returns when the worker is gone; reports each step that ends before the last.
+async fn listen(shared: &Shared, job: &Job, folder: &JobFolder, listener: File) -> io::Result<()> {
+    let listener = Async::new(listener)?;
+    loop {
+        match doorbell::look(listener.get_ref())? {
+            Look::Gone => return Ok(()),
+            Look::Quiet => {}
+            Look::Rang => {
                 let outcome = folder.outcome();
                 // The last step's report is the document's, which follows at once.
                 if !outcome.complete
@@ -185,13 +193,7 @@ async fn listen(shared: &Shared, job: &Job, folder: &JobFolder, listener: File) 
                     log::warn!("progress of job {} can't be reported: {error}", job.id);
                 }
             }
-            Err(error) => {
-                log::error!("the worker of job {} can't be listened to: {error}", job.id);
-                return;
-            }
         }
-        if listener.readable().await.is_err() {
-            return;
-        }
+        listener.readable().await?;
     }
 }

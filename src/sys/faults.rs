@@ -153,6 +153,8 @@ mod armed {
             "kill-after" => Fault::KillAfter,
             "ENOSPC" => Fault::Error(libc::ENOSPC),
             "EIO" => Fault::Error(libc::EIO),
+            "EMFILE" => Fault::Error(libc::EMFILE),
+            "EPERM" => Fault::Error(libc::EPERM),
             _ => return None,
         };
         Some((fault, each_time))
