@@ -4,7 +4,7 @@ use crate::bell::Bell;
 use crate::sys::random;
 use smol::Timer;
 use smol::future::or;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The first wait. A server that restarts is back in about this time.
 const FIRST: Duration = Duration::from_secs(1);
@@ -19,10 +19,16 @@ const REJECTED: Duration = Duration::from_secs(300);
 /// Each wait is up to this part shorter or longer, so that a fleet doesn't return in step.
 const JITTER: f64 = 0.25;
 
+/// A change of the network makes the waits short again if the last one was so long ago. A link that flaps ends
+/// single waits; were each of its changes a new beginning, the node would try without end at the pace of the first waits.
+const CALM: Duration = Duration::from_secs(300);
+
 /// Counts failures in a row.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
+    /// The last change of the network that ended a wait.
+    changed: Option<Instant>,
 }
 
 impl Backoff {
@@ -33,7 +39,7 @@ impl Backoff {
         wait
     }
 
-    /// Waits; a change of the network ends it, after which the next waits are short again.
+    /// Waits; a change of the network ends it, after which the next waits are short again if that is rare.
     pub async fn wait(&mut self, wait: Duration, changed: &Bell) {
         let timed = async {
             Timer::after(wait).await;
@@ -44,6 +50,13 @@ impl Backoff {
             true
         };
         if or(timed, changed).await {
+            self.changed(Instant::now());
+        }
+    }
+
+    fn changed(&mut self, now: Instant) {
+        let last = self.changed.replace(now);
+        if last.is_none_or(|last| now.saturating_duration_since(last) >= CALM) {
             self.failures = 0;
         }
     }
@@ -71,6 +84,21 @@ mod tests {
         let plain = |failures| wait(failures, false, 0.5).as_secs();
         assert_eq!([plain(0), plain(1), plain(6), plain(7), plain(u32::MAX)], [1, 2, 64, 120, 120]);
         assert_eq!(wait(0, true, 0.5).as_secs(), 300);
+    }
+
+    #[test]
+    fn a_link_that_flaps_does_not_keep_the_waits_short_and_a_rare_change_does() {
+        let (mut backoff, start) = (Backoff::default(), Instant::now());
+        let mut next = |backoff: &mut Backoff, second| {
+            backoff.changed(start + Duration::from_secs(second));
+            backoff.failed(false).as_secs()
+        };
+        for second in 0..9 {
+            next(&mut backoff, second * 60);
+        }
+        assert!(next(&mut backoff, 540) >= 90);
+        assert!(next(&mut backoff, 600) >= 90);
+        assert!(next(&mut backoff, 600 + 300) <= 1);
     }
 
     #[test]
