@@ -6,31 +6,69 @@ use super::modules::Ended;
 use crate::spool::{Outcome, Report};
 use crate::sys::{FileError, durable, faults};
 use crate::uplink::UplinkError;
+use smol::Timer;
+use smol::future::or;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stint_wire::reply::Status;
+
+/// So many reports in a row that aren't taken are enough for one round: whatever stands between here and the
+/// server takes the next ones no better.
+const IN_A_ROW: usize = 3;
+
+/// What is tried again, and when.
+#[derive(Default)]
+struct Rounds {
+    /// After a round that came to nothing.
+    backoff: Backoff,
+    /// Reports that weren't taken as they are, by their jobs' ids.
+    refused: Vec<Refused>,
+}
+
+/// A report that got an answer, and not from a server that took it: a proxy finds it too large, or a page of the
+/// Web came back.
+struct Refused {
+    job: String,
+    backoff: Backoff,
+    again: Instant,
+}
+
+/// What to wait for.
+enum Next {
+    /// A new report.
+    News,
+    /// A new report, or the time to try one again.
+    Either(Duration),
+    /// The time alone: a new report would meet the same closed door.
+    Time(Duration),
+}
 
 /// Delivers for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
-    let mut backoff = Backoff::default();
+    let mut rounds = Rounds::default();
     let changed = shared.changes.bell();
     loop {
-        match turn(&shared, &mut backoff).await {
-            None => shared.reports.wait().await,
-            // A new report doesn't cut the wait short: it would meet the same closed door.
-            Some(wait) => backoff.wait(wait, &changed).await,
+        match turn(&shared, &mut rounds).await {
+            Next::News => shared.reports.wait().await,
+            Next::Either(wait) => {
+                let timed = async {
+                    Timer::after(wait).await;
+                };
+                or(shared.reports.wait(), timed).await;
+            }
+            Next::Time(wait) => rounds.backoff.wait(wait, &changed).await,
         }
     }
 }
 
-/// Delivers what is there; gives back how long to wait before the rest is tried again.
-async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
+/// Delivers what is there.
+async fn turn(shared: &Shared, rounds: &mut Rounds) -> Next {
     let (mut reports, damaged) = match shared.outbox.reports() {
         Ok(found) => found,
         Err(error) => {
             log::error!("the outbox can't be read: {error}");
-            return Some(backoff.failed(false));
+            return Next::Time(rounds.backoff.failed(false));
         }
     };
     for file in damaged {
@@ -38,25 +76,78 @@ async fn turn(shared: &Shared, backoff: &mut Backoff) -> Option<Duration> {
             Ok(report) => reports.extend(report),
             Err(error) => {
                 log::error!("{error}");
-                return Some(backoff.failed(false));
+                return Next::Time(rounds.backoff.failed(false));
             }
         }
     }
+    rounds.refused.retain(|it| reports.iter().any(|report| report.job == it.job));
+    // Those that weren't tried yet come first: three that nobody takes must not stand before them for ever.
+    reports.sort_by_key(|report| rounds.refused.iter().any(|it| it.job == report.job));
+    let mut in_a_row = 0;
     for report in reports {
-        if let Err(error) = tell(shared, &report).await {
-            let wait = backoff.failed(error.is_rejection_of_the_node());
-            if let Some(server) = shared.server.get() {
-                server.board.failed("report", &error, wait);
-            }
-            return Some(wait);
+        let now = Instant::now();
+        if rounds.refused.iter().any(|it| it.job == report.job && it.again > now) {
+            continue;
         }
+        match tell(shared, &report).await {
+            Ok(()) => {}
+            Err(error) if is_about_the_report(&error) => {
+                let wait = rounds.refuse(&report.job, now);
+                let (job, seconds) = (&report.job, wait.as_secs());
+                log::warn!("the report on job {job} isn't taken, again in {seconds} s: {error}");
+                in_a_row += 1;
+                if in_a_row == IN_A_ROW {
+                    // Those behind come first in the next round.
+                    return Next::Time(rounds.backoff.failed(false));
+                }
+                continue;
+            }
+            Err(error) => {
+                let wait = rounds.backoff.failed(error.is_rejection_of_the_node());
+                if let Some(server) = shared.server.get() {
+                    server.board.failed("report", &error, wait);
+                }
+                return Next::Time(wait);
+            }
+        }
+        rounds.refused.retain(|it| it.job != report.job);
+        in_a_row = 0;
         if let Err(error) = shared.outbox.remove(&report) {
             log::warn!("a report that was told can't be removed: {error}");
-            return Some(backoff.failed(false));
+            return Next::Time(rounds.backoff.failed(false));
         }
-        backoff.succeeded();
+        rounds.backoff.succeeded();
     }
-    None
+    let now = Instant::now();
+    let next = rounds.refused.iter().map(|it| it.again.saturating_duration_since(now)).min();
+    next.map_or(Next::News, Next::Either)
+}
+
+/// Whether there was an answer, which may be another one for another report.
+fn is_about_the_report(error: &UplinkError) -> bool {
+    matches!(
+        error,
+        UplinkError::Portal { .. }
+            | UplinkError::Trouble { .. }
+            | UplinkError::TooLarge { .. }
+            | UplinkError::BadAnswer { .. }
+            | UplinkError::Untrusted { .. }
+    )
+}
+
+impl Rounds {
+    /// The report on that job has been refused once more; how long it waits.
+    fn refuse(&mut self, job: &str, now: Instant) -> Duration {
+        let at = self.refused.iter().position(|it| it.job == job).unwrap_or_else(|| {
+            let backoff = Backoff::default();
+            self.refused.push(Refused { job: job.to_owned(), backoff, again: now });
+            self.refused.len() - 1
+        });
+        let Some(it) = self.refused.get_mut(at) else { return Duration::ZERO };
+        let wait = it.backoff.failed(false);
+        it.again = now + wait;
+        wait
+    }
 }
 
 /// Puts what is still known in the place of a damaged report: how its job ended. If the job isn't

@@ -18,6 +18,8 @@ class Tap:
         self.region = hub.region
         self.seen: list[tuple[str, dict]] = []
         self.change: Callable[[dict], None] | None = None
+        # Whether a web page comes in answer to a request, of which nothing reaches the hub.
+        self.holds_back: Callable[[str, dict], bool] = lambda _operation, _body: False
         scheme, _, upstream = hub.endpoint.partition("://")
         tap = self
 
@@ -28,6 +30,12 @@ class Tap:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
                 tap.seen.append((operation, json.loads(body)))
+                if tap.holds_back(operation, json.loads(body)):
+                    self.send_response(200)
+                    self.send_header("Content-Length", "6")
+                    self.end_headers()
+                    self.wfile.write(b"<html>")
+                    return
                 try:
                     self.forward(operation, body)
                 except (OSError, http.client.HTTPException):
