@@ -27,8 +27,8 @@ def kids(hub, activate, new_agent):
     kids.clean_up()
 
 
-def upgrade_and_fail(kids: Installs, web: Web, place: str, **definition: object) -> dict:
-    """Upgrades to a version that crashes; from its trial on, a place fails whenever it is reached."""
+def upgrade(kids: Installs, web: Web, place: str, kind: str, **definition: object) -> str:
+    """Upgrades to a version that crashes; from its trial on, a place fails each time. The job."""
     first = kids.package("app", "1", **definition)
     assert kids.install("app", web.serve("/app-1.tgz", first), first)["errcode"] == 0
     second = kids.package("app", "2", then="exit 1", **definition)
@@ -40,7 +40,13 @@ def upgrade_and_fail(kids: Installs, web: Web, place: str, **definition: object)
         return (plan["phase"], plan["to"]) == ("trial", "2")
 
     until("version 2 is on trial", on_trial)
-    (kids.faults.folder / "plan").write_text(f"run EIO every {place}\n")
+    (kids.faults.folder / "plan").write_text(f"run {kind} every {place}\n")
+    return job
+
+
+def upgrade_and_fail(kids: Installs, web: Web, place: str, **definition: object) -> dict:
+    """The same; the job's answer."""
+    job = upgrade(kids, web, place, "EPERM", **definition)
     return until("the job is answered", lambda: kids.answer(job), PATIENCE)
 
 
@@ -78,6 +84,17 @@ def test_a_version_that_keeps_its_place_is_given_up_and_nothing_is_cleared_away(
     kids.agent.start()
     assert kids.status("app") in ("stoped", "fatal")
     succeeds_again(kids, web)
+
+
+def test_a_disk_that_is_full_for_long_is_no_reason_to_give_the_way_back_up(kids, web):
+    job = upgrade(kids, web, "link app/current.tmp", "ENOSPC")
+    tries = lambda: kids.agent.logs().count("can't go back to what was before")  # noqa: E731
+    until("it was tried more often than other failures are", lambda: tries() > 11, PATIENCE)
+    assert not kids.answer(job)
+    (kids.faults.folder / "plan").unlink()
+    result = until("the job is answered", lambda: kids.answer(job), PATIENCE)
+    assert "version 1 is in its place again" in result["message"]
+    until("version 1 runs", lambda: kids.running("app") == ["1"])
 
 
 def test_a_boot_in_the_middle_of_the_way_back_is_followed_by_the_rest_of_it(kids, web):

@@ -26,12 +26,14 @@ pub struct Failure {
     pub errcode: i32,
     /// For people.
     pub message: String,
+    /// The disk is why: it is full, can't be written for now, or has trouble. That may pass by itself.
+    pub is_of_disk: bool,
 }
 
 impl Failure {
     /// One that needs no number of its own.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { errcode: FAILED, message: message.into() }
+        Failure { errcode: FAILED, message: message.into(), is_of_disk: false }
     }
 
     /// A process of the child is stuck in the kernel.
@@ -42,7 +44,10 @@ impl Failure {
 
     /// There is no such child.
     pub fn no_such_child(name: &str) -> Failure {
-        Failure { errcode: NO_SUCH_CHILD, message: format!("there is no child agent {name}") }
+        Failure {
+            errcode: NO_SUCH_CHILD,
+            ..Failure::new(format!("there is no child agent {name}"))
+        }
     }
 }
 

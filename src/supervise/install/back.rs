@@ -19,7 +19,8 @@ use stint_wire::bootagent::ChildStatus;
 /// pause is twice as long, up to the pause before a restart.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// So many times. With the founding page's pauses that is a quarter of an hour.
+/// So many times. With the founding page's pauses that is a quarter of an hour. Tries that fail of the disk
+/// don't count: it may have room again, or come back, at any time.
 const MAX_TRIES: u32 = 10;
 
 /// A version on trial has become fatal after its job was done: the one before takes its place.
@@ -82,10 +83,15 @@ impl Site<'_> {
             let Err(failure) = self.step_back(plan).await else { break None };
             let what = &failure.message;
             log::error!("{} can't go back to what was before (try {tries}): {what}", self.name);
+            let cooldown = self.supervisor.settings().cooldown;
+            if failure.is_of_disk {
+                Timer::after(cooldown).await;
+                continue;
+            }
             if tries == MAX_TRIES {
                 break Some(failure);
             }
-            Timer::after(pause(tries, self.supervisor.settings().cooldown)).await;
+            Timer::after(pause(tries, cooldown)).await;
             tries += 1;
         };
         let (to, why) = (self.version(&plan.to), &plan.why);

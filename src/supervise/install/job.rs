@@ -311,5 +311,7 @@ impl<'a> Site<'a> {
 
 /// A failure of a file operation, as that of a job.
 pub fn in_words(error: FileError) -> Failure {
-    Failure::new(error.to_string())
+    let code = error.cause.raw_os_error().unwrap_or_default();
+    let is_of_disk = [libc::ENOSPC, libc::EDQUOT, libc::EROFS, libc::EIO].contains(&code);
+    Failure { is_of_disk, ..Failure::new(error.to_string()) }
 }
