@@ -25,6 +25,8 @@ struct Board {
     _flash: Flash,
     watchdog: Option<Watchdog>,
     update: Option<Update>,
+    network: Option<Network>,
+    log: Option<Log>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +98,32 @@ struct Update {
     keys: Vec<String>,
 }
 
+/// A link that costs by what it carries.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Network {
+    bytes_per_day: u64,
+}
+
+/// Where the log goes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Log {
+    to: LogTo,
+    file: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum LogTo {
+    Stderr,
+    Syslog,
+    File,
+}
+
+/// The log's file, where there is to be one and nobody says which.
+const LOG_FILE: &str = "/var/log/stint.log";
+
 /// The speeds that every UART driver knows.
 const BAUDS: [u32; 7] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800];
 
@@ -166,6 +194,15 @@ fn read(name: &str) -> String {
     if update.keys.iter().any(|key| !key.starts_with("ed25519:") || key.len() != 52) {
         fault("update.keys must be release keys, \"ed25519:\" and 44 characters of base64");
     }
+    let bytes_per_day = board.network.map_or(0, |network| network.bytes_per_day);
+    if bytes_per_day != 0 && !(100_000..=1_000_000_000_000).contains(&bytes_per_day) {
+        fault("network.bytes_per_day must be 0, or from 100000 to 1000000000000");
+    }
+    let log = board.log.unwrap_or(Log { to: LogTo::Stderr, file: None });
+    let log_file = log.file.unwrap_or_else(|| LOG_FILE.to_owned());
+    if !absolute(&log_file) {
+        fault("log.file must be absolute");
+    }
     literal(&Baked {
         name,
         description: &board.description,
@@ -180,6 +217,13 @@ fn read(name: &str) -> String {
         sources_from: sources_from(),
         update_source: &update.source.unwrap_or_default(),
         release_keys: &update.keys.join(","),
+        bytes_per_day,
+        log_to: match log.to {
+            LogTo::Stderr => "stderr",
+            LogTo::Syslog => "syslog",
+            LogTo::File => "file",
+        },
+        log_file: &log_file,
         // sysvinit alone doesn't watch what it has started.
         respawns: !matches!(board.init, Init::Sysvinit),
     })
@@ -201,6 +245,9 @@ fn generic() -> String {
         sources_from: sources_from(),
         update_source: "",
         release_keys: "",
+        bytes_per_day: 0,
+        log_to: "stderr",
+        log_file: LOG_FILE,
         respawns: false,
     })
 }
@@ -253,6 +300,9 @@ struct Baked<'a> {
     sources_from: u64,
     update_source: &'a str,
     release_keys: &'a str,
+    bytes_per_day: u64,
+    log_to: &'a str,
+    log_file: &'a str,
     respawns: bool,
 }
 

@@ -29,6 +29,12 @@ pub struct Board {
     pub update_source: &'static str,
     /// The keys by which manifests are signed, with commas; empty: none.
     pub release_keys: &'static str,
+    /// What its links may carry in a day, bytes; 0: as much as they like.
+    pub bytes_per_day: u64,
+    /// What takes the log: `stderr`, `syslog` or `file`.
+    pub log_to: &'static str,
+    /// The file, for the last.
+    pub log_file: &'static str,
     /// Its init starts the agent again when it ends.
     pub respawns: bool,
 }
@@ -51,6 +57,7 @@ mod tests {
         assert!(BOARD.state.starts_with('/') && BOARD.config.starts_with('/'));
         assert!(BOARD.scripts.is_empty() || BOARD.scripts.starts_with('/'));
         assert!(BOARD.keys.is_empty() || BOARD.keys.starts_with('/'));
+        assert!(BOARD.log_file.starts_with('/'));
         assert!((1..=60).contains(&BOARD.health_minutes));
     }
 }

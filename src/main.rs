@@ -15,6 +15,7 @@
         feature = "serial",
         feature = "bootagent",
         feature = "guardian",
+        feature = "logs",
         feature = "offline",
         feature = "update"
     )),

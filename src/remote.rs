@@ -99,6 +99,14 @@ pub enum RemoteError {
         /// Bytes that are free.
         free: u64,
     },
+    /// The link may carry so many bytes a day, and too few of them are left.
+    #[cfg(feature = "ssm")]
+    Budget {
+        /// Bytes in a day.
+        limit: u64,
+        /// Bytes that are left.
+        left: u64,
+    },
     /// The file can't be written here.
     File(FileError),
     /// The wait is over.
@@ -127,6 +135,14 @@ impl fmt::Display for RemoteError {
                 "{place} needs {} KiB and the disk has {} KiB free",
                 needed.div_ceil(1024),
                 free / 1024
+            ),
+            #[cfg(feature = "ssm")]
+            RemoteError::Budget { limit, left } => write!(
+                f,
+                "{} of the {} kB that may pass in a day are left (network.bytesPerDay), and they are \
+                 kept for commands; tomorrow there are more",
+                left / 1000,
+                limit / 1000
             ),
             RemoteError::File(cause) => write!(f, "{cause}"),
             RemoteError::Stopped(Stop::Cancelled) => f.write_str("the step was cancelled"),

@@ -13,6 +13,7 @@ def test_every_activity_is_listed_and_what_nobody_configured_is_disabled(online)
     agent = online()
     seen = modules(agent)
     for name in [
+        "log-level",
         "links",
         "supervise",
         "spool",
@@ -30,7 +31,7 @@ def test_every_activity_is_listed_and_what_nobody_configured_is_disabled(online)
     assert "registered with no server" in seen["bootagent"]["lastError"]
     text = agent.command("status", "--state-dir", agent.state).stdout
     assert (
-        "modules      links, supervise, events, spool, ssm, jobs, reboot, offline, poll, health, deliver"
+        "modules      log-level, links, supervise, events, spool, ssm, jobs, reboot, offline, poll, health, deliver"
         in text
     )
     assert "module       bootagent disabled since " in text

@@ -6,6 +6,8 @@ use super::modules::Ended;
 use crate::audit;
 use crate::sys::{FileError, durable};
 use crate::uplink::UplinkError;
+#[cfg(feature = "ssm")]
+use crate::uplink::budget::{self, Pressure};
 use smol::Timer;
 use std::fs;
 use std::path::Path;
@@ -27,6 +29,11 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     let folder = audit::folder(&shared.state);
     let mut backoff = Backoff::default();
     loop {
+        #[cfg(feature = "ssm")]
+        if budget::pressure() >= Pressure::Saving {
+            Timer::after(LOOK).await;
+            continue;
+        }
         let wait = match send(&shared, &folder).await {
             Ok(true) => Duration::ZERO,
             Ok(false) => {

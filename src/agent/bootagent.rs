@@ -202,7 +202,7 @@ impl Task {
                         }
                         // More than fit into one report don't wait for the next one's time.
                         let more = self.supervisor.events().len() > 0;
-                        if more { EARLY } else { jittered(self.step) }
+                        if more { EARLY } else { jittered(stretched(self.step)) }
                     }
                     Err(error) => {
                         let wait = again(REPORT_AGAIN, failed_reports, self.step);
@@ -378,7 +378,7 @@ impl Task {
         for job in jobs {
             self.take(job);
         }
-        self.board.pinged(self.step);
+        self.board.pinged(stretched(self.step));
         Ok(true)
     }
 
@@ -448,6 +448,19 @@ fn early(last: Option<Instant>) -> Instant {
 /// The pause after `failures` failures in a row and one more.
 fn again(first: Duration, failures: u32, step: Duration) -> Duration {
     jittered(first.saturating_mul(1 << failures.min(16)).min(step))
+}
+
+/// The time between two reports: where the day's budget is spent, longer.
+#[cfg(feature = "ssm")]
+fn stretched(step: Duration) -> Duration {
+    use crate::uplink::budget::{Pressure, pressure};
+    if pressure() == Pressure::Spent { step * 4 } else { step }
+}
+
+/// The time between two reports.
+#[cfg(not(feature = "ssm"))]
+fn stretched(step: Duration) -> Duration {
+    step
 }
 
 fn jittered(wait: Duration) -> Duration {

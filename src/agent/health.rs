@@ -5,8 +5,19 @@ use super::backoff::Backoff;
 use super::modules::Ended;
 use crate::spool::{Outbox, Spool};
 use crate::sys::random;
+#[cfg(feature = "ssm")]
+use crate::uplink::budget::{self, Pressure};
 use smol::Timer;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// Where the day's budget is spent, so many times as long passes between two reports,
+#[cfg(feature = "ssm")]
+const STRETCH: u32 = 4;
+
+/// and no more than this.
+#[cfg(feature = "ssm")]
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Reports for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
@@ -14,13 +25,14 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     let changed = shared.changes.bell();
     let Some(server) = shared.server.get() else { return Ok(()) };
     loop {
+        let every = interval(&shared);
         let wait = match shared.talk(|uplink| uplink.ping()).await {
             Ok(()) => {
                 backoff.succeeded();
-                server.board.pinged(shared.settings.health_interval);
+                server.board.pinged(every);
                 rest(&shared).await;
                 // Earlier by up to a tenth, so that no report is ever late and a fleet spreads.
-                shared.settings.health_interval.mul_f64(1.0 - 0.1 * random::fraction())
+                every.mul_f64(1.0 - 0.1 * random::fraction())
             }
             Err(error) => {
                 let wait = backoff.failed(error.is_rejection_of_the_node());
@@ -31,6 +43,16 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
         };
         Timer::after(wait).await;
     }
+}
+
+/// The time between two reports.
+fn interval(shared: &Shared) -> Duration {
+    let wanted = shared.settings.health_interval;
+    #[cfg(feature = "ssm")]
+    if budget::pressure() == Pressure::Spent {
+        return (wanted * STRETCH).min(LONGEST.max(wanted));
+    }
+    wanted
 }
 
 /// Lets the link change itself while there is nothing to do.

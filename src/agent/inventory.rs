@@ -6,6 +6,7 @@ use super::children::Children;
 use super::modules::Ended;
 use crate::supervise::inventory::TYPE;
 use crate::uplink::UplinkError;
+use crate::uplink::budget::{self, Pressure};
 use smol::Timer;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,6 +30,10 @@ pub async fn run(shared: Rc<Shared>, children: Children) -> Ended {
     let mut told = supervisor.told_inventory();
     Timer::after(SETTLING).await;
     loop {
+        if budget::pressure() >= Pressure::Saving {
+            Timer::after(PAUSE).await;
+            continue;
+        }
         let content = supervisor.inventory();
         let mut item = Inventory { type_name: TYPE, content, is_new: false };
         let mark = item.hash();

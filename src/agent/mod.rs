@@ -19,6 +19,8 @@ mod inventory;
 #[cfg(feature = "documents")]
 mod jobs;
 mod links;
+#[cfg(feature = "logs")]
+pub mod loudness;
 #[cfg_attr(not(feature = "guardian"), path = "bare_modules.rs")]
 pub mod modules;
 #[cfg(feature = "offline")]
@@ -326,6 +328,11 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
             modules.start("update", move || crate::update::schedule::run(schedule.clone()));
         }
         None => modules.disabled("update", "the configuration doesn't want automatic updates"),
+    }
+    #[cfg(feature = "logs")]
+    {
+        let state = settings.state.clone();
+        modules.start("log-level", move || loudness::run(state.clone()));
     }
     let changes = Rc::new(Changes::default());
     #[cfg(feature = "ssm")]

@@ -9,6 +9,8 @@ use crate::audit;
 #[cfg(feature = "documents")]
 use crate::spool::{Acceptance, SpoolError};
 use crate::spool::{Job, Outcome, Report};
+#[cfg(feature = "ssm")]
+use crate::uplink::budget::{self, Pressure};
 use crate::uplink::{Delivery, UplinkError};
 use smol::Timer;
 use std::rc::Rc;
@@ -20,6 +22,11 @@ const QUICK: Duration = Duration::from_secs(1);
 
 /// Then the next poll has to wait for this long, or the two would spin. The original's number.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Where the day's budget is spent, so much time passes between two polls. A shorter pause saves
+/// nothing: after half a minute each poll costs a new connection.
+#[cfg(feature = "ssm")]
+const SELDOM: Duration = Duration::from_secs(600);
 
 /// Polls for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
@@ -36,6 +43,11 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
                 let nothing = deliveries.is_empty();
                 for delivery in deliveries {
                     take(&shared, delivery).await;
+                }
+                #[cfg(feature = "ssm")]
+                if nothing && budget::pressure() == Pressure::Spent {
+                    backoff.wait(SELDOM, &changed).await;
+                    continue;
                 }
                 if nothing && began.elapsed() < QUICK {
                     Timer::after(PAUSE).await;

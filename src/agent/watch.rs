@@ -160,6 +160,14 @@ fn spawn(folder: &Path, settings: &Settings, bell: File) -> Result<Child, FileEr
     process::isolate(&mut command, Group::Session).spawn().map_err(FileError::new("start", program))
 }
 
+/// Whether the server is told how far a job has come. Its last report says all that.
+fn is_worth_telling() -> bool {
+    #[cfg(feature = "ssm")]
+    return crate::uplink::budget::pressure() < crate::uplink::budget::Pressure::Spent;
+    #[cfg(not(feature = "ssm"))]
+    true
+}
+
 /// Returns when the worker is gone. One that can't be listened to, for want of descriptors or memory, may
 /// well be there, and a second one would run the job twice: so nothing but the doorbell says that it is gone.
 async fn until_gone(shared: &Shared, job: &Job, folder: &JobFolder, mut listener: Option<File>) {
@@ -188,6 +196,7 @@ async fn listen(shared: &Shared, job: &Job, folder: &JobFolder, listener: File) 
                 let outcome = folder.outcome();
                 // The last step's report is the document's, which follows at once.
                 if !outcome.complete
+                    && is_worth_telling()
                     && let Err(error) = shared.report(&Report::on(job, outcome))
                 {
                     log::warn!("progress of job {} can't be reported: {error}", job.id);

@@ -1,35 +1,109 @@
-//! The log goes to standard error, where every init system picks it up.
+//! The log: to standard error, where every init system picks it up, or to where the configuration
+//! says. A line that can't get there goes to standard error.
 
+#[cfg(feature = "logs")]
+mod file;
+#[cfg(feature = "logs")]
+mod syslog;
+
+#[cfg(feature = "logs")]
+use crate::config::{LogTo, Logs};
 use crate::sys::descriptors;
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
+#[cfg(feature = "logs")]
+use std::sync::{Mutex, PoisonError};
 
 /// simple_logger, kept from dying with its reader: its `eprintln!` panics when standard error is
 /// a pipe that nobody reads any more, and a daemon outlives its log collector.
-struct Guarded(SimpleLogger);
+struct Guarded {
+    stderr: SimpleLogger,
+    #[cfg(feature = "logs")]
+    other: Option<Mutex<Other>>,
+}
+
+/// What isn't standard error.
+#[cfg(feature = "logs")]
+enum Other {
+    Syslog(syslog::Syslog),
+    File(file::LogFile),
+}
 
 impl Log for Guarded {
+    /// Libraries speak up only for warnings: below that ureq would write the wire's content,
+    /// credentials included.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        let is_own = metadata.target().starts_with("stint");
+        metadata.level() <= log::max_level() && (is_own || metadata.level() <= Level::Warn)
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        #[cfg(feature = "logs")]
+        if let Some(other) = &self.other
+            && other.lock().unwrap_or_else(PoisonError::into_inner).write(record)
+        {
+            return;
+        }
         if !descriptors::standard_error_is_broken() {
-            self.0.log(record);
+            self.stderr.log(record);
         }
     }
 
     fn flush(&self) {
-        self.0.flush();
+        self.stderr.flush();
     }
 }
 
-/// Starts logging at `level`. Libraries speak up only for warnings: below that ureq would write
-/// the wire's content, credentials included.
+#[cfg(feature = "logs")]
+impl Other {
+    /// Whether the line is where it belongs, or doesn't belong anywhere.
+    fn write(&mut self, record: &Record<'_>) -> bool {
+        match self {
+            Other::Syslog(syslog) => syslog.write(record),
+            Other::File(file) => file.write(record),
+        }
+    }
+}
+
+/// What was said, on one line: nobody who can get a word into an error makes lines of his own.
+#[cfg(feature = "logs")]
+fn one_line(record: &Record<'_>) -> String {
+    let mut line = record.args().to_string();
+    if line.bytes().any(|byte| byte.is_ascii_control()) {
+        line = line.replace(|letter: char| letter.is_control(), " ");
+    }
+    line
+}
+
+/// Starts logging at `level`, to standard error.
 pub fn start(level: LevelFilter) {
-    let own = SimpleLogger::new()
-        .with_level(level.min(LevelFilter::Warn))
-        .with_module_level("stint", level);
+    begin(Guarded {
+        stderr: SimpleLogger::new(),
+        #[cfg(feature = "logs")]
+        other: None,
+    });
+    set(level);
+}
+
+/// Starts logging at `level`, to where the configuration says.
+#[cfg(feature = "logs")]
+pub fn start_to(level: LevelFilter, to: &Logs) {
+    let other = match to.to {
+        LogTo::Stderr => None,
+        LogTo::Syslog => Some(Other::Syslog(syslog::Syslog::new(&to.socket))),
+        LogTo::File => Some(Other::File(file::LogFile::new(&to.file, to.bytes, to.files))),
+    };
+    begin(Guarded { stderr: SimpleLogger::new(), other: other.map(Mutex::new) });
+    set(level);
+}
+
+fn begin(logger: Guarded) {
+    let _ = log::set_boxed_logger(Box::new(logger));
+}
+
+fn set(level: LevelFilter) {
     log::set_max_level(level);
-    let _ = log::set_boxed_logger(Box::new(Guarded(own)));
 }

@@ -13,6 +13,8 @@ mod deregister;
 mod diagnose;
 #[cfg(feature = "bootagent")]
 mod enrol;
+#[cfg(feature = "logs")]
+mod log_level;
 mod logger;
 #[cfg(feature = "ssm")]
 mod original;
@@ -85,6 +87,8 @@ enum Command {
     Update(Update),
     #[cfg(feature = "audit")]
     Audit(Audit),
+    #[cfg(feature = "logs")]
+    LogLevel(LogLevel),
     Version(Version),
     #[cfg(feature = "documents")]
     Worker(Worker),
@@ -320,6 +324,22 @@ struct Audit {
     state_dir: Option<PathBuf>,
 }
 
+/// Let the running agent log more or less, until it starts again.
+#[cfg(feature = "logs")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "log-level")]
+struct LogLevel {
+    /// off, error, warn, info or debug
+    #[argh(positional)]
+    level: String,
+    /// the configuration (default: /etc/stint/agent.json)
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of registration and jobs (default: /var/lib/stint)
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
 /// Print the version.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "version")]
@@ -351,7 +371,10 @@ pub fn main() -> u8 {
     let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
-    route(Path::new(&program), &words) as u8
+    let exit = route(Path::new(&program), &words);
+    #[cfg(feature = "ssm")]
+    crate::uplink::budget::settle();
+    exit as u8
 }
 
 #[cfg(feature = "ssm")]
@@ -407,6 +430,8 @@ fn dispatch(words: &[String]) -> Exit {
         Command::Diagnose(arguments) => diagnose::run(&arguments),
         #[cfg(feature = "audit")]
         Command::Audit(arguments) => audit::run(&arguments),
+        #[cfg(feature = "logs")]
+        Command::LogLevel(arguments) => log_level::run(&arguments),
         Command::Version(_) => {
             print(&format!("stint {} for {}", env!("STINT_VERSION"), BOARD.description));
             Exit::Success

@@ -91,6 +91,8 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), Failure> {
         End::Stopped => Ok(()),
         #[cfg(feature = "update")]
         End::Again => {
+            #[cfg(feature = "ssm")]
+            crate::uplink::budget::settle();
             crate::update::boot::enter(&state, true);
             Err("no program can be started in the place of this one".to_owned())?
         }
@@ -135,6 +137,9 @@ fn begin(
     config: &Config,
     #[cfg_attr(not(feature = "supervise"), allow(unused_variables))] whole: bool,
 ) -> Result<Begun, Failure> {
+    #[cfg(feature = "logs")]
+    logger::start_to(config.log_level, &config.logs);
+    #[cfg(not(feature = "logs"))]
     logger::start(config.log_level);
     let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
     // Workers run in another folder and are told where their jobs are.

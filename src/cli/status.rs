@@ -44,6 +44,8 @@ pub fn run(wish: &Status) -> Exit {
         is_guarded: guardian::is_on(state),
         #[cfg(feature = "supervise")]
         children: children::look(state, &config.supervise.definitions),
+        #[cfg(feature = "ssm")]
+        budget: crate::uplink::budget::Shown::look(state),
         #[cfg(feature = "update")]
         update: crate::update::shown::Shown::look(state),
     };
@@ -67,6 +69,8 @@ struct Report {
     is_guarded: bool,
     #[cfg(feature = "supervise")]
     children: Overview,
+    #[cfg(feature = "ssm")]
+    budget: Option<crate::uplink::budget::Shown>,
     #[cfg(feature = "update")]
     update: crate::update::shown::Shown,
 }
@@ -125,6 +129,7 @@ impl Report {
         // The set `tiny` has no bytes to spare for what its other members imply.
         #[cfg(feature = "ssm")]
         let out = out
+            .raw("network", &self.budget.as_ref().map_or("null".to_owned(), |budget| budget.json()))
             .raw("healthy", &self.is_healthy().to_string())
             .string("version", env!("STINT_VERSION"))
             .string("stateDir", &self.state.to_string_lossy());
@@ -179,6 +184,8 @@ impl Report {
             "jobs         {pending} waiting, {running} running, {completed} ended, {} to report",
             self.outbox
         ));
+        #[cfg(feature = "ssm")]
+        lines.extend(self.budget.as_ref().map(|budget| budget.text()));
         #[cfg(feature = "supervise")]
         lines.extend(self.children.text());
         #[cfg(feature = "update")]

@@ -28,9 +28,16 @@ pub fn run(wish: &Update) -> Exit {
         Ok(loaded) => loaded.config,
         Err(error) => return complain(&format!("stint: {error}"), Exit::Failure),
     };
+    // The agent's own look is nobody's command.
+    #[cfg(feature = "logs")]
+    if wish.automatic {
+        super::logger::start_to(config.log_level, &config.logs);
+    }
     super::logger::start(config.log_level);
     let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
     let state = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
+    #[cfg(feature = "ssm")]
+    crate::uplink::budget::begin(&state, config.network.bytes_per_day);
     match carry_out(wish, &config, &state) {
         Ok(exit) => exit,
         Err(error) => complain(&format!("stint: {error}"), Exit::Failure),

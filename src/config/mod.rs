@@ -51,6 +51,9 @@ pub struct Config {
     pub command_workers: usize,
     /// What is logged.
     pub log_level: log::LevelFilter,
+    /// Where the log goes.
+    #[cfg(feature = "logs")]
+    pub logs: Logs,
     /// The folder of registration, spool and outbox.
     pub state_dir: PathBuf,
     /// Where scripts are written before they run; beside their job if there is none.
@@ -64,6 +67,9 @@ pub struct Config {
     /// The way out, where the environment doesn't name it.
     #[cfg(feature = "ssm")]
     pub proxy: Option<Proxy>,
+    /// What its links may carry.
+    #[cfg(feature = "ssm")]
+    pub network: Network,
     /// How child agents are looked after.
     pub supervise: Supervise,
     /// Servers of the BootAgent protocol.
@@ -87,6 +93,60 @@ pub struct Config {
     /// The daemon's parent.
     #[cfg(feature = "guardian")]
     pub guardian: Guardian,
+}
+
+/// Where the log goes: the file's `logs`.
+#[cfg(feature = "logs")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// What takes it.
+    pub to: LogTo,
+    /// The file, for [`LogTo::File`].
+    pub file: PathBuf,
+    /// It is turned over at this size, bytes.
+    pub bytes: u64,
+    /// So many of them are kept, with the one that is written to.
+    pub files: u64,
+    /// The socket of the system's log, for [`LogTo::Syslog`].
+    pub socket: PathBuf,
+}
+
+/// What takes the log.
+#[cfg(feature = "logs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTo {
+    /// Standard error.
+    Stderr,
+    /// The system's log.
+    Syslog,
+    /// A file.
+    File,
+}
+
+#[cfg(feature = "logs")]
+impl LogTo {
+    /// Reads the configuration's word.
+    pub fn parse(word: &str) -> Option<LogTo> {
+        match word {
+            "stderr" => Some(LogTo::Stderr),
+            "syslog" => Some(LogTo::Syslog),
+            "file" => Some(LogTo::File),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(feature = "logs")]
+impl Default for Logs {
+    fn default() -> Logs {
+        Logs {
+            to: LogTo::parse(BOARD.log_to).unwrap_or(LogTo::Stderr),
+            file: PathBuf::from(BOARD.log_file),
+            bytes: 128 * 1024,
+            files: 2,
+            socket: PathBuf::from("/dev/log"),
+        }
+    }
 }
 
 /// The audit log: the file's `audit`.
@@ -324,6 +384,21 @@ pub struct Proxy {
     pub no_proxy: Vec<String>,
 }
 
+/// What its links may carry: the file's `network`.
+#[cfg(feature = "ssm")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Bytes in a day; 0: as many as they like.
+    pub bytes_per_day: u64,
+}
+
+#[cfg(feature = "ssm")]
+impl Default for Network {
+    fn default() -> Network {
+        Network { bytes_per_day: BOARD.bytes_per_day }
+    }
+}
+
 /// URLs of servers, without a trailing slash. A service without one of its own uses `all`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
@@ -368,10 +443,14 @@ impl Default for Config {
             scripts_dir: Some(BOARD.scripts).filter(|path| !path.is_empty()).map(PathBuf::from),
             retention: Retention::default(),
             // Every init system has one of that name.
+            #[cfg(feature = "logs")]
+            logs: Logs::default(),
             reboot_command: vec!["reboot".to_owned()],
             serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),
             #[cfg(feature = "ssm")]
             proxy: None,
+            #[cfg(feature = "ssm")]
+            network: Network::default(),
             supervise: Supervise::default(),
             #[cfg(feature = "bootagent")]
             bootagent: BootAgent::default(),

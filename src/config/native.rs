@@ -11,6 +11,10 @@ mod events;
 mod guardian;
 #[cfg(feature = "ssm")]
 mod identity;
+#[cfg(feature = "logs")]
+mod logs;
+#[cfg(feature = "ssm")]
+mod network;
 #[cfg(feature = "offline")]
 mod offline;
 #[cfg(feature = "ssm")]
@@ -34,6 +38,8 @@ const KEYS: &[&str] = &[
     "healthIntervalMinutes",
     "commandWorkers",
     "logLevel",
+    #[cfg(feature = "logs")]
+    "logs",
     "stateDir",
     "scriptsDir",
     "serialDevices",
@@ -46,6 +52,8 @@ const KEYS: &[&str] = &[
     "guardian",
     #[cfg(feature = "ssm")]
     "proxy",
+    #[cfg(feature = "ssm")]
+    "network",
     #[cfg(feature = "bootagent")]
     "bootagent",
     #[cfg(feature = "ssm")]
@@ -123,6 +131,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
                 let wanted = "\"off\", \"error\", \"warn\", \"info\" or \"debug\"";
                 config.log_level = level.ok_or_else(|| reader.bad(key, node, wanted))?;
             }
+            #[cfg(feature = "logs")]
+            "logs" => logs::read(&reader, node, &mut config.logs)?,
             "stateDir" => config.state_dir = reader.path(key, node)?,
             "scriptsDir" => config.scripts_dir = Some(reader.path(key, node)?),
             "serialDevices" => config.serial_devices = reader.paths(key, node)?,
@@ -150,6 +160,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "offline" => offline::read(&reader, node, &mut config.offline)?,
             #[cfg(feature = "update")]
             "update" => update::read(&reader, node, &mut config.update)?,
+            #[cfg(feature = "ssm")]
+            "network" => network::read(&reader, node, &mut config.network)?,
             #[cfg(feature = "ssm")]
             "proxy" => config.proxy = Some(proxy::read(&reader, node)?),
             "childrenDir" => config.supervise.definitions = reader.path(key, node)?,
@@ -325,6 +337,8 @@ mod tests {
             health_interval: Duration::from_secs(120),
             command_workers: 1,
             log_level: log::LevelFilter::Warn,
+            #[cfg(feature = "logs")]
+            logs: crate::config::Logs::default(),
             state_dir: "/data/stint".into(),
             scripts_dir: Some("/run/s".into()),
             serial_devices: vec!["/dev/ttyS0".into()],
@@ -333,6 +347,8 @@ mod tests {
             // The rest has tests of its own.
             #[cfg(feature = "ssm")]
             proxy: None,
+            #[cfg(feature = "ssm")]
+            network: crate::config::Network::default(),
             supervise: Supervise {
                 sources: Sources {
                     plain_http: true,

@@ -12,6 +12,14 @@ pub const PARAMETERS_PER_CALL: usize = 10;
 /// What a step may want from the network. Each method is blocking and repeats what is worth
 /// repeating by itself.
 pub trait Remote {
+    /// Whether the network may be used for more than what must be now; for steps that leave that to a program.
+    ///
+    /// # Errors
+    /// It may not.
+    fn admit(&self) -> Result<(), RemoteError> {
+        Ok(())
+    }
+
     /// Values from Parameter Store, of at most [`PARAMETERS_PER_CALL`] names, each of which may
     /// end in `:version` or `:label`. Names that the server doesn't know, or doesn't let this
     /// node read, are missing from the answer.

@@ -14,7 +14,7 @@ pub mod descriptors;
 pub mod doorbell;
 pub mod durable;
 pub mod faults;
-#[cfg(feature = "supervise")]
+#[cfg(any(feature = "logs", feature = "supervise"))]
 pub mod fifo;
 pub mod host;
 #[cfg(all(target_env = "musl", not(debug_assertions)))]

@@ -70,6 +70,10 @@ pub async fn run(schedule: Schedule) -> Result<(), String> {
         wait = LOOK.mul_f64(0.5 + random::fraction());
         let now = clock::system();
         let day = now.secs() / 60 / DAY;
+        #[cfg(feature = "ssm")]
+        if crate::uplink::budget::pressure() >= crate::uplink::budget::Pressure::Saving {
+            continue;
+        }
         if done != Some(day) && schedule.is_open(now) {
             let has_looked = look(&schedule.words).await;
             // One that failed, most often for want of a network, is made up for.

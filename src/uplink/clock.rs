@@ -71,6 +71,16 @@ pub fn certain() -> Utc {
     system().max(earliest())
 }
 
+/// The time, and true if somebody knows it: who has set the clock, or a server. Otherwise it is not earlier
+/// than that.
+#[cfg(feature = "ssm")]
+pub fn known() -> (Utc, bool) {
+    if !is_doubtful() {
+        return (certain(), true);
+    }
+    super::tls::time::told()
+}
+
 /// The time by which one link signs: the certain one, until its server says otherwise.
 #[derive(Default)]
 pub struct Clock(Mutex<Option<Anchor>>);

@@ -114,6 +114,8 @@ pub fn download(
             Err(error) => {
                 let lasting =
                     matches!(error, RemoteError::Unreachable { .. } | RemoteError::Stopped(_));
+                #[cfg(feature = "ssm")]
+                let lasting = lasting || matches!(error, RemoteError::Budget { .. });
                 download.give_up(lasting);
                 return Err(error);
             }

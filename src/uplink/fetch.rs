@@ -28,6 +28,8 @@ pub fn fetch(
 ) -> Result<(), RemoteError> {
     download(name, place, patience, &mut |download| {
         client.run(patience, &mut |http| {
+            #[cfg(feature = "ssm")]
+            super::budget::admit(None)?;
             download.attempt(patience, &mut |rest| read(name, ask(http, rest)?, rest))
         })
     })
@@ -45,6 +47,8 @@ fn read(name: &str, response: Response, rest: Option<&Rest>) -> Result<Answer<'s
             return Err(passing_or_final(status, error));
         }
     };
+    #[cfg(feature = "ssm")]
+    super::budget::admit(http::content_length(&response))?;
     Ok(Answer {
         from,
         // A weak tag says that two files are alike, not that their bytes are.
@@ -52,6 +56,12 @@ fn read(name: &str, response: Response, rest: Option<&Rest>) -> Result<Answer<'s
             .filter(|tag| !tag.starts_with("W/"))
             .or_else(|| header("last-modified")),
         length: http::content_length(&response),
+        #[cfg(feature = "ssm")]
+        reader: Box::new(super::budget::Bounded {
+            source: http::into_reader(response),
+            counts: false,
+        }),
+        #[cfg(not(feature = "ssm"))]
         reader: http::into_reader(response),
         in_words: broken,
     })

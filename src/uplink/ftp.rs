@@ -5,6 +5,8 @@
 //! is bounded and never believed where it could lead elsewhere: the data come from the host that
 //! was asked.
 
+#[cfg(feature = "ssm")]
+use super::budget;
 use super::download::{Answer, Rest, Trouble};
 use super::endpoint;
 use crate::patience::Patience;
@@ -135,6 +137,12 @@ pub fn get(
         from: Some(from),
         validator,
         length: length.map(|length| length.saturating_sub(from)),
+        #[cfg(feature = "ssm")]
+        reader: Box::new(budget::Bounded {
+            source: Box::new(Data { data, session, ended: false }),
+            counts: true,
+        }),
+        #[cfg(not(feature = "ssm"))]
         reader: Box::new(Data { data, session, ended: false }),
         in_words: |error| error.to_string(),
     })

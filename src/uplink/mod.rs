@@ -6,6 +6,8 @@
 
 #[cfg(feature = "bootagent")]
 pub mod bootagent;
+#[cfg(feature = "ssm")]
+pub mod budget;
 #[cfg(fetching)]
 mod client;
 #[cfg(uplink)]
@@ -69,13 +71,15 @@ use std::path::Path;
 use stint_wire::ssm::Inventory;
 
 /// Takes up what is the same for all links of this process: the time, as far as the agents of this
-/// state folder know it, and the proxy. The daemon alone writes down (`keeps`) what it learns of the time.
+/// state folder know it, the day's budget, and the proxy. The daemon alone writes down (`keeps`) what it learns of the time.
 ///
 /// # Errors
 /// The proxy's URL makes no sense.
 #[cfg(uplink)]
 pub fn prepare(config: &crate::config::Config, state: &Path, keeps: bool) -> Result<(), String> {
     clock::remember(state, keeps);
+    #[cfg(feature = "ssm")]
+    budget::begin(state, config.network.bytes_per_day);
     #[cfg(feature = "ssm")]
     if let Some(proxy) = &config.proxy {
         http::go_by(proxy)?;

@@ -43,6 +43,8 @@ pub fn get(
         "ftp" => {
             let target = ftp::Target::parse(url)?;
             download(bare, place, patience, &mut |download| {
+                #[cfg(feature = "ssm")]
+                super::budget::admit(None)?;
                 download.attempt(patience, &mut |rest| ftp::get(&target, rest, patience))
             })
         }

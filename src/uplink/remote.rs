@@ -12,13 +12,14 @@ use super::s3::{self, S3};
 use super::s3_sign::Access;
 use super::ssm::instance::Instance;
 use super::ssm::{Ssm, trouble};
-use super::{page, s3_text};
+use super::{budget, page, s3_text};
 use crate::config::{self, Config};
 use crate::document::remote::{
     LogStream, Page, Parameter, Patience, Place, Remote, RemoteError, S3Object,
 };
 use crate::identity::Registration;
 use std::cell::{OnceCell, RefCell};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// GitHub's own interface.
@@ -169,6 +170,12 @@ fn borrow<T>(result: &Result<T, String>) -> Result<&T, RemoteError> {
 }
 
 impl Remote for Network {
+    fn admit(&self) -> Result<(), RemoteError> {
+        // It brings the budget along. One that can't be read is told of by whoever needs more of it.
+        let _ = self.config();
+        budget::admit(None)
+    }
+
     fn config_path(&self) -> Option<&Path> {
         self.config_path.as_deref()
     }
@@ -245,13 +252,16 @@ impl Remote for Network {
         patience: &Patience,
     ) -> Result<(), RemoteError> {
         let client = self.client()?;
+        budget::admit(fs::metadata(file).ok().map(|meta| meta.len()))?;
         again(patience, &mut || {
             (client.run(patience, &mut |http| self.s3()?.put(http, object, file)), false)
         })
     }
 
     fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Result<(), RemoteError> {
-        self.logs()?.add(stream, file, patience)
+        let logs = self.logs()?;
+        budget::admit(fs::metadata(file).ok().map(|meta| meta.len()))?;
+        logs.add(stream, file, patience)
     }
 
     fn github(&self) -> Result<String, RemoteError> {

@@ -1,5 +1,6 @@
 //! ureq's connections by TCP: known here, so that those whose way has gone can be ended.
 
+use super::budget;
 use crate::sys::{host, tcp};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -52,6 +53,25 @@ impl Wire {
 impl ShutdownHandle for Wire {
     fn shutdown(&self) {
         let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// A connection whose bytes are counted.
+pub struct Metered<'a>(pub &'a TcpStream);
+
+impl Read for Metered<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.read(to).inspect(|amount| budget::count(*amount))
+    }
+}
+
+impl Write for Metered<'_> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.0.write(from).inspect(|amount| budget::count(*amount))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -142,6 +162,7 @@ impl<In: Transport> Connector<In> for Sockets {
         let stream = open(details)?;
         stream.set_nodelay(true)?;
         tcp::notice_the_end(&stream)?;
+        budget::connected();
         let wire = Arc::new(Wire(stream));
         let handle: Weak<Wire> = Arc::downgrade(&wire);
         (details.register_shutdown)(handle.clone())?;
@@ -196,6 +217,8 @@ impl Transport for Socket {
         let limit = checked(timeout.for_write())?;
         self.wire.0.set_write_timeout(limit.not_zero().map(|time| *time))?;
         let output = self.buffers.output().get(..amount).unwrap_or_default();
+        // What breaks off half-way may have passed.
+        budget::count(output.len());
         (&self.wire.0).write_all(output).map_err(|cause| failed(cause, limit))
     }
 
@@ -217,6 +240,7 @@ impl Transport for Socket {
                 result => break result.map_err(|cause| failed(cause, limit))?,
             }
         };
+        budget::count(amount);
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }

@@ -4,13 +4,12 @@
 //! for [`WebSocket::as_fd`], reads events until there are none, and writes what is left to write.
 
 use super::http::{Http, no_answer};
-use super::socket::Wire;
+use super::socket::{Metered, Wire};
 use super::{NoAnswer, Obstacle, endpoint};
 use crate::sys::random;
 use rustls::ClientConnection;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -199,7 +198,7 @@ impl WebSocket {
     /// # Errors
     /// The connection is broken.
     pub fn flush(&mut self) -> io::Result<()> {
-        let mut stream = self.wire.stream();
+        let mut stream = Metered(self.wire.stream());
         loop {
             let written = match &mut self.tls {
                 Some(tls) if tls.wants_write() => tls.write_tls(&mut stream).map(drop),
@@ -245,7 +244,7 @@ impl WebSocket {
 
     /// `None`: nothing is there yet. 0: the end.
     fn read(&mut self, piece: &mut [u8]) -> io::Result<Option<usize>> {
-        let mut stream = self.wire.stream();
+        let mut stream = Metered(self.wire.stream());
         let result = match &mut self.tls {
             None => stream.read(piece),
             Some(tls) => read_tls(tls, &mut stream, piece),
@@ -265,7 +264,7 @@ impl WebSocket {
 
 fn read_tls(
     tls: &mut ClientConnection,
-    stream: &mut &TcpStream,
+    stream: &mut Metered<'_>,
     piece: &mut [u8],
 ) -> io::Result<usize> {
     loop {
@@ -290,7 +289,7 @@ impl AsFd for WebSocket {
 mod tests {
     use super::*;
     use crate::sys::descriptors;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::thread::{self, JoinHandle};
 
     /// A server without TLS that takes one client, and what it is there; the URL.

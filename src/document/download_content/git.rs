@@ -84,6 +84,7 @@ fn with_git(
     context: &mut Context<'_>,
     patience: &Patience,
 ) -> Result<PathBuf, Failure> {
+    context.remote.admit()?;
     let folder = place.folder()?.to_owned();
     refuse_taken(&folder.join(".git"))?;
     let number = random::bytes::<4>().map_err(|error| Failure::Inputs(error.to_string()))?;

@@ -25,6 +25,10 @@ pub fn work(folder: &Path) -> Result<(), String> {
     let Some(order) = Order::read(folder) else {
         return Err(format!("there is no order in {}", folder.display()));
     };
+    #[cfg(feature = "ssm")]
+    if let Some(state) = folder.ancestors().nth(3) {
+        crate::uplink::budget::join(state);
+    }
     durable::sweep(folder).map_err(|error| error.to_string())?;
     let outcome = match act(&order, folder) {
         Ok(name) => Outcome { error: String::new(), folder: name },

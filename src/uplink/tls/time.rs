@@ -76,6 +76,13 @@ pub fn lower() -> Utc {
     known().last.max(earliest())
 }
 
+/// The same, and whether a server has said it since this process runs.
+#[cfg(feature = "ssm")]
+pub fn told() -> (Utc, bool) {
+    let said = known().anchor.and_then(|anchor| anchor.now());
+    said.map_or_else(|| (lower(), false), |said| (said, true))
+}
+
 /// Whether it makes sense to ask a server for the time.
 pub fn may_be_asked() -> bool {
     is_doubtful()
