@@ -9,6 +9,8 @@ use crate::audit;
 #[cfg(feature = "documents")]
 use crate::spool::{Acceptance, SpoolError};
 use crate::spool::{Job, Outcome, Report};
+#[cfg(feature = "session")]
+use crate::uplink::Uplink;
 #[cfg(feature = "ssm")]
 use crate::uplink::budget::{self, Pressure};
 use crate::uplink::{Delivery, UplinkError};
@@ -44,12 +46,16 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
                 for delivery in deliveries {
                     take(&shared, delivery).await;
                 }
+                // On a channel that is held open the next wait costs nothing.
+                if !nothing || server.uplink.pushes() {
+                    continue;
+                }
                 #[cfg(feature = "ssm")]
-                if nothing && budget::pressure() == Pressure::Spent {
+                if budget::pressure() == Pressure::Spent {
                     backoff.wait(SELDOM, &changed).await;
                     continue;
                 }
-                if nothing && began.elapsed() < QUICK {
+                if began.elapsed() < QUICK {
                     Timer::after(PAUSE).await;
                 }
             }
@@ -83,6 +89,17 @@ async fn take(shared: &Shared, delivery: Delivery) {
                 acknowledge(shared, receipt).await;
             }
         }
+        #[cfg(feature = "session")]
+        Delivery::Session { session, .. } => {
+            let why = "Sessions can't be started on this device yet.";
+            log::warn!("session {session} was refused");
+            let end = move |uplink: &dyn Uplink| uplink.session_is_over(&session, "Failed", why);
+            if let Err(error) = shared.talk(end).await {
+                log::warn!("the refusal of a session can't be told: {error}");
+            }
+        }
+        #[cfg(feature = "session")]
+        Delivery::EndSession { session } => log::info!("there is no session {session} to end"),
         Delivery::Unknown { topic } => log::warn!("a message with topic {topic} was refused"),
     }
 }
@@ -102,7 +119,10 @@ async fn take_job(shared: &Shared, job: Job) {
             shared.jobs.ring();
         }
         // The acknowledgement was lost, or came after the server's patience.
-        Ok(Acceptance::Waiting) => shared.jobs.ring(),
+        Ok(Acceptance::Waiting) => {
+            shared.jobs.ring();
+            acknowledge(shared, job.receipt).await;
+        }
         Ok(Acceptance::Known) => acknowledge(shared, job.receipt).await,
         // Not taken and not acknowledged: the server offers it again when there is room.
         Err(SpoolError::Full) => {

@@ -78,6 +78,9 @@ pub struct Config {
     /// Who this node is to Systems Manager.
     #[cfg(feature = "ssm")]
     pub identity: Identity,
+    /// Whether commands may come over a websocket that is held open.
+    #[cfg(feature = "ssm")]
+    pub control_channel: bool,
     /// Documents from the local folder.
     #[cfg(feature = "offline")]
     pub offline: Offline,
@@ -456,6 +459,8 @@ impl Default for Config {
             bootagent: BootAgent::default(),
             #[cfg(feature = "ssm")]
             identity: Identity::default(),
+            #[cfg(feature = "ssm")]
+            control_channel: true,
             #[cfg(feature = "offline")]
             offline: Offline::default(),
             #[cfg(feature = "update")]

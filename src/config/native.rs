@@ -19,6 +19,8 @@ mod network;
 mod offline;
 #[cfg(feature = "ssm")]
 mod proxy;
+#[cfg(feature = "ssm")]
+mod ssm;
 mod supervise;
 #[cfg(feature = "update")]
 mod update;
@@ -58,6 +60,8 @@ const KEYS: &[&str] = &[
     "bootagent",
     #[cfg(feature = "ssm")]
     "identity",
+    #[cfg(feature = "ssm")]
+    "ssm",
     #[cfg(feature = "offline")]
     "offline",
     #[cfg(feature = "update")]
@@ -152,6 +156,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "bootagent" => bootagent::read(&reader, node, &mut config.bootagent)?,
             #[cfg(feature = "ssm")]
             "identity" => identity::read(&reader, node, &mut config.identity)?,
+            #[cfg(feature = "ssm")]
+            "ssm" => ssm::read(&reader, node, &mut config)?,
             #[cfg(feature = "events")]
             "events" => events::read(&reader, node, &mut config.events)?,
             #[cfg(feature = "audit")]
@@ -363,6 +369,8 @@ mod tests {
             bootagent: crate::config::BootAgent::default(),
             #[cfg(feature = "ssm")]
             identity: crate::config::Identity::default(),
+            #[cfg(feature = "ssm")]
+            control_channel: true,
             #[cfg(feature = "events")]
             events: crate::events::Settings::default(),
             #[cfg(feature = "audit")]

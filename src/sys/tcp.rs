@@ -19,6 +19,20 @@ const PROBES: libc::c_int = 4;
 /// satellite and 2G answer within 10 s.
 const UNACKNOWLEDGED: libc::c_int = 40_000;
 
+/// Sends nothing while nothing is to be said: whoever uses the connection asks the peer itself whether it
+/// lives.
+///
+/// # Errors
+/// What the system says.
+#[cfg(feature = "ssm")]
+pub fn be_quiet(stream: &TcpStream) -> io::Result<()> {
+    let (off, size): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+    let (fd, off) = (stream.as_raw_fd(), (&raw const off).cast());
+    // SAFETY: the value is an integer of the size that is told.
+    check(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, off, size) })?;
+    Ok(())
+}
+
 /// Has the kernel find out that the peer has gone, in 45 s at most.
 ///
 /// # Errors

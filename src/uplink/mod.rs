@@ -61,7 +61,6 @@ pub mod tls;
 #[cfg(feature = "ssm")]
 mod ways;
 #[cfg(feature = "ssm")]
-#[allow(dead_code)] // the channels that it is for come next
 pub mod websocket;
 
 use crate::spool::{Job, Report};
@@ -108,6 +107,11 @@ pub trait Uplink: Send + Sync {
     /// See [`UplinkError`].
     fn poll(&self) -> Result<Vec<Delivery>, UplinkError>;
 
+    /// Whether the server tells of itself when there is work, so that the next [`Uplink::poll`] costs it nothing.
+    fn pushes(&self) -> bool {
+        false
+    }
+
     /// Tells the server that a delivery is durable here, so that it isn't delivered again.
     ///
     /// # Errors
@@ -140,6 +144,14 @@ pub trait Uplink: Send + Sync {
         Ok(())
     }
 
+    /// Tells the server that a session is over: `Success`, or `Failed` and why. Said again it is recognised.
+    ///
+    /// # Errors
+    /// The server hasn't acknowledged it in 3 s, or there is no channel for it.
+    #[cfg(feature = "session")]
+    fn session_is_over(&self, session: &str, status: &str, output: &str)
+    -> Result<(), UplinkError>;
+
     /// Reports what became of a job, or how far it has come.
     ///
     /// # Errors
@@ -167,6 +179,20 @@ pub enum Delivery {
         job: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A session to begin. Nothing is acknowledged: the server sees it by its data channel.
+    #[cfg(feature = "session")]
+    Session {
+        /// Its id.
+        session: String,
+        /// The [`stint_wire::mgs::sessions::SessionOrder`] as JSON text.
+        order: String,
+    },
+    /// A session to end.
+    #[cfg(feature = "session")]
+    EndSession {
+        /// Its id.
+        session: String,
     },
     /// Something no part of this agent takes; the server is told and nothing else happens.
     Unknown {

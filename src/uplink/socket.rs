@@ -21,7 +21,6 @@ static OPEN: Mutex<Vec<Weak<Wire>>> = Mutex::new(Vec::new());
 static CHANGES: AtomicU32 = AtomicU32::new(0);
 
 /// Counts the changes of the network since this process runs; what has failed may work after one.
-#[allow(dead_code)] // for the control channel, which comes next
 pub fn changes() -> u32 {
     CHANGES.load(Ordering::Relaxed)
 }

@@ -6,7 +6,7 @@
 use super::http::{Http, no_answer};
 use super::socket::{Metered, Wire};
 use super::{NoAnswer, Obstacle, endpoint};
-use crate::sys::random;
+use crate::sys::{random, tcp};
 use rustls::ClientConnection;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -125,6 +125,7 @@ impl WebSocket {
         let head = frames::request(request.target, host, &key, request.headers);
         socket.write(head.as_bytes())?;
         socket.shake_hands(&key, until)?;
+        tcp::be_quiet(socket.wire.stream())?;
         socket.wire.stream().set_nonblocking(true)?;
         Ok(socket)
     }

@@ -1,13 +1,14 @@
 //! Channels of the message gateway: a POST, signed, that is answered with a token; a websocket, signed as
 //! well; the token in its first frame (facts in `docs/PROTOCOL.md`, "The control channel").
 
+use super::super::UplinkError;
 use super::super::endpoint::{self, Service};
 use super::super::http::{Answer, Call};
 use super::super::websocket::{self, Broken, Opcode, WebSocket};
-use super::super::{NoAnswer, UplinkError};
 use super::call::{Signer, verdict};
 use super::credentials::Credentials;
 use super::{CALL_TIMEOUT, Ssm};
+use std::io::ErrorKind;
 use stint_wire::mgs::{MAX_MESSAGE, open};
 use stint_wire::sigv4::{self, Request};
 use stint_wire::websocket::Fault;
@@ -50,7 +51,7 @@ impl Ssm {
     /// # Errors
     /// As above.
     #[cfg(feature = "session")]
-    #[cfg_attr(not(test), allow(dead_code))]
+    #[allow(dead_code)] // for the session's process
     pub fn open_data_channel(&self, session: &str) -> Result<WebSocket, UplinkError> {
         let node = self.node();
         self.open_channel(&Wanted {
@@ -97,10 +98,10 @@ impl Ssm {
                 patience: CALL_TIMEOUT,
             },
         );
-        let mut socket = socket.map_err(|broken| in_words(operation, broken, &unreachable))?;
+        let mut socket = socket.map_err(|broken| in_words(operation, broken))?;
         let first = (wanted.first)(&self.request_id()?, &token);
         let sent = socket.send(Opcode::Text, first.as_bytes());
-        sent.map_err(|broken| in_words(operation, broken, &unreachable))?;
+        sent.map_err(|broken| in_words(operation, broken))?;
         Ok(socket)
     }
 
@@ -165,21 +166,19 @@ fn judge(operation: &'static str, answer: &Answer) -> Result<(), UplinkError> {
     Err(UplinkError::BadAnswer { operation, what: "it isn't the one to a new channel" })
 }
 
-/// What it means that there is no websocket though the server has given a token for one.
-fn in_words(
-    operation: &'static str,
-    broken: Broken,
-    unreachable: &dyn Fn(NoAnswer) -> UplinkError,
-) -> UplinkError {
-    match broken {
+/// What it means that there is no websocket though the server has given a token for one: most often somebody in
+/// between eats them.
+fn in_words(operation: &'static str, broken: Broken) -> UplinkError {
+    let what = match broken {
         Broken::Fault(Fault::Status(status)) => {
-            UplinkError::Trouble { operation, status, code: "to the websocket".to_owned() }
+            let code = "to its websocket".to_owned();
+            return UplinkError::Trouble { operation, status, code };
         }
-        Broken::Fault(_) => {
-            UplinkError::BadAnswer { operation, what: "there is no websocket behind it" }
-        }
-        broken => unreachable(broken.into()),
-    }
+        Broken::Fault(_) => "what answers to its websocket is none",
+        Broken::Io(cause) if cause.kind() == ErrorKind::TimedOut => "its websocket isn't answered",
+        _ => "the connection ends where its websocket should begin",
+    };
+    UplinkError::BadAnswer { operation, what }
 }
 
 #[cfg(test)]

@@ -86,6 +86,11 @@ pub fn reply_id(report: &Report) -> [u8; 16] {
     let Report { receipt, outcome, .. } = report;
     let (steps, reboots) = (outcome.steps.len(), outcome.reboots());
     let seed = format!("{receipt}\n{}\n{steps}\n{reboots}", outcome.status);
+    digest(&seed)
+}
+
+/// Bytes of an id that is the same each time it is made of this text.
+pub fn digest(seed: &str) -> [u8; 16] {
     let digest = text::sha256_hex(seed.as_bytes());
     let mut bytes = [0; 16];
     for (byte, from) in bytes.iter_mut().zip(digest.bytes()) {

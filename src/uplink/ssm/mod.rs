@@ -4,8 +4,8 @@
 #[cfg(feature = "audit")]
 mod audit;
 mod call;
-#[allow(dead_code)] // who opens them comes next
-pub mod channel;
+mod channel;
+mod control;
 mod credentials;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -29,6 +29,7 @@ use crate::identity::hardware::Hardware;
 use crate::spool::Report;
 use crate::sys::{host, random};
 pub use call::verdict;
+use control::Control;
 use credentials::Keeper;
 use instance::Instance;
 use rotation::Rotation;
@@ -74,6 +75,7 @@ pub struct Ssm {
     /// The servers of the services that have none of their own.
     ways: Mutex<Ways>,
     agent_name: &'static str,
+    control: Control,
 }
 
 /// Why the uplink can't be set up.
@@ -141,6 +143,7 @@ impl Ssm {
             ssm,
             ec2messages,
             ssmmessages,
+            control: Control::new(config.control_channel),
         })
     }
 
@@ -162,6 +165,11 @@ impl Ssm {
     /// The id of this node.
     pub fn node_id(&self) -> String {
         self.node().instance_id.clone()
+    }
+
+    /// By which service commands come at this moment.
+    fn channel(&self) -> &'static str {
+        if self.control.is_up() { stint_wire::mgs::SERVICE } else { ec2messages::SERVICE }
     }
 
     fn endpoint(&self, service: Service) -> &str {
@@ -203,7 +211,13 @@ impl Ssm {
 
     /// From now on it is this.
     fn become_node(&self, registration: Registration) {
-        *self.node.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(registration);
+        let mut node = self.node.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_another = node.instance_id != registration.instance_id;
+        *node = Arc::new(registration);
+        drop(node);
+        if is_another {
+            self.control.quit();
+        }
     }
 
     fn report_of_this_node(&self) -> NodeReport {
@@ -217,7 +231,7 @@ impl Ssm {
             ip_address: address.map(|address| address.to_string()),
             platform_name: platform.name,
             platform_version: platform.version,
-            connection_channel: Some(self.name().to_owned()),
+            connection_channel: Some(self.channel().to_owned()),
             hardware: self.run.as_ref().map(|_| Hardware::read().digest()),
             run: self.run.clone(),
         }
@@ -233,6 +247,32 @@ impl Ssm {
         let code = "InvalidReceipt".to_owned();
         let message = format!("it is for {named}, which this device is no more");
         Err(UplinkError::Refused { operation, code, message })
+    }
+
+    /// Asks the message delivery service, which waits for up to 20 s.
+    fn poll_messages(&self) -> Result<Vec<Delivery>, UplinkError> {
+        let operation = "GetMessages";
+        let polled = self.node();
+        let node = &polled.instance_id;
+        let body = ec2messages::get_messages(node, &self.request_id()?);
+        let answer = self.call(Service::Ec2Messages, operation, &body, POLL_TIMEOUT)?;
+        let answer: ec2messages::Messages = miniserde::json::from_str(&answer)
+            .map_err(|_| UplinkError::BadAnswer { operation, what: "it is no list of messages" })?;
+        if self.node().instance_id != *node {
+            // It has become another while it waited. The server offers them again, to whoever is
+            // that node now.
+            return Ok(Vec::new());
+        }
+        let mut deliveries = Vec::new();
+        for message in answer.messages.unwrap_or_default() {
+            let delivery = messages::read(&message, node, &self.region);
+            if let Delivery::Unknown { .. } = delivery {
+                let body = ec2messages::fail_message(&message.message_id);
+                self.call(Service::Ec2Messages, "FailMessage", &body, CALL_TIMEOUT)?;
+            }
+            deliveries.push(delivery);
+        }
+        Ok(deliveries)
     }
 
     fn request_id(&self) -> Result<String, UplinkError> {
@@ -258,33 +298,19 @@ impl Uplink for Ssm {
     }
 
     fn poll(&self) -> Result<Vec<Delivery>, UplinkError> {
-        let operation = "GetMessages";
-        let polled = self.node();
-        let node = &polled.instance_id;
-        let body = ec2messages::get_messages(node, &self.request_id()?);
-        let answer = self.call(Service::Ec2Messages, operation, &body, POLL_TIMEOUT)?;
-        let answer: ec2messages::Messages = miniserde::json::from_str(&answer)
-            .map_err(|_| UplinkError::BadAnswer { operation, what: "it is no list of messages" })?;
-        if self.node().instance_id != *node {
-            // It has become another while it waited. The server offers them again, to whoever is
-            // that node now.
-            return Ok(Vec::new());
-        }
-        let mut deliveries = Vec::new();
-        for message in answer.messages.unwrap_or_default() {
-            let delivery = messages::read(&message, node, &self.region);
-            if let Delivery::Unknown { .. } = delivery {
-                let body = ec2messages::fail_message(&message.message_id);
-                self.call(Service::Ec2Messages, "FailMessage", &body, CALL_TIMEOUT)?;
-            }
-            deliveries.push(delivery);
-        }
-        Ok(deliveries)
+        self.listen().unwrap_or_else(|| self.poll_messages())
+    }
+
+    fn pushes(&self) -> bool {
+        self.control.is_up()
     }
 
     fn acknowledge(&self, receipt: &str) -> Result<(), UplinkError> {
         let operation = "AcknowledgeMessage";
         self.own(operation, receipt)?;
+        if self.acknowledge_on_channel(receipt).is_some() {
+            return Ok(());
+        }
         let body = ec2messages::acknowledge(receipt);
         self.call(Service::Ec2Messages, operation, &body, CALL_TIMEOUT).map(drop)
     }
@@ -307,8 +333,28 @@ impl Uplink for Ssm {
         let operation = "SendReply";
         self.own(operation, &report.receipt)?;
         let payload = reply::text(report, self.agent_name, self.clock.now());
-        let id = ids::uuid(messages::reply_id(report));
-        let body = ec2messages::send_reply(&report.receipt, &payload, &id);
-        self.call(Service::Ec2Messages, operation, &body, CALL_TIMEOUT).map(drop)
+        let id = messages::reply_id(report);
+        if let Some(told) = self.reply_on_channel(&report.receipt, id, &payload) {
+            return told;
+        }
+        let message = control::job_of(&report.receipt);
+        let body = ec2messages::send_reply(message, &payload, &ids::uuid(id));
+        match self.call(Service::Ec2Messages, operation, &body, CALL_TIMEOUT) {
+            // It came by the channel. That this way doesn't know it is no reason to give it up.
+            Err(UplinkError::Refused { operation, code, .. }) if message != report.receipt => {
+                Err(UplinkError::Trouble { operation, status: 400, code })
+            }
+            other => other.map(drop),
+        }
+    }
+
+    #[cfg(feature = "session")]
+    fn session_is_over(
+        &self,
+        session: &str,
+        status: &str,
+        output: &str,
+    ) -> Result<(), UplinkError> {
+        self.tell_end_of_session(session, status, output)
     }
 }
