@@ -4,8 +4,8 @@
 //! A lane does one thing at a time and in order. The agent has two for the network: one that
 //! waits for work and one for everything else. The serial console has a third.
 
+use crate::bell::Bell;
 use heapless::Deque;
-use smol::channel;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -77,12 +77,27 @@ impl Lane {
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, LaneError> {
-        let (sender, receiver) = channel::bounded(1);
-        let work: Work = Box::new(move || {
-            let _ = sender.try_send(work());
-        });
-        self.submit(work)?;
-        receiver.recv().await.map_err(|_| LaneError::Died)
+        let result = Arc::new(Mutex::new(None));
+        let place = result.clone();
+        self.wait(Box::new(move || {
+            let done = work();
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        }))
+        .await?;
+        let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
+        result.take().ok_or(LaneError::Died)
+    }
+
+    /// What [`Lane::run`] does whatever the result is.
+    async fn wait(&self, work: Work) -> Result<(), LaneError> {
+        let over = Arc::new(Bell::new());
+        let rings = Rings(over.clone());
+        self.submit(Box::new(move || {
+            let _rings = rings;
+            work();
+        }))?;
+        over.wait().await;
+        Ok(())
     }
 
     /// Does `work` on the lane's thread without anybody waiting for it.
@@ -104,6 +119,15 @@ impl Lane {
         }
         state.helper = true;
         Ok(())
+    }
+}
+
+/// Rings at its end, even if that is a panic.
+struct Rings(Arc<Bell>);
+
+impl Drop for Rings {
+    fn drop(&mut self) {
+        self.0.ring();
     }
 }
 
@@ -145,6 +169,13 @@ mod tests {
         });
         assert_eq!(ids[0], ids[1]);
         assert_ne!(ids[0], thread::current().id());
+    }
+
+    #[test]
+    fn a_call_that_dies_is_an_error() {
+        let lane = Lane::new("test");
+        let died = smol::block_on(lane.run(|| panic!("as it should")));
+        assert_eq!(died, Err::<(), _>(LaneError::Died));
     }
 
     #[test]
