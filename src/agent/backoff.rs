@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_link_that_flaps_does_not_keep_the_waits_short_and_a_rare_change_does() {
         let (mut backoff, start) = (Backoff::default(), Instant::now());
-        let mut next = |backoff: &mut Backoff, second| {
+        let next = |backoff: &mut Backoff, second| {
             backoff.changed(start + Duration::from_secs(second));
             backoff.failed(false).as_secs()
         };
