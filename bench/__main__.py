@@ -44,6 +44,8 @@ def measure(home: Path) -> list[Row]:
         rows += agents.start_to_first_poll(agent, proxy)
         say(f"idle for {agents.IDLE_SECONDS} s")
         rows += agents.idle(agent, proxy)
+        say("idle with a guardian")
+        rows += agents.guarded(agent, proxy)
         agent.start()
         say("while a script runs")
         rows += agents.working(agent, client)

@@ -1,5 +1,6 @@
 """The agent: idle, while a script runs, from start to first poll, and its size on disk."""
 
+import json
 import os
 import statistics
 import time
@@ -19,6 +20,8 @@ from .table import Row
 IDLE_SECONDS = int(os.environ.get("BENCH_IDLE_SECONDS", "300"))
 SETTLE_SECONDS = 10
 SAMPLE_SECONDS = 5
+# Memory doesn't change any more then.
+GUARDED_SECONDS = 60
 STARTS = 5
 
 # The same quantities of amazon-ssm-agent 3.3 on the same kind of machine, measured the same way.
@@ -35,6 +38,8 @@ ORIGINAL = {
 def registered(hub: Hub, client, home: Path, proxy: Proxy) -> Agent:
     """An agent that reaches the hub through the proxy."""
     agent = Agent(home)
+    agent.config = home / "agent.json"
+    set_guardian(agent, False)
     activation = client.create_activation(IamRole="EdgeRole")
     straight, hub.endpoint = hub.endpoint, proxy.endpoint
     try:
@@ -42,6 +47,11 @@ def registered(hub: Hub, client, home: Path, proxy: Proxy) -> Agent:
     finally:
         hub.endpoint = straight
     return agent
+
+
+def set_guardian(agent: Agent, is_on: bool) -> None:
+    """Configures whether it has a guardian. This machine's own watchdog isn't to be touched in any case."""
+    agent.config.write_text(json.dumps({"guardian": {"enabled": is_on, "watchdog": False}}))
 
 
 def size() -> list[Row]:
@@ -93,6 +103,29 @@ def idle(agent: Agent, proxy: Proxy) -> list[Row]:
         Row.rate("idle: context switches per second", done.switches / elapsed, 1.0, ORIGINAL["switches"]),
         Row.milliseconds("idle: processor time per 5 minutes", done.cpu * 300 / elapsed),
         Row.bytes("idle: bytes on the wire per poll, HTTP", traffic / max(polls, 1)),
+    ]
+
+
+def guarded(agent: Agent, proxy: Proxy) -> list[Row]:
+    """The same agent below a guardian: both processes together."""
+    set_guardian(agent, True)
+    proxy.reset()
+    agent.start()
+    until("the first poll", lambda: "GetMessages" in proxy.first)
+    time.sleep(SETTLE_SECONDS)
+    pids = [process.pid for process in agent.daemons()]
+    assert len(pids) == 2, pids
+    samples, began = [], time.monotonic()
+    while time.monotonic() - began < min(IDLE_SECONDS, GUARDED_SECONDS):
+        time.sleep(SAMPLE_SECONDS)
+        samples.append(footprint.memory(pids))
+    agent.stop()
+    set_guardian(agent, False)
+    pss = statistics.median(sample.pss for sample in samples)
+    anonymous = statistics.median(sample.anonymous for sample in samples)
+    return [
+        Row.megabytes("idle with guardian: PSS of both", pss, 2.2),
+        Row.megabytes("idle with guardian: anonymous memory", anonymous, 0.6),
     ]
 
 

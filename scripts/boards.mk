@@ -53,7 +53,7 @@ test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and ha
 	@for board in $(BOARDS); do scripts/build --board $$board && scripts/image $$board || exit 1; done
 	@$(CARGO) build --quiet --package stint-hub
 	@$(EMULATED) tests/boards/test_qemu_boards.py tests/boards/test_qemu_limits.py tests/boards/test_qemu_tiny.py \
-	  tests/boards/test_qemu_watchdog.py tests/boards/test_qemu_update.py
+	  tests/boards/test_qemu_memory.py tests/boards/test_qemu_watchdog.py tests/boards/test_qemu_update.py
 
 test-all: ## the whole matrix: make test, every target, every board, the packages, the sizes (an hour)
 	@$(MAKE) test
