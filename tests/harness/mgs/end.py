@@ -24,6 +24,8 @@ class End:
     SENDS, RECEIVES = "", ""
     # How many messages may wait for their acknowledgements.
     WINDOW = 64
+    # Seconds between two of them, at least.
+    pace = 0.0
 
     def __init__(self, outgoing: Outgoing, incoming: Incoming) -> None:
         # Notified of everything that happens.
@@ -42,6 +44,7 @@ class End:
         # What went wrong in the thread: a test has to know.
         self.broken: BaseException | None = None
         self._finished = False
+        self._ticked = 0.0
 
     # --- what the two ends do differently -------------------------------------------------------------
 
@@ -76,6 +79,8 @@ class End:
         """Sends so many bytes, in pieces."""
         for at in range(0, len(data), CHUNK):
             self.send(kind, data[at : at + CHUNK])
+            if self.pace:
+                time.sleep(self.pace)
 
     def _transmit(self, raw: bytes) -> None:
         # Without a socket, or with one that breaks, it is sent again later.
@@ -109,24 +114,19 @@ class End:
     def _serve(self, line: Line) -> None:
         try:
             while not self._finished:
-                if line.ready(_TICK):
-                    frame = line.receive()
-                    if frame is None:
-                        break
-                    numbered = frame.kind in ("acknowledge", self.RECEIVES)
-                    with self.news:
-                        for each in self.on_the_way_in.carry(frame) if numbered else [frame]:
-                            self._take(each)
-                        self._again()
-                        self.news.notify_all()
-                else:
-                    with self.news:
-                        for each in self.on_the_way_in.rest():
-                            self._take(each)
-                        for raw in [*self.on_the_way_out.rest(), *self.of_acks.rest()]:
-                            self._transmit(raw)
-                        self._again()
-                        self.news.notify_all()
+                try:
+                    frame = line.receive(_TICK)
+                except TimeoutError:
+                    self._tick(idle=True)
+                    continue
+                if frame is None:
+                    break
+                numbered = frame.kind in ("acknowledge", self.RECEIVES)
+                with self.news:
+                    for each in self.on_the_way_in.carry(frame) if numbered else [frame]:
+                        self._take(each)
+                    self.news.notify_all()
+                self._tick()
             with self.news:
                 is_ours = self.line is line
                 if is_ours:
@@ -139,10 +139,22 @@ class End:
                 self.broken = error
                 self.news.notify_all()
 
-    def _again(self) -> None:
-        due = self.out.due(time.monotonic())
-        if due is not None:
-            for raw in self.on_the_way_out.carry(due[1]):
+    def _tick(self, idle: bool = False) -> None:
+        """Looks, now and then, whether something has to be sent again. When it is quiet, what was held
+        back goes on its way."""
+        now = time.monotonic()
+        with self.news:
+            if idle:
+                for each in self.on_the_way_in.rest():
+                    self._take(each)
+                for raw in [*self.on_the_way_out.rest(), *self.of_acks.rest()]:
+                    self._transmit(raw)
+                self.news.notify_all()
+            if now < self._ticked + _TICK:
+                return
+            self._ticked = now
+            due = self.out.due(now)
+            for raw in self.on_the_way_out.carry(due[1]) if due else []:
                 self._transmit(raw)
 
     def _take(self, frame: Frame) -> None:

@@ -1,6 +1,7 @@
 """The server against an agent: it answers what an agent needs to be online, holds its control channel, and
 relays the data channels of sessions between it and a client, such as `plugin.Plugin`."""
 
+import contextlib
 import itertools
 import json
 import secrets
@@ -163,10 +164,11 @@ class Server:
         return [frame.json for frame in frames if frame.json["jobId"] == job]
 
     def answers(self, job: str) -> list[dict]:
-        """How far a job has come, word for word."""
-        frames = (frame for control in self.controls for frame in control.heard("agent_job_reply"))
-        words = [frame.json for frame in frames if frame.json["jobId"] == job]
-        return [json.loads(each["content"]) for each in words]
+        """How far a job has come, word for word: what was said over channels, then what by SendReply."""
+        frames = (frame.json for control in self.controls for frame in control.heard("agent_job_reply"))
+        texts = [words["content"] for words in frames if words["jobId"] == job]
+        texts += [reply["Payload"] for reply in self.replies if reply["MessageId"] == job]
+        return [json.loads(text) for text in texts]
 
     def outcome(self, job: str, patience: float = 60) -> dict:
         """Waits until a job has ended; its last reply."""
@@ -472,7 +474,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
-        self.wfile.write(raw)
+        # Whoever asked may have gone.
+        with contextlib.suppress(OSError):
+            self.wfile.write(raw)
 
     def log_message(self, *_: object) -> None:
         pass
