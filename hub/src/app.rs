@@ -3,6 +3,7 @@
 use crate::auth::seal::Seal;
 use crate::nodes::wakeups::Wakeups;
 use crate::server::metrics::Metrics;
+use crate::sessions::Live;
 use crate::store::Store;
 use crate::updates::shelf::Newest;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +18,8 @@ pub struct App {
     pub seal: Seal,
     /// Wakes the long polls of nodes that have got work.
     pub wakeups: Wakeups,
+    /// The sessions whose ends are here.
+    pub sessions: Live,
     /// Counts for `/metrics`; this process's own.
     pub metrics: Metrics,
     /// The twelve-digit account id that stands in ARNs.
@@ -51,6 +54,7 @@ impl App {
             store,
             seal,
             wakeups: Wakeups::default(),
+            sessions: Live::default(),
             metrics: Metrics::default(),
             account_id,
             s3_server: None,

@@ -13,6 +13,7 @@ mod nodes;
 mod random;
 mod schedule;
 mod server;
+mod sessions;
 mod store;
 mod tools;
 mod updates;

@@ -77,6 +77,12 @@ class Hub:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def session(self, *words: object) -> str:
+        """`stint-hub session …` on this hub's data; what it printed."""
+        done = run([HUB, "session", *words, "--data", self.data], self.home)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def row(self, sql: str, *values: object) -> tuple | None:
         """The first row of a query of the store, past the hub."""
         with sqlite3.connect(self.data / "hub.db", timeout=20) as store:

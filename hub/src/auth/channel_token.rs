@@ -20,12 +20,15 @@ const LABEL: &str = "channel tokens";
 pub enum Purpose<'p> {
     /// Hold the control channel of this node.
     Control(&'p str),
+    /// Be the agent's end of this session: the session's id and the node's.
+    Agent(&'p str, &'p str),
 }
 
 impl Purpose<'_> {
     fn place(self) -> String {
         match self {
             Purpose::Control(node) => format!("control-channel/{node}"),
+            Purpose::Agent(session, node) => format!("data-channel/{session}/{node}"),
         }
     }
 }
@@ -57,7 +60,7 @@ mod tests {
         assert!(accepts(&seal, own, &token, now));
         assert!(accepts(&seal, own, &token, Utc(1_059_999)));
         assert!(!accepts(&seal, own, &token, Utc(1_060_000)));
-        for other in [Purpose::Control("mi-2"), Purpose::Control("")] {
+        for other in [Purpose::Control("mi-2"), Purpose::Agent("mi-1", "mi-1")] {
             assert!(!accepts(&seal, other, &token, now), "{other:?}");
         }
         assert!(!accepts(&seal, own, "", now) && !accepts(&seal, own, &format!("{token}A"), now));

@@ -14,6 +14,7 @@ pub mod request;
 pub mod roles;
 pub mod seal;
 pub mod server_keys;
+pub mod session_rules;
 pub mod signature;
 #[cfg(test)]
 pub mod testing;

@@ -13,6 +13,7 @@ mod release;
 mod role;
 mod serve;
 mod server_key;
+mod session;
 
 use crate::error::StartError;
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +41,9 @@ enum Command {
     /// Manage what nodes may read, by their role and tags; works beside a hub that runs.
     #[command(subcommand)]
     Role(role::Command),
+    /// Show who opened sessions, and manage who may; works beside a hub that runs.
+    #[command(subcommand)]
+    Session(session::Command),
     /// Manage the files that documents take with them; works beside a hub that runs.
     #[command(subcommand)]
     Attachment(attachment::Command),
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::AccessKey(command) => access_key::run(&command),
         Command::Node(command) => node::run(&command),
         Command::Role(command) => role::run(&command),
+        Command::Session(command) => session::run(&command),
         Command::Attachment(command) => attachment::run(&command),
         Command::Package(command) => package::run(&command),
         Command::Release(command) => release::run(&command),

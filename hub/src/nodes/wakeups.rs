@@ -12,6 +12,7 @@ pub struct Wakeups {
     polls: Lines,
     channels: Lines,
     closed: AtomicBool,
+    closing: Notify,
 }
 
 /// At most one line a node.
@@ -104,9 +105,18 @@ impl Wakeups {
         self.channels.lock().len()
     }
 
+    /// Waits until the hub stops.
+    pub async fn closing(&self) {
+        let closing = self.closing.notified();
+        if !self.closed.load(Ordering::SeqCst) {
+            closing.await;
+        }
+    }
+
     /// Ends all polls and channels, also those that open later: the hub stops.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        self.closing.notify_waiters();
         for lines in [&self.channels, &self.polls] {
             lines.lock().values().for_each(|bell| bell.end());
         }

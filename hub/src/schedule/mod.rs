@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::commands::progressed;
 use crate::error::ApiResult;
 use crate::nodes::bootagent;
+use crate::sessions;
 use crate::store::data_dir::DataDir;
 use crate::tools::documents::attachments;
 use std::sync::Arc;
@@ -34,16 +35,19 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs until cancelled by dropping. A failure of the store is logged and tried again.
 pub async fn run(app: Arc<App>, dir: DataDir) {
-    let [mut deadlines, mut policies, mut review, mut prune] =
-        [DEADLINES_EVERY, DEADLINES_EVERY, REVIEW_EVERY, PRUNE_EVERY].map(|every| {
-            let mut timer = interval(every);
-            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            timer
-        });
+    let [mut deadlines, mut policies, mut limits, mut review, mut prune] =
+        [DEADLINES_EVERY, DEADLINES_EVERY, DEADLINES_EVERY, REVIEW_EVERY, PRUNE_EVERY].map(
+            |every| {
+                let mut timer = interval(every);
+                timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                timer
+            },
+        );
     loop {
         let (what, done) = tokio::select! {
             _ = deadlines.tick() => ("deadlines", timeouts::run(&app, app.now()).await),
             _ = policies.tick() => ("policies", parameters::run(&app, app.now()).await),
+            _ = limits.tick() => ("sessions", sessions::enforce(&app, app.now()).await),
             _ = review.tick() => ("review", every_minute(&app).await),
             _ = prune.tick() => ("prune", old(&app, &dir).await),
         };

@@ -23,6 +23,9 @@ const CANCELLATIONS_MS: u64 = DAY_MS;
 /// How long what happened to child agents is kept.
 const EVENTS_MS: u64 = 30 * DAY_MS;
 
+/// How long sessions that have ended are remembered: they say who was where.
+const SESSIONS_MS: u64 = 400 * DAY_MS;
+
 /// Deletes what is old.
 ///
 /// # Errors
@@ -36,6 +39,7 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
             COMMANDS_MS,
         ),
         ("DELETE FROM child_event WHERE received_at < $1", EVENTS_MS),
+        ("DELETE FROM session WHERE ended_at < $1", SESSIONS_MS),
         ("DELETE FROM promised_content WHERE until < $1", 0),
         ("DELETE FROM reply_seen WHERE seen_at < $1", REPLIES_MS),
         ("DELETE FROM node_credential WHERE expires_at < $1", CREDENTIALS_MS),

@@ -10,7 +10,9 @@ use crate::auth::channel_token::{self, Purpose};
 use crate::auth::identity::{self, Identity, NodeCaller};
 use crate::auth::request::Request;
 use crate::error::{ApiError, ApiResult};
-use crate::nodes::channels::{self, control};
+use crate::nodes::channels::{self, control, data};
+use crate::sessions::relay::Side;
+use crate::sessions::{self, Session};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
@@ -71,6 +73,69 @@ pub async fn open_control(
     upgrade.on_upgrade(async move |socket| {
         control::serve(&site.app, &node, &endpoint, socket).await;
         drop(hold);
+    })
+}
+
+/// CreateDataChannel: a token for the agent's end of a session, for the session's node.
+pub async fn create_data(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    request: axum::extract::Request,
+) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let app = &site.app;
+    let token = async {
+        let body = read(body, BODY_LIMIT).await?;
+        let node = node(app, &Request::new(&parts, &body)).await?;
+        let session = session(app, &id).await?;
+        only_itself(&node, &session.node_id)?;
+        let purpose = Purpose::Agent(&session.id, &session.node_id);
+        channel_token::issue(&app.seal, purpose, app.now())
+    };
+    created(app, "CreateDataChannel", started, token.await)
+}
+
+/// The upgrade of a data channel. The agent's is signed; a client has nothing but its token, which
+/// is the first thing that it says.
+pub async fn open_data(
+    State(site): State<Site>,
+    Path(id): Path<String>,
+    request: axum::extract::Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let request = Request::new(&parts, b"");
+    let app = &site.app;
+    let who = async {
+        if request.header("authorization").is_none() {
+            return Ok((session(app, &id).await?, Side::Client));
+        }
+        let node = node(app, &request).await?;
+        let session = session(app, &id).await?;
+        only_itself(&node, &session.node_id)?;
+        Ok((session, Side::Agent))
+    };
+    let (session, side) = match who.await {
+        Ok(who) => who,
+        Err(error) => return refused(app, "OpenDataChannel", &error),
+    };
+    let hold = parts.extensions.get::<Hold>().cloned();
+    let upgrade = match upgrade(&mut parts, channels::DATA_MESSAGE_LIMIT).await {
+        Ok(upgrade) => upgrade,
+        Err(response) => return response,
+    };
+    upgrade.on_upgrade(async move |socket| {
+        data::serve(&site.app, &session, side, socket).await;
+        drop(hold);
+    })
+}
+
+/// The session of this id, if it is open. Agents stop trying upon these words.
+async fn session(app: &App, id: &str) -> ApiResult<Session> {
+    let session = sessions::find(app, id).await?.filter(|session| session.ended_at.is_none());
+    session.ok_or_else(|| ApiError {
+        status: StatusCode::NOT_FOUND,
+        ..ApiError::new("DoesNotExistException", "Session is already terminated, or never was.")
     })
 }
 

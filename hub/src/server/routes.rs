@@ -59,6 +59,10 @@ pub fn router(site: Site) -> Router {
             "/v1/control-channel/{node}",
             post(channels::create_control).get(channels::open_control).fallback(not_found),
         )
+        .route(
+            "/v1/data-channel/{session}",
+            post(channels::create_data).get(channels::open_data).fallback(not_found),
+        )
         .fallback(not_found)
         .with_state(site)
 }

@@ -12,6 +12,7 @@ pub mod packages;
 mod paging;
 pub mod parameter_store;
 pub mod run_command;
+mod session_manager;
 pub mod support;
 pub mod tags;
 #[cfg(test)]
@@ -56,6 +57,11 @@ async fn dispatch(app: &App, caller: &Caller, operation: &str, input: Value) -> 
         "ListCommandInvocations" => run_command::list_invocations(app, parse(input)?).await,
         "GetCommandInvocation" => run_command::get_invocation(app, parse(input)?).await,
         "CancelCommand" => run_command::cancel(app, parse(input)?).await,
+        "StartSession" => session_manager::start(app, caller, parse(input)?).await,
+        "ResumeSession" => session_manager::resume(app, caller, parse(input)?).await,
+        "TerminateSession" => session_manager::terminate(app, caller, parse(input)?).await,
+        "DescribeSessions" => session_manager::describe(app, parse(input)?).await,
+        "GetConnectionStatus" => session_manager::connection_status(app, parse(input)?).await,
         "PutInventory" => inventory::put(app, parse(input)?).await,
         "ListInventoryEntries" => inventory::list(app, parse(input)?).await,
         "GetInventory" => inventory::get(app, parse(input)?).await,
@@ -131,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn an_operation_the_hub_lacks_says_so_by_name() {
         let bed = Testbed::new().await;
-        for operation in ["StartSession", "LaunchRocket"] {
+        for operation in ["StartAccessRequest", "LaunchRocket"] {
             let error = bed.call(operation, json!({})).await.unwrap_err();
             assert_eq!(error.code, "UnknownOperationException");
             assert!(error.message.contains(operation), "{}", error.message);

@@ -5,7 +5,7 @@ use crate::model;
 use std::fmt::Write;
 
 /// The supported operations by tool, with what differs from AWS.
-const TOOLS: [(&str, &[(&str, &str)]); 7] = [
+const TOOLS: [(&str, &[(&str, &str)]); 8] = [
     (
         "Hybrid activations",
         &[
@@ -61,6 +61,20 @@ const TOOLS: [(&str, &[(&str, &str)]); 7] = [
                  whole, no output",
             ),
             ("CancelCommand", ""),
+        ],
+    ),
+    (
+        "Session Manager",
+        &[
+            (
+                "StartSession",
+                "who may open what is said by `stint-hub session allow` (docs/SECURITY.md); 16 \
+                 open sessions per node; a node needs a control channel; no KMS",
+            ),
+            ("ResumeSession", "only by the key that opened the session"),
+            ("TerminateSession", "one that has ended, or never was, is no error"),
+            ("DescribeSessions", "kept for 400 days; `AccessType` is always `Standard`"),
+            ("GetConnectionStatus", "`connected` while the node holds a control channel"),
         ],
     ),
     (

@@ -5,16 +5,20 @@
 //! were asked for. What isn't acknowledged comes again.
 
 use super::words::{self, JobAck, Reply, Taken};
-use super::{frame, opening};
+use super::{data, opening};
 use crate::app::App;
 use crate::auth::channel_token::{self, Purpose};
 use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
 use crate::nodes::messages::{self, Look, Offer};
-use crate::random;
+use crate::{random, sessions};
 use axum::extract::ws::{Message, WebSocket};
 use serde_json::{Value, json};
 use std::time::Duration;
+use stint_wire::mgs::message::kind;
+use stint_wire::mgs::sessions::{InteractiveShell, TaskAcknowledge, TaskComplete};
+use stint_wire::mgs::{self, MessageId};
+use stint_wire::text::head;
 use stint_wire::time::Utc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -27,6 +31,13 @@ const PATIENT_SENDS: u32 = 3;
 
 /// How long a job rests that isn't acknowledged, or that the agent doesn't want now.
 const REST: Duration = Duration::from_secs(30);
+
+/// How long the start of a session is waited for before it is sent again: the agent makes a process
+/// and a connection first.
+const SESSION_RESEND: Duration = Duration::from_secs(5);
+
+/// Bytes kept of why a session failed: the model's limit.
+const DETAILS_LIMIT: usize = 1024;
 
 /// How long an agent may be silent. It pings every 54 s, so two pings are missing.
 const SILENCE: Duration = Duration::from_secs(130);
@@ -128,8 +139,46 @@ impl Channel<'_> {
         self.job.as_ref().is_some_and(|job| !job.rests && job.sends > 0)
     }
 
-    /// Sends what is there, up to the first job that isn't acknowledged.
+    /// Sends what is there.
     async fn hand_out(&mut self) -> ApiResult<Handed> {
+        match (self.hand_sessions().await?, self.hand_jobs().await?) {
+            (Handed::LookAgain(one), Handed::LookAgain(two)) => {
+                Ok(Handed::LookAgain(one.into_iter().chain(two).min()))
+            }
+            _ => Ok(Handed::Lost),
+        }
+    }
+
+    /// Sends ends of sessions, and the start of the oldest that the node hasn't joined.
+    async fn hand_sessions(&mut self) -> ApiResult<Handed> {
+        let app = self.app;
+        for session in sessions::closing(app, &self.node.id).await? {
+            let message = data::closed(&session, &session.details, app.now())?;
+            if !self.send_whole(message).await? {
+                return Ok(Handed::Lost);
+            }
+            sessions::told_end(app, &session.id, app.now()).await?;
+        }
+        let Some(session) = sessions::next_to_start(app, &self.node.id).await? else {
+            return Ok(Handed::LookAgain(None));
+        };
+        let (instant, now) = (Instant::now(), app.now());
+        let again = SESSION_RESEND.as_millis() as u64;
+        let due = session.offered_at.map_or(0, |at| at.unsigned_abs().saturating_add(again));
+        if now.0 < due {
+            let wait = Duration::from_millis(due - now.0);
+            return Ok(Handed::LookAgain(Some(instant + wait)));
+        }
+        let words = InteractiveShell { content: session.content, task_id: session.id.clone() };
+        if !self.send(kind::INTERACTIVE_SHELL, &words.write()).await? {
+            return Ok(Handed::Lost);
+        }
+        sessions::told_start(app, &session.id, now).await?;
+        Ok(Handed::LookAgain(Some(instant + SESSION_RESEND)))
+    }
+
+    /// Sends commands and cancellations, up to the first job that isn't acknowledged.
+    async fn hand_jobs(&mut self) -> ApiResult<Handed> {
         loop {
             let instant = Instant::now();
             if let Some(job) = self.job.as_ref().filter(|job| !job.rests && instant < job.until) {
@@ -166,16 +215,20 @@ impl Channel<'_> {
                 rests,
             };
             self.job = Some(job);
-            if !self.send(words::JOB, &words::job(&message)).await? {
+            if !self.send(kind::AGENT_JOB, &words::job(&message).to_string()).await? {
                 return Ok(Handed::Lost);
             }
         }
     }
 
     /// `false` if the line takes nothing any more.
-    async fn send(&mut self, kind: &str, payload: &Value) -> ApiResult<bool> {
-        let id = random::bytes().map_err(ApiError::internal)?;
-        let message = frame::message(kind, id, self.app.now(), payload.to_string().as_bytes());
+    async fn send(&mut self, kind: &str, payload: &str) -> ApiResult<bool> {
+        let id = MessageId::new(random::bytes().map_err(ApiError::internal)?);
+        let message = mgs::Message::new(kind, id, self.app.now(), payload.as_bytes()).write();
+        self.send_whole(message).await
+    }
+
+    async fn send_whole(&mut self, message: Vec<u8>) -> ApiResult<bool> {
         let sent = self.socket.send(Message::Binary(message.into()));
         Ok(matches!(timeout(SEND_PATIENCE, sent).await, Ok(Ok(()))))
     }
@@ -194,13 +247,14 @@ impl Channel<'_> {
             Some(Ok(Message::Text(text))) => axum::body::Bytes::from(text),
             Some(Ok(Message::Binary(bytes))) => bytes,
         };
-        let Some(frame) = frame::Frame::read(&bytes) else {
+        let Ok(frame) = mgs::Message::parse(&bytes) else {
             tracing::warn!(node = self.node.id, "an unreadable message on a control channel");
             return Ok(Took::Nothing);
         };
         match frame.kind {
-            words::JOB_ACK => self.acknowledged(&read(frame.payload)).await,
-            words::REPLY => self.reply(&frame.id, &read(frame.payload)).await,
+            kind::AGENT_JOB_ACK => self.acknowledged(&read(frame.payload)).await,
+            kind::AGENT_JOB_REPLY => self.reply(&frame.id.to_string(), &read(frame.payload)).await,
+            kind::AGENT_TASK_COMPLETE => self.session_over(frame.id, frame.payload).await,
             // Telemetry of the original, and what a later agent may say.
             _ => Ok(Took::Nothing),
         }
@@ -235,10 +289,31 @@ impl Channel<'_> {
         let input = json!({"MessageId": reply.job_id, "ReplyId": id, "Payload": reply.content});
         let done = messages::send_reply(self.app, self.node, &input).await;
         self.settled(done.map(drop), "reply")?;
-        if !self.send(words::REPLY_ACK, &words::reply_ack(&reply.job_id, id)).await? {
+        if !self
+            .send(kind::AGENT_JOB_REPLY_ACK, &words::reply_ack(&reply.job_id, id).to_string())
+            .await?
+        {
             return Ok(Took::End("nothing can be sent"));
         }
         Ok(Took::Nothing)
+    }
+
+    /// A session of the node is over. It says so until it is acknowledged; what can't be read, or is
+    /// another's, is passed over.
+    async fn session_over(&mut self, id: MessageId, payload: &[u8]) -> ApiResult<Took> {
+        let Ok(over) = TaskComplete::read(payload) else { return Ok(Took::Nothing) };
+        let known = sessions::find(self.app, &over.session_id).await?;
+        if known.is_some_and(|session| session.node_id == self.node.id) {
+            let status = if over.status == "Failed" { "Failed" } else { "Terminated" };
+            let details = head(&over.output, DETAILS_LIMIT);
+            sessions::over(self.app, &over.session_id, status, details, self.app.now()).await?;
+        }
+        let ack = TaskAcknowledge { message_id: id, session_id: over.session_id };
+        if !self.send(kind::AGENT_TASK_ACKNOWLEDGE, &ack.write()).await? {
+            return Ok(Took::End("nothing can be sent"));
+        }
+        // The next session may start.
+        Ok(Took::Ack)
     }
 
     /// A refusal is final, and the node can't be told; a fault of the hub ends the channel, and

@@ -6,9 +6,12 @@
 //! socket if this one breaks.
 
 pub mod control;
-mod frame;
+pub mod data;
 pub mod opening;
 mod words;
+
+/// Bytes of a message on a data channel. The largest honest ones are frames of a forwarded port.
+pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
 
 /// Bytes of a message on a control channel: a reply with several steps of output, escaped twice.
 pub const CONTROL_MESSAGE_LIMIT: usize = crate::server::BODY_LIMIT;

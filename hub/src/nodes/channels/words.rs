@@ -3,15 +3,6 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The hub hands a command over, or takes one back.
-pub const JOB: &str = "agent_job";
-/// The agent has a job, or doesn't want it.
-pub const JOB_ACK: &str = "agent_job_ack";
-/// The agent says how far a command has come.
-pub const REPLY: &str = "agent_job_reply";
-/// The hub has a reply.
-pub const REPLY_ACK: &str = "agent_job_reply_ack";
-
 /// The payload of a job, out of a message as the delivery service would hand it out.
 pub fn job(message: &Value) -> Value {
     json!({

@@ -25,11 +25,25 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
         "AWS-RunPowerShellScript",
         "AWS-RunRemoteScript",
         "AWS-RunShellScript",
+        "AWS-StartInteractiveCommand",
+        "AWS-StartNonInteractiveCommand",
+        "AWS-StartPortForwardingSession",
+        "AWS-StartPortForwardingSessionToRemoteHost",
+        "AWS-StartSSHSession",
         "AWS-UpdateSSMAgent",
+        "SSM-SessionManagerRunShell",
         "Stint-ConfigureAgent",
         "Stint-Event",
     ]
 });
+
+/// The preferences of sessions. Operators may have a document of this name in its place.
+pub const PREFERENCES: &str = "SSM-SessionManagerRunShell";
+
+/// Whether operators can't have a document of this name.
+pub fn is_fixed(name: &str) -> bool {
+    name != PREFERENCES && find(name).is_some()
+}
 
 /// All documents, by name.
 pub fn all() -> &'static [Document] {
@@ -42,10 +56,11 @@ pub fn find(name: &str) -> Option<&'static Document> {
 }
 
 fn document(name: &str, text: &str) -> Document {
-    let value = serde_json::from_str(text).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let session = value.get("sessionType").is_some();
     let mut document = Draft {
         name,
-        document_type: "Command",
+        document_type: if session { "Session" } else { "Command" },
         format: Format::Json,
         text: text.to_owned(),
         value,
@@ -63,7 +78,9 @@ mod tests {
     #[test]
     fn every_built_in_document_is_complete_and_in_order() {
         for document in all() {
-            assert!(!document.content.steps().is_empty(), "{}", document.summary.name);
+            let session = document.summary.document_type == "Session";
+            assert_eq!(session, document.content.steps().is_empty(), "{}", document.summary.name);
+            assert_eq!(session, document.content.value().get("sessionType").is_some());
             assert!(document.summary.description.is_some(), "{}", document.summary.name);
         }
         assert!(all().windows(2).all(|pair| pair[0].summary.name < pair[1].summary.name));

@@ -93,7 +93,7 @@ pub async fn create(app: &App, input: Create) -> ApiResult<Value> {
 fn refuse_reserved(name: &str) -> ApiResult<()> {
     let lower = name.to_ascii_lowercase();
     match RESERVED.iter().find(|prefix| lower.starts_with(*prefix)) {
-        None if built_in::find(name).is_none() => Ok(()),
+        None if !built_in::is_fixed(name) => Ok(()),
         prefix => Err(ApiError::validation(format!(
             "The document name '{name}' begins with {}, which is reserved; choose another name.",
             prefix.unwrap_or(&"a built-in document's name")

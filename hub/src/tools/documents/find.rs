@@ -70,7 +70,13 @@ pub fn which<'w>(name: &str, version: Option<&str>) -> ApiResult<Which<'w>> {
 
 async fn select(app: &App, name: &str, which: Which<'_>) -> ApiResult<Document> {
     let short = local_name(app, name).ok_or_else(|| unknown(name))?;
-    let found = match built_in::find(short) {
+    let own = match short {
+        built_in::PREFERENCES => table::find(&app.store.read, short, Which::Latest).await?,
+        _ => None,
+    };
+    // What operators have written replaces the preferences that come with the hub.
+    let shipped = built_in::find(short).filter(|_| own.is_none());
+    let found = match shipped {
         Some(document) => match which {
             Which::Default | Which::Latest | Which::Number(1) => Some(document.clone()),
             _ => None,
@@ -81,7 +87,7 @@ async fn select(app: &App, name: &str, which: Which<'_>) -> ApiResult<Document> 
         return Ok(document);
     }
     // Is it the name or the version that is not there?
-    let latest = match built_in::find(short) {
+    let latest = match shipped {
         Some(document) => Some(document.clone()),
         None => table::find(&app.store.read, short, Which::Latest).await?,
     };
@@ -127,9 +133,9 @@ fn no_version(name: &str, version: &str, latest: Option<i64>) -> ApiError {
 /// # Errors
 /// `code`, for a built-in document.
 pub fn refuse_built_in(name: &str, code: &'static str) -> ApiResult<()> {
-    match built_in::find(name) {
-        None => Ok(()),
-        Some(_) => Err(ApiError::new(
+    match built_in::is_fixed(name) {
+        false => Ok(()),
+        true => Err(ApiError::new(
             code,
             format!(
                 "{name} is owned by {} and can't be changed; create a document of your own from it.",

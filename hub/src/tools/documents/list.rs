@@ -61,7 +61,8 @@ pub async fn list(app: &App, input: List) -> ApiResult<Value> {
     let mut documents = table::defaults(&app.store.read).await?;
     let names: Vec<String> = documents.iter().map(|d| d.name.clone()).collect();
     let tags = tags::of_all(&app.store.read, DOCUMENT, &names).await?;
-    documents.extend(built_in::all().iter().map(|document| document.summary.clone()));
+    let shipped = built_in::all().iter().filter(|document| !names.contains(&document.summary.name));
+    documents.extend(shipped.map(|document| document.summary.clone()));
     // Sorted here and not by the database, whose order of letters is its own.
     documents.sort_by(|one, other| one.name.cmp(&other.name));
     let tags_of = |name: &String| tags.get(name).map(Vec::as_slice).unwrap_or_default();
@@ -136,11 +137,12 @@ mod tests {
         for (key, value, count) in [
             ("Name", "AWS-RunS", 1),
             ("Name", "aws", 0),
-            ("Owner", "Amazon", 10),
+            ("Owner", "Amazon", 16),
             ("Owner", "Self", 0),
-            ("PlatformTypes", "Linux", 10),
-            ("PlatformTypes", "Windows", 7),
+            ("PlatformTypes", "Linux", 16),
+            ("PlatformTypes", "Windows", 13),
             ("DocumentType", "Command", 10),
+            ("DocumentType", "Session", 6),
             ("DocumentType", "Automation", 0),
             ("SearchKeyword", "DOCKER", 2),
             ("TargetType", "/AWS::EC2::Instance", 0),

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::commands;
 use crate::error::{ApiError, ApiResult};
+use crate::sessions;
 use crate::tools::tags::MANAGED_INSTANCE;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -70,5 +71,6 @@ pub async fn deregister(app: &App, input: Deregister) -> ApiResult<Value> {
     }
     // Its open poll ends, and the next request finds no such node.
     app.wakeups.hang_up(&node);
+    sessions::forsake(app, &node, now).await?;
     Ok(json!({}))
 }

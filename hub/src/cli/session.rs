@@ -1,0 +1,161 @@
+//! `stint-hub session`: who opened sessions, and who may; also while the hub runs.
+
+use super::{Data, open};
+use crate::auth::roles::{DEFAULT_RULE, RoleError};
+use crate::auth::session_rules::{self, Rule};
+use crate::error::StartError;
+use crate::store::Store;
+use crate::store::data_dir::DataDir;
+use clap::{Args, Subcommand};
+use std::time::{SystemTime, UNIX_EPOCH};
+use stint_wire::time::Utc;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// List all sessions, oldest first: id, start, end, status, owner, node, document, bytes in
+    /// and out, reason, details.
+    List(Data),
+    /// Let an access key open sessions; replaces the rule of the same name. With the first rule,
+    /// what no rule allows is refused.
+    Allow(Allow),
+    /// List the rules of all access keys.
+    Rules(Data),
+    /// Delete an access key's rules, or one of them. With the last one all is open again.
+    Forbid(Forbid),
+}
+
+#[derive(Args)]
+pub struct Allow {
+    #[command(flatten)]
+    data: Data,
+    /// The access key's id; '*' for every key.
+    key: String,
+    /// The rule's name among the key's.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_RULE)]
+    rule: String,
+    /// A session document, or several with a star at the end, such as 'AWS-Start*'. May be
+    /// repeated.
+    #[arg(long, value_name = "NAME", required = true)]
+    documents: Vec<String>,
+    /// Only on nodes with this tag, tag:KEY=VALUE or tag:KEY=VALUE,VALUE. When repeated, all
+    /// have to hold.
+    #[arg(long = "where", value_name = "CONDITION")]
+    conditions: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct Forbid {
+    #[command(flatten)]
+    data: Data,
+    /// The access key's id; '*' for the rules of every key.
+    key: String,
+    /// Only the rule of this name.
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+}
+
+/// Does the command.
+///
+/// # Errors
+/// When the data directory can't be used, the rule is none, or there is none to delete.
+pub fn run(command: &Command) -> Result<(), StartError> {
+    super::runtime()?.block_on(async {
+        match command {
+            Command::List(data) => list(data).await,
+            Command::Allow(allow) => make(allow).await,
+            Command::Rules(data) => rules(data).await,
+            Command::Forbid(forbid) => remove(forbid).await,
+        }
+    })
+}
+
+#[derive(sqlx::FromRow)]
+struct Line {
+    id: String,
+    requested_at: i64,
+    ended_at: Option<i64>,
+    status: String,
+    owner: String,
+    node_id: String,
+    document_name: String,
+    bytes_in: i64,
+    bytes_out: i64,
+    reason: String,
+    details: String,
+}
+
+async fn list(data: &Data) -> Result<(), StartError> {
+    let store = store(data).await?;
+    let lines: Result<Vec<Line>, _> = sqlx::query_as(
+        "SELECT id, requested_at, ended_at, status, owner, node_id, document_name, bytes_in,
+           bytes_out, reason, details
+         FROM session ORDER BY requested_at, id",
+    )
+    .fetch_all(&store.read)
+    .await;
+    store.close().await;
+    let moment = |at: i64| Utc(at.unsigned_abs()).iso();
+    // A tab or a line's end in a reason must not look like the next field.
+    let flat = |text: &str| text.replace(|c: char| c.is_control(), " ");
+    for line in lines.map_err(|e| failed(e.into()))? {
+        println!(
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            line.id,
+            moment(line.requested_at),
+            line.ended_at.map_or_else(|| "-".to_owned(), moment),
+            line.status,
+            line.owner,
+            line.node_id,
+            line.document_name,
+            line.bytes_in,
+            line.bytes_out,
+            flat(&line.reason),
+            flat(&line.details)
+        );
+    }
+    Ok(())
+}
+
+async fn make(allow: &Allow) -> Result<(), StartError> {
+    let rule = Rule::parse(&allow.key, &allow.rule, &allow.documents, &allow.conditions)
+        .map_err(|e| StartError::new(e.to_string(), "`stint-hub session allow --help` has more"))?;
+    let store = store(&allow.data).await?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let done = session_rules::put(&store, &rule, Utc(since.as_millis() as u64)).await;
+    store.close().await;
+    done.map_err(failed)
+}
+
+/// A rule a line: key, name, documents, conditions; tabs between, spaces within.
+async fn rules(data: &Data) -> Result<(), StartError> {
+    let store = store(data).await?;
+    let rules = session_rules::list(&store.read).await;
+    store.close().await;
+    for rule in rules.map_err(failed)? {
+        let conditions: Vec<String> = rule.conditions.iter().map(ToString::to_string).collect();
+        let (key, name) = (rule.access_key, rule.name);
+        println!("{key}\t{name}\t{}\t{}", rule.documents.join(" "), conditions.join(" "));
+    }
+    Ok(())
+}
+
+async fn remove(forbid: &Forbid) -> Result<(), StartError> {
+    let store = store(&forbid.data).await?;
+    let count = session_rules::delete(&store, &forbid.key, forbid.rule.as_deref()).await;
+    store.close().await;
+    match count.map_err(failed)? {
+        0 => Err(StartError::new(
+            format!("there is no such rule of {}", forbid.key),
+            "`stint-hub session rules` shows those there are",
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn store(data: &Data) -> Result<Store, StartError> {
+    Ok(open::open(&DataDir::open(&data.data)?).await?.0)
+}
+
+fn failed(error: RoleError) -> StartError {
+    StartError::new(format!("the sessions can't be used: {error}"), "see the cause")
+}

@@ -1,0 +1,415 @@
+//! One session's two ends, and the messages between them.
+//!
+//! Each direction has a queue of its own, so that an end that comes late or again finds what was
+//! meant for it, in order. A full queue stops the other end's socket from being read: that is the
+//! back-pressure.
+
+use axum::body::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use stint_wire::mgs::Message;
+use stint_wire::mgs::message::kind;
+use stint_wire::time::Utc;
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, watch};
+
+/// Messages that wait for an end. The original's are of 1 KiB; ours are larger on forwarded ports.
+const QUEUE: usize = 64;
+
+/// Acknowledgements of the client that are kept. An agent of the original waits for ever for one
+/// that a cut swallowed, as the client never says it twice.
+const KEPT_ACKS: usize = 256;
+
+/// The two ends of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The node.
+    Agent,
+    /// The operator's plugin.
+    Client,
+}
+
+/// How a session ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// What the client shows; empty if all is well.
+    pub output: String,
+    /// Whether the agent has to be told; else it has said so itself.
+    pub tells_agent: bool,
+}
+
+/// What went through since the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// When something did last; 0 if nothing did.
+    pub at: Utc,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes from the agent.
+    pub bytes_out: u64,
+}
+
+/// The relays of this hub.
+#[derive(Default)]
+pub struct Live(Mutex<HashMap<String, Arc<Relay>>>);
+
+impl Live {
+    /// The relay of a session, made if there is none.
+    pub fn join(&self, id: &str) -> Arc<Relay> {
+        self.lock().entry(id.to_owned()).or_insert_with(|| Arc::new(Relay::new())).clone()
+    }
+
+    /// The relay of a session, if an end is or was here.
+    pub fn of(&self, id: &str) -> Option<Arc<Relay>> {
+        self.lock().get(id).cloned()
+    }
+
+    /// The sessions that have one.
+    pub fn ids(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Ends a session's relay, once what is on its way has arrived.
+    pub fn end(&self, id: &str, ending: Ending) {
+        if let Some(relay) = self.of(id) {
+            relay.end(ending);
+        }
+    }
+
+    /// Forgets a relay.
+    pub fn forget(&self, id: &str) {
+        self.lock().remove(id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Relay>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session's relay.
+pub struct Relay {
+    to_agent: Queue,
+    to_client: Queue,
+    agent: Seat,
+    client: Seat,
+    ended: watch::Sender<Option<Ending>>,
+    acks: Mutex<VecDeque<Bytes>>,
+    /// What is newest in each direction: what comes again is no use.
+    newest_in: AtomicI64,
+    newest_out: AtomicI64,
+    used_at: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+/// What waits for one end.
+pub struct Queue {
+    sender: mpsc::Sender<Bytes>,
+    receiver: AsyncMutex<mpsc::Receiver<Bytes>>,
+}
+
+/// The place of one end: whoever sits down last has it.
+#[derive(Default)]
+struct Seat {
+    holder: AtomicU64,
+    count: AtomicU64,
+    changed: Notify,
+    was_taken: AtomicBool,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        Queue { sender, receiver: AsyncMutex::new(receiver) }
+    }
+
+    /// Takes from it. There is one taker at a time; the next waits for it to end.
+    pub async fn taker(&self) -> tokio::sync::MutexGuard<'_, mpsc::Receiver<Bytes>> {
+        self.receiver.lock().await
+    }
+}
+
+impl Relay {
+    fn new() -> Relay {
+        Relay {
+            to_agent: Queue::new(),
+            to_client: Queue::new(),
+            agent: Seat::default(),
+            client: Seat::default(),
+            ended: watch::Sender::new(None),
+            acks: Mutex::new(VecDeque::new()),
+            newest_in: AtomicI64::new(-1),
+            newest_out: AtomicI64::new(-1),
+            used_at: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+        }
+    }
+
+    /// What waits for an end.
+    pub fn inbox(&self, side: Side) -> &Queue {
+        match side {
+            Side::Agent => &self.to_agent,
+            Side::Client => &self.to_client,
+        }
+    }
+
+    fn seat(&self, side: Side) -> &Seat {
+        match side {
+            Side::Agent => &self.agent,
+            Side::Client => &self.client,
+        }
+    }
+
+    /// Takes an end's place from whoever has it; the number of the taking.
+    pub fn sit(&self, side: Side) -> u64 {
+        let seat = self.seat(side);
+        let number = seat.count.fetch_add(1, Ordering::SeqCst) + 1;
+        seat.holder.store(number, Ordering::SeqCst);
+        seat.was_taken.store(true, Ordering::SeqCst);
+        seat.changed.notify_waiters();
+        number
+    }
+
+    /// Leaves an end's place, unless another has taken it. Whether it is empty now.
+    pub fn leave(&self, side: Side, number: u64) -> bool {
+        let seat = self.seat(side);
+        let left =
+            seat.holder.compare_exchange(number, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        seat.changed.notify_waiters();
+        left
+    }
+
+    /// Whether an end is here.
+    pub fn has(&self, side: Side) -> bool {
+        self.seat(side).holder.load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether an end has been here.
+    pub fn had(&self, side: Side) -> bool {
+        self.seat(side).was_taken.load(Ordering::SeqCst)
+    }
+
+    /// Waits until another has taken the place.
+    pub async fn replaced(&self, side: Side, number: u64) {
+        let seat = self.seat(side);
+        loop {
+            let changed = seat.changed.notified();
+            if seat.holder.load(Ordering::SeqCst) != number {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether neither end is here.
+    pub fn is_empty(&self) -> bool {
+        !self.has(Side::Agent) && !self.has(Side::Client)
+    }
+
+    async fn gone(&self, side: Side) {
+        let seat = self.seat(side);
+        loop {
+            let changed = seat.changed.notified();
+            if !self.has(side) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Ends it; the first ending counts.
+    pub fn end(&self, ending: Ending) {
+        self.ended.send_if_modified(|known| match known {
+            Some(_) => false,
+            None => {
+                *known = Some(ending);
+                true
+            }
+        });
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// Waits for the end.
+    pub async fn ended(&self) -> Ending {
+        let mut ended = self.ended.subscribe();
+        let known = ended.wait_for(Option::is_some).await;
+        known
+            .ok()
+            .and_then(|known| known.clone())
+            .unwrap_or(Ending { output: String::new(), tells_agent: true })
+    }
+
+    /// Hands on a message that came from `from` at `now`; what isn't for the other end is dropped.
+    /// Waits while the other end's queue is full. A client that is not here is waited for with
+    /// as much as the queue holds: the agent keeps what wasn't acknowledged. Nothing for the agent is
+    /// ever dropped, as its client's acknowledgements are said once.
+    pub async fn carry(&self, from: Side, bytes: Bytes, message: &Message<'_>, now: Utc) {
+        let (data, newest, count) = match from {
+            Side::Client => (kind::INPUT_STREAM_DATA, &self.newest_in, &self.bytes_in),
+            Side::Agent => (kind::OUTPUT_STREAM_DATA, &self.newest_out, &self.bytes_out),
+        };
+        if message.kind == data {
+            if newest.fetch_max(message.sequence, Ordering::Relaxed) < message.sequence {
+                count.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
+                self.used_at.store(now.0, Ordering::Relaxed);
+            }
+        } else if message.kind != kind::ACKNOWLEDGE {
+            return;
+        }
+        match from {
+            Side::Client => {
+                if message.kind == kind::ACKNOWLEDGE {
+                    let mut acks = self.acks.lock().unwrap_or_else(PoisonError::into_inner);
+                    acks.push_back(bytes.clone());
+                    if acks.len() > KEPT_ACKS {
+                        acks.pop_front();
+                    }
+                }
+                // It fails only when nobody will ever take it.
+                drop(self.to_agent.sender.send(bytes).await);
+            }
+            Side::Agent => {
+                let sender = &self.to_client.sender;
+                if !self.has(Side::Client) {
+                    drop(sender.try_send(bytes));
+                    return;
+                }
+                tokio::select! {
+                    sent = sender.send(bytes) => drop(sent),
+                    () = self.gone(Side::Client) => {}
+                }
+            }
+        }
+    }
+
+    /// Says something of the hub's own to the agent, unless its queue is full.
+    pub fn tell_agent(&self, message: Vec<u8>) {
+        drop(self.to_agent.sender.try_send(message.into()));
+    }
+
+    /// What the client has acknowledged lately, for an agent that comes again.
+    pub fn kept_acks(&self) -> Vec<Bytes> {
+        let acks = self.acks.lock().unwrap_or_else(PoisonError::into_inner);
+        acks.iter().cloned().collect()
+    }
+
+    /// When something went through last; 0 if nothing did since it was taken.
+    pub fn used_at(&self) -> Utc {
+        Utc(self.used_at.load(Ordering::Relaxed))
+    }
+
+    /// What went through since the last call.
+    pub fn take_used(&self) -> Used {
+        Used {
+            at: Utc(self.used_at.swap(0, Ordering::Relaxed)),
+            bytes_in: self.bytes_in.swap(0, Ordering::Relaxed),
+            bytes_out: self.bytes_out.swap(0, Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stint_wire::mgs::MessageId;
+
+    fn data(kind: &'static str, sequence: i64, payload: &[u8]) -> (Bytes, i64) {
+        let id = MessageId::new([1; 16]);
+        let message = Message { sequence, ..Message::new(kind, id, Utc(1), payload) };
+        (message.write().into(), sequence)
+    }
+
+    async fn carry(relay: &Relay, from: Side, kind: &'static str, sequence: i64, payload: &[u8]) {
+        let (bytes, _) = data(kind, sequence, payload);
+        let message = Message::parse(&bytes).unwrap();
+        relay.carry(from, bytes.clone(), &message, Utc(7)).await;
+    }
+
+    #[tokio::test]
+    async fn only_data_and_acknowledgements_of_the_own_direction_go_through() {
+        let relay = Relay::new();
+        for kind in [
+            kind::OUTPUT_STREAM_DATA,
+            kind::CHANNEL_CLOSED,
+            kind::PAUSE_PUBLICATION,
+            kind::AGENT_SESSION_STATE,
+            "other",
+        ] {
+            carry(&relay, Side::Client, kind, 0, b"x").await;
+        }
+        carry(&relay, Side::Client, kind::INPUT_STREAM_DATA, 0, b"ls").await;
+        let first = relay.to_agent.taker().await.recv().await.unwrap();
+        assert_eq!(first, data(kind::INPUT_STREAM_DATA, 0, b"ls").0);
+        assert!(relay.to_agent.taker().await.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_comes_again_counts_once() {
+        let relay = Relay::new();
+        for sequence in [0, 1, 1, 0] {
+            carry(&relay, Side::Client, kind::INPUT_STREAM_DATA, sequence, b"abc").await;
+        }
+        carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, 0, b"x").await;
+        assert_eq!(relay.take_used(), Used { at: Utc(7), bytes_in: 6, bytes_out: 1 });
+        carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, 0, b"x").await;
+        assert_eq!(relay.take_used(), Used { at: Utc(0), bytes_in: 0, bytes_out: 0 });
+    }
+
+    #[tokio::test]
+    async fn output_for_an_absent_client_never_blocks_the_agent() {
+        let relay = Relay::new();
+        for sequence in 0..2 * QUEUE as i64 {
+            carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, sequence, b"x").await;
+        }
+        let mut taker = relay.to_client.taker().await;
+        for sequence in 0..QUEUE as i64 {
+            let bytes = taker.recv().await.unwrap();
+            assert_eq!(Message::parse(&bytes).unwrap().sequence, sequence);
+        }
+        assert!(taker.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_holds_the_agent_back_until_it_goes() {
+        let relay = Relay::new();
+        let number = relay.sit(Side::Client);
+        for sequence in 0..QUEUE as i64 {
+            carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, sequence, b"x").await;
+        }
+        let more = carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, 64, b"x");
+        let mut more = std::pin::pin!(more);
+        let waits = tokio::select! {
+            biased;
+            () = &mut more => false,
+            () = tokio::task::yield_now() => true,
+        };
+        assert!(waits && relay.leave(Side::Client, number));
+        more.await;
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_last_has_the_place() {
+        let relay = Relay::new();
+        let first = relay.sit(Side::Agent);
+        let second = relay.sit(Side::Agent);
+        relay.replaced(Side::Agent, first).await;
+        assert!(!relay.leave(Side::Agent, first) && relay.has(Side::Agent));
+        assert!(relay.leave(Side::Agent, second) && !relay.has(Side::Agent));
+        assert!(relay.had(Side::Agent) && !relay.had(Side::Client));
+    }
+
+    #[tokio::test]
+    async fn the_first_ending_counts() {
+        let live = Live::default();
+        let relay = live.join("s");
+        for output in ["one", "two"] {
+            live.end("s", Ending { output: output.to_owned(), tells_agent: true });
+        }
+        assert_eq!(relay.ended().await.output, "one");
+    }
+}
