@@ -10,10 +10,13 @@ package: ## .deb, .ipk and installer of BOARD=name into target/packages/name
 	@test -e $(OUT)/boards/$(BOARD)/stint || scripts/build --board $(BOARD)
 	@python3 scripts/package --board $(BOARD)
 
+# Not every shell makes a home folder of ~ behind a `=`.
+home = $(patsubst ~/%,$(HOME)/%,$(1))
+
 release: ## VERSION=1.2.0 KEY=file DIR=folder: programs and a signed manifest (BOARDS='…', else every board)
 	@test -n "$(VERSION)" -a -n "$(KEY)" -a -n "$(DIR)" || \
 	  { echo 'say what: make release VERSION=1.2.0 KEY=~/release-key DIR=releases' >&2; exit 2; }
-	@scripts/release "$(VERSION)" "$(KEY)" "$(DIR)" $(if $(filter command line,$(origin BOARDS)),$(BOARDS))
+	@scripts/release "$(VERSION)" "$(call home,$(KEY))" "$(call home,$(DIR))" $(if $(filter command line,$(origin BOARDS)),$(BOARDS))
 
 # The agent that the tests install in a Debian of this machine's kind.
 PACKAGED_BOARD := x86-64-gateway

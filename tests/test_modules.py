@@ -30,10 +30,8 @@ def test_every_activity_is_listed_and_what_nobody_configured_is_disabled(online)
     assert seen["bootagent"]["state"] == "disabled"
     assert "registered with no server" in seen["bootagent"]["lastError"]
     text = agent.command("status", "--state-dir", agent.state).stdout
-    assert (
-        "modules      log-level, links, supervise, events, spool, ssm, jobs, reboot, offline, poll, health, deliver"
-        in text
-    )
+    names = "log-level, links, supervise, events, spool, ssm, jobs, reboot, offline, poll, health, deliver"
+    assert f"modules      {names}" in text
     assert "module       bootagent disabled since " in text
 
 
