@@ -66,6 +66,7 @@ def test_everything_goes_by_the_proxy_with_its_password(beyond, proxy, new_agent
     command = shell(beyond.client, [agent.node], "echo by the proxy")
     assert finished(beyond.client, command, agent.node)["StandardOutputContent"] == "by the proxy\n"
     assert set(way.connected) == {f"{_NAME}:{beyond.port}"}
+    assert "the control channel is up" in agent.logs()
     assert "p@ss" not in agent.logs() and "p%40ss" not in agent.logs()
 
 

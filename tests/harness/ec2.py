@@ -111,6 +111,8 @@ class Service(_Server):
         if fault:
             self.wrong.append(fault)
             return 400, json.dumps({"__type": "InvalidSignatureException", "message": fault})
+        if request.path.startswith("/v1/control-channel/"):
+            return 403, "<AccessDeniedException><Message>only polls</Message></AccessDeniedException>"
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
         given = json.loads(body)
         key = _AUTHORIZATION.fullmatch(request.headers["Authorization"])[1]
@@ -130,10 +132,11 @@ class Service(_Server):
         if not known or request.headers["X-Amz-Security-Token"] != known["Token"]:
             return f"{key} is no key of the role"
         names = signed.split(";")
-        if not {"host", "x-amz-date", "x-amz-security-token", "x-amz-target"} <= set(names):
+        needed = {"host", "x-amz-date", "x-amz-security-token"}
+        if not needed | ({"x-amz-target"} if request.path == "/" else {"content-type"}) <= set(names):
             return f"not enough is signed: {signed}"
         headers = {name: request.headers[name] for name in names}
-        again = AWSRequest(method="POST", url=f"{self.url}/", data=body, headers=headers)
+        again = AWSRequest(method="POST", url=f"{self.url}{request.path}", data=body, headers=headers)
         again.context["timestamp"] = request.headers["X-Amz-Date"]
         credentials = Credentials(key, known["SecretAccessKey"], known["Token"])
         signer = SigV4Auth(credentials, service, region)

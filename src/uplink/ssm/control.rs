@@ -33,7 +33,7 @@ const PONG: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A channel that has lived for less than this is one that somebody in between doesn't let live.
-const SHORT: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(50);
 
 /// The pause after the first channel that couldn't be had, doubled with each further one up to
 /// [`LONGEST`]. Meanwhile messages are polled.
