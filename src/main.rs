@@ -17,6 +17,7 @@
         feature = "guardian",
         feature = "logs",
         feature = "offline",
+        feature = "session",
         feature = "update"
     )),
     allow(dead_code, unused_imports)
@@ -45,6 +46,8 @@ mod patience;
 mod remote;
 #[cfg(feature = "serial")]
 mod serial;
+#[cfg(feature = "session")]
+mod session;
 mod spool;
 #[cfg(feature = "supervise")]
 mod supervise;

@@ -28,6 +28,8 @@ mod offline;
 mod poll;
 #[cfg(feature = "documents")]
 mod reboot;
+#[cfg(feature = "session")]
+mod sessions;
 pub mod status;
 mod turn;
 #[cfg(feature = "documents")]
@@ -83,6 +85,9 @@ pub struct Settings {
     /// How event scripts are asked.
     #[cfg(feature = "events")]
     pub events: crate::events::Settings,
+    /// How sessions are had.
+    #[cfg(feature = "session")]
+    pub session: crate::config::Session,
     /// Whether the hub gets the audit log.
     #[cfg(feature = "audit")]
     pub send_audit: bool,
@@ -198,6 +203,9 @@ struct Shared {
     reboot: Bell,
     /// The state folder.
     state: PathBuf,
+    /// The sessions that are open.
+    #[cfg(feature = "session")]
+    sessions: sessions::Sessions,
     /// Documents that come without a server.
     #[cfg(feature = "offline")]
     offline: crate::offline::Folder,
@@ -509,6 +517,8 @@ async fn open_up(
         spool,
         outbox,
         state: settings.state.clone(),
+        #[cfg(feature = "session")]
+        sessions: sessions::Sessions::new(),
         #[cfg(feature = "offline")]
         offline: crate::offline::Folder::of(
             &settings.state,
@@ -542,6 +552,11 @@ async fn open_up(
     #[cfg(feature = "documents")]
     {
         let with = shared.clone();
+        #[cfg(feature = "session")]
+        {
+            let (with, executor) = (shared.clone(), executor.clone());
+            modules.start("sessions", move || sessions::run(with.clone(), executor.clone()));
+        }
         modules.start("jobs", move || jobs::run(with.clone(), executor.clone()));
         let with = shared.clone();
         modules.start("reboot", move || reboot::run(with.clone()));

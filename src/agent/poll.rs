@@ -4,13 +4,13 @@ use super::backoff::Backoff;
 #[cfg(feature = "documents")]
 use super::jobs;
 use super::modules::Ended;
+#[cfg(feature = "session")]
+use super::sessions;
 use super::{Shared, in_words};
 use crate::audit;
 #[cfg(feature = "documents")]
 use crate::spool::{Acceptance, SpoolError};
 use crate::spool::{Job, Outcome, Report};
-#[cfg(feature = "session")]
-use crate::uplink::Uplink;
 #[cfg(feature = "ssm")]
 use crate::uplink::budget::{self, Pressure};
 use crate::uplink::{Delivery, UplinkError};
@@ -90,16 +90,9 @@ async fn take(shared: &Shared, delivery: Delivery) {
             }
         }
         #[cfg(feature = "session")]
-        Delivery::Session { session, .. } => {
-            let why = "Sessions can't be started on this device yet.";
-            log::warn!("session {session} was refused");
-            let end = move |uplink: &dyn Uplink| uplink.session_is_over(&session, "Failed", why);
-            if let Err(error) = shared.talk(end).await {
-                log::warn!("the refusal of a session can't be told: {error}");
-            }
-        }
+        Delivery::Session { session, order } => sessions::begin(shared, session, order).await,
         #[cfg(feature = "session")]
-        Delivery::EndSession { session } => log::info!("there is no session {session} to end"),
+        Delivery::EndSession { session } => sessions::end(shared, &session),
         Delivery::Unknown { topic } => log::warn!("a message with topic {topic} was refused"),
     }
 }

@@ -27,6 +27,8 @@ mod run;
 mod run_document;
 #[cfg(feature = "offline")]
 mod send_offline;
+#[cfg(feature = "session")]
+mod session;
 mod status;
 #[cfg(all(uplink, feature = "update"))]
 mod update;
@@ -92,6 +94,8 @@ enum Command {
     Version(Version),
     #[cfg(feature = "documents")]
     Worker(Worker),
+    #[cfg(feature = "session")]
+    Session(Session),
 }
 
 /// Register this device with an activation.
@@ -364,6 +368,22 @@ struct Worker {
     state_dir: Option<PathBuf>,
 }
 
+/// Carry one session, whose order is on the standard input; the agent itself calls this.
+#[cfg(feature = "session")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "session")]
+struct Session {
+    /// the session's folder, whose name is its id; without one, transcripts that are left are sent
+    #[argh(positional)]
+    folder: Option<PathBuf>,
+    /// the configuration
+    #[argh(option)]
+    config: Option<PathBuf>,
+    /// the folder of the registration
+    #[argh(option)]
+    state_dir: Option<PathBuf>,
+}
+
 /// Reads the command line, does what it says, and tells how it went.
 #[cfg_attr(any(test, fuzzing), allow(dead_code))]
 pub fn main() -> u8 {
@@ -381,7 +401,9 @@ pub fn main() -> u8 {
 fn route(program: &Path, words: &[String]) -> Exit {
     let is_original = program.file_name().is_some_and(|name| name == original::NAME);
     // A worker that has been started under that name is still a worker.
-    let is_worker = words.first().is_some_and(|word| word == "worker" || word == "install-package");
+    let is_worker = words
+        .first()
+        .is_some_and(|word| ["worker", "install-package", "session"].contains(&word.as_str()));
     if is_original && !is_worker { original::main(words) } else { dispatch(words) }
 }
 
@@ -435,6 +457,10 @@ fn dispatch(words: &[String]) -> Exit {
         Command::Version(_) => {
             print(&format!("stint {} for {}", env!("STINT_VERSION"), BOARD.description));
             Exit::Success
+        }
+        #[cfg(feature = "session")]
+        Command::Session(Session { folder, config, state_dir }) => {
+            finish(session::run(folder.as_deref(), config.as_deref(), state_dir.as_deref()))
         }
         #[cfg(feature = "documents")]
         Command::Worker(arguments) => {

@@ -218,6 +218,8 @@ fn serve(
         health_interval: config.health_interval,
         workers: config.command_workers,
         retention: config.retention,
+        #[cfg(feature = "session")]
+        session: config.session.clone(),
         status_dir: config.status_dir(state),
         scripts: config.scripts_dir,
         reboot_command: config.reboot_command,

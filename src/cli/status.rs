@@ -35,6 +35,8 @@ pub fn run(wish: &Status) -> Exit {
         problem,
         daemon: status::look(state, &config.status_dir(state)),
         counts: Spool::count(state),
+        #[cfg(feature = "session")]
+        sessions: crate::session::count(&config.status_dir(state)),
         outbox: Outbox::count(state),
         #[cfg(feature = "bootagent")]
         bootagent: BootIdentity::look(state),
@@ -60,6 +62,8 @@ struct Report {
     problem: Option<String>,
     daemon: Option<Snapshot>,
     counts: Counts,
+    #[cfg(feature = "session")]
+    sessions: usize,
     outbox: usize,
     #[cfg(feature = "bootagent")]
     bootagent: Option<BootIdentity>,
@@ -116,6 +120,8 @@ impl Report {
             .raw("lastError", &text(error))
             .raw("links", &format!("[{links}]"))
             .raw("jobs", &jobs);
+        #[cfg(feature = "session")]
+        let out = out.raw("sessions", &self.sessions.to_string());
         #[cfg(feature = "guardian")]
         let out = out.raw("guardian", &self.guardian.json(self.is_guarded));
         #[cfg(feature = "guardian")]
@@ -184,6 +190,10 @@ impl Report {
             "jobs         {pending} waiting, {running} running, {completed} ended, {} to report",
             self.outbox
         ));
+        #[cfg(feature = "session")]
+        if self.sessions > 0 {
+            lines.push(format!("sessions     {} open", self.sessions));
+        }
         #[cfg(feature = "ssm")]
         lines.extend(self.budget.as_ref().map(|budget| budget.text()));
         #[cfg(feature = "supervise")]

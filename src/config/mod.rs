@@ -87,6 +87,9 @@ pub struct Config {
     /// How the agent replaces itself.
     #[cfg(feature = "update")]
     pub update: Update,
+    /// Shells, commands and ports for operators.
+    #[cfg(feature = "session")]
+    pub session: Session,
     /// The audit log.
     #[cfg(feature = "audit")]
     pub audit: Audit,
@@ -149,6 +152,27 @@ impl Default for Logs {
             files: 2,
             socket: PathBuf::from("/dev/log"),
         }
+    }
+}
+
+/// Shells, commands and ports for operators: the file's `session`.
+#[cfg(feature = "session")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// As whom they run if nobody says; otherwise as the agent itself.
+    pub run_as: Option<String>,
+    /// So many at a time.
+    pub limit: usize,
+    /// How large a transcript may become, bytes.
+    pub transcript: u64,
+}
+
+#[cfg(feature = "session")]
+impl Default for Session {
+    fn default() -> Session {
+        Session { enabled: true, run_as: None, limit: 4, transcript: 1024 * 1024 }
     }
 }
 
@@ -465,6 +489,8 @@ impl Default for Config {
             offline: Offline::default(),
             #[cfg(feature = "update")]
             update: Update::default(),
+            #[cfg(feature = "session")]
+            session: Session::default(),
             #[cfg(feature = "audit")]
             audit: Audit::default(),
             #[cfg(feature = "events")]

@@ -19,6 +19,8 @@ mod network;
 mod offline;
 #[cfg(feature = "ssm")]
 mod proxy;
+#[cfg(feature = "session")]
+mod session;
 #[cfg(feature = "ssm")]
 mod ssm;
 mod supervise;
@@ -66,6 +68,8 @@ const KEYS: &[&str] = &[
     "offline",
     #[cfg(feature = "update")]
     "update",
+    #[cfg(feature = "session")]
+    "session",
     #[cfg(feature = "audit")]
     "audit",
     #[cfg(feature = "events")]
@@ -160,6 +164,8 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "ssm" => ssm::read(&reader, node, &mut config)?,
             #[cfg(feature = "events")]
             "events" => events::read(&reader, node, &mut config.events)?,
+            #[cfg(feature = "session")]
+            "session" => session::read(&reader, node, &mut config.session)?,
             #[cfg(feature = "audit")]
             "audit" => audit::read(&reader, node, &mut config.audit)?,
             #[cfg(feature = "offline")]
@@ -373,6 +379,8 @@ mod tests {
             control_channel: true,
             #[cfg(feature = "events")]
             events: crate::events::Settings::default(),
+            #[cfg(feature = "session")]
+            session: crate::config::Session::default(),
             #[cfg(feature = "audit")]
             audit: crate::config::Audit::default(),
             #[cfg(feature = "offline")]

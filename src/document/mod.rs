@@ -37,6 +37,8 @@ pub use exec::Signals;
 pub use flow::{Flow, Next};
 pub use given::given;
 pub use parameter_store::check_given;
+#[cfg(feature = "session")]
+pub use parameters::Parameters;
 pub use parse::{Document, Step, runs_alone};
 pub use plugin::{Context, Ended, RESOLVE_LIMIT, goes_on, run};
 pub use script::DEFAULT_PATH;

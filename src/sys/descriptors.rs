@@ -62,3 +62,42 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Any number of descriptors to wait for.
+#[cfg(feature = "session")]
+#[derive(Default)]
+pub struct Set(Vec<libc::pollfd>);
+
+#[cfg(feature = "session")]
+impl Set {
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds one, to be read, to be written, or both; with neither it isn't waited for at all: its end
+    /// would be reported again and again.
+    pub fn add(&mut self, descriptor: BorrowedFd<'_>, read: bool, write: bool) {
+        if !read && !write {
+            return;
+        }
+        let mut events = if read { libc::POLLIN } else { 0 };
+        events |= if write { libc::POLLOUT } else { 0 };
+        self.0.push(libc::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 });
+    }
+
+    /// Waits until one of them is ready, at most so many milliseconds; without a number, for ever.
+    /// An interruption by a signal counts as the end of the wait.
+    ///
+    /// # Errors
+    /// What poll(2) says, other than EINTR.
+    pub fn wait(&mut self, patience: Option<u64>) -> io::Result<()> {
+        let millis = patience.map_or(-1, |millis| millis.min(i32::MAX as u64) as i32);
+        let length = self.0.len() as libc::nfds_t;
+        // SAFETY: the array lives through the call and has so many elements.
+        match check(unsafe { libc::poll(self.0.as_mut_ptr(), length, millis) }) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

@@ -25,6 +25,8 @@ pub mod memory;
 pub mod netlink;
 pub mod part;
 pub mod process;
+#[cfg(feature = "session")]
+pub mod pty;
 pub mod random;
 pub mod reserve;
 #[cfg(feature = "serial")]
@@ -35,7 +37,7 @@ pub mod start;
 pub mod tcp;
 #[cfg(feature = "supervise")]
 pub mod tree;
-#[cfg(feature = "supervise")]
+#[cfg(any(feature = "session", feature = "supervise"))]
 pub mod users;
 #[cfg(feature = "guardian")]
 pub mod ward;

@@ -52,3 +52,72 @@ pub fn notice_the_end(stream: &TcpStream) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Begins a connection without waiting for it: when the socket can be written, `take_error` tells
+/// what became of it. Its reads and writes don't wait either.
+///
+/// # Errors
+/// What socket(2) or connect(2) says at once.
+#[cfg(feature = "session")]
+pub fn begin(address: std::net::SocketAddr) -> io::Result<TcpStream> {
+    use std::net::SocketAddr;
+    use std::os::fd::{FromRawFd, OwnedFd};
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes integers only; the descriptor is new and nobody else's.
+    let socket = unsafe { OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?) };
+    // SAFETY: both structures are valid when all bits are zero, and live through the call that is
+    // told their size.
+    let begun = unsafe {
+        match address {
+            SocketAddr::V4(address) => {
+                let mut name: libc::sockaddr_in = std::mem::zeroed();
+                name.sin_family = libc::AF_INET as _;
+                name.sin_port = address.port().to_be();
+                name.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
+                let size = size_of_val(&name) as libc::socklen_t;
+                libc::connect(socket.as_raw_fd(), (&raw const name).cast(), size)
+            }
+            SocketAddr::V6(address) => {
+                let mut name: libc::sockaddr_in6 = std::mem::zeroed();
+                name.sin6_family = libc::AF_INET6 as _;
+                name.sin6_port = address.port().to_be();
+                name.sin6_addr.s6_addr = address.ip().octets();
+                name.sin6_scope_id = address.scope_id();
+                let size = size_of_val(&name) as libc::socklen_t;
+                libc::connect(socket.as_raw_fd(), (&raw const name).cast(), size)
+            }
+        }
+    };
+    match check(begun) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(TcpStream::from(socket)),
+    }
+}
+
+#[cfg(all(test, feature = "session"))]
+mod tests {
+    use super::*;
+    use crate::sys::descriptors::Set;
+    use std::net::{SocketAddr, TcpListener};
+    use std::os::fd::AsFd;
+
+    fn outcome(address: SocketAddr) -> io::Result<()> {
+        let stream = begin(address)?;
+        let mut set = Set::default();
+        set.add(stream.as_fd(), false, true);
+        set.wait(Some(20_000))?;
+        stream.take_error()?.map_or(Ok(()), Err)
+    }
+
+    #[test]
+    fn a_connection_is_made_or_refused_without_waiting() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(host) else { continue };
+            let address = listener.local_addr().unwrap();
+            outcome(address).unwrap();
+            drop(listener);
+            assert_eq!(outcome(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+}

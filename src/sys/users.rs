@@ -16,6 +16,9 @@ pub struct Who {
     pub name: String,
     /// The home folder.
     pub home: String,
+    /// The login shell; empty where none is named.
+    #[cfg(feature = "session")]
+    pub shell: String,
 }
 
 /// Looks a user and a group up, each by name or number. The group is the user's own if none is
@@ -57,7 +60,23 @@ fn resolve(
     let holds = |line: &&str| Fields(line).text(3).split(',').any(|member| member == name);
     let supplementary =
         groups.lines().filter(holds).filter_map(|line| Fields(line).number(2)).collect();
-    Ok(Who { uid, gid, groups: supplementary, name: name.to_owned(), home: home.to_owned() })
+    Ok(Who {
+        uid,
+        gid,
+        groups: supplementary,
+        name: name.to_owned(),
+        home: home.to_owned(),
+        #[cfg(feature = "session")]
+        shell: found.as_ref().map_or("", |fields| fields.text(6)).to_owned(),
+    })
+}
+
+/// The calling process's own user.
+#[cfg(feature = "session")]
+pub fn own() -> Option<Who> {
+    // SAFETY: takes nothing.
+    let me = unsafe { libc::geteuid() }.to_string();
+    find(Some(&me), None).ok().flatten()
 }
 
 /// One line of either file.
@@ -89,8 +108,15 @@ mod tests {
     #[test]
     fn names_and_numbers_are_looked_up() {
         let find = |user, group| resolve(PASSWD, GROUP, user, group);
-        let web =
-            Who { uid: 33, gid: 34, groups: vec![4], name: "web".into(), home: "/srv".into() };
+        let web = Who {
+            uid: 33,
+            gid: 34,
+            groups: vec![4],
+            name: "web".into(),
+            home: "/srv".into(),
+            #[cfg(feature = "session")]
+            shell: "/bin/false".into(),
+        };
         assert_eq!(find(Some("web"), None), Ok(web.clone()));
         assert_eq!(find(Some("33"), None), Ok(web.clone()));
         assert_eq!(find(Some("web"), Some("log")), Ok(Who { gid: 4, ..web }));

@@ -12,6 +12,8 @@ use super::s3::{self, S3};
 use super::s3_sign::Access;
 use super::ssm::instance::Instance;
 use super::ssm::{Ssm, trouble};
+#[cfg(feature = "session")]
+use super::{UplinkError, websocket::WebSocket};
 use super::{budget, page, s3_text};
 use crate::config::{self, Config};
 use crate::document::remote::{
@@ -73,6 +75,16 @@ impl Network {
             Ssm::new(config, state, registration).map_err(|error| error.to_string())
         };
         borrow(self.ssm.get_or_init(set_up))
+    }
+
+    /// Opens the data channel of a session.
+    ///
+    /// # Errors
+    /// See [`Ssm::open_data_channel`]; or there is no server.
+    #[cfg(feature = "session")]
+    pub fn data_channel(&self, session: &str) -> Result<WebSocket, UplinkError> {
+        let ssm = self.ssm().map_err(|error| UplinkError::Local(error.to_string()))?;
+        ssm.open_data_channel(session)
     }
 
     fn client(&self) -> Result<&Client, RemoteError> {

@@ -20,9 +20,13 @@ const MAX_RTO: u32 = 1_000_000;
 /// What the measured time may always vary by, microseconds.
 const MIN_VARIANCE: u32 = 10_000;
 
-/// A message that isn't acknowledged again and again is repeated at longer and longer intervals,
-/// up to 2 to this power times the first: 8 s at most.
-const MAX_BACKOFF: u32 = 3;
+/// A message that isn't acknowledged again and again is repeated at longer and longer intervals, each
+/// twice the one before up to the first of these, microseconds: so long a client that wasn't ready for
+/// it may have to wait. One that has been repeated for a minute waits for the second.
+const LONG: [u64; 2] = [2_000_000, 8_000_000];
+
+/// So many repetitions take about a minute.
+const MANY: u32 = 32;
 
 /// How far the newest message may be ahead of the oldest that isn't acknowledged. The other side
 /// keeps 10 000 that it can't use yet, and forgets the rest.
@@ -190,7 +194,9 @@ impl Sent {
     /// that others have overtaken.
     fn deadline(&self, front: bool, rto: u32) -> Option<u64> {
         let Some(last) = self.last else { return Some(0) };
-        let patience = u64::from(rto) << self.tries.saturating_sub(1).min(MAX_BACKOFF);
+        let [long, longer] = LONG;
+        let longest = if self.tries < MANY { long } else { longer };
+        let patience = (u64::from(rto) << self.tries.saturating_sub(1).min(16)).min(longest);
         (front || self.passed).then_some(last + patience.div_ceil(1000))
     }
 
@@ -301,10 +307,17 @@ mod tests {
         assert_eq!(out.deadline(), Some(600));
         assert_eq!(numbers(&mut out, 600), [0]);
         assert_eq!(out.deadline(), Some(1400));
+        let mut now = 1400;
+        for _ in 0..100 {
+            assert_eq!(numbers(&mut out, now), [0]);
+            now = out.deadline().unwrap();
+        }
+        assert_eq!(numbers(&mut out, now), [0]);
+        assert_eq!(out.deadline(), Some(now + 8000));
         out.acknowledged(0, 700);
         out.acknowledged(2, 700);
-        assert_eq!(numbers(&mut out, 5000), [1]);
-        out.acknowledged(1, 5001);
+        assert_eq!(numbers(&mut out, now), [1]);
+        out.acknowledged(1, now + 1);
         assert!(out.is_empty());
         assert_eq!(out.deadline(), None);
     }

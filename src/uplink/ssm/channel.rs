@@ -51,7 +51,6 @@ impl Ssm {
     /// # Errors
     /// As above.
     #[cfg(feature = "session")]
-    #[allow(dead_code)] // for the session's process
     pub fn open_data_channel(&self, session: &str) -> Result<WebSocket, UplinkError> {
         let node = self.node();
         self.open_channel(&Wanted {

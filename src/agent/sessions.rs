@@ -1,0 +1,296 @@
+//! The sessions of operators: each has a process of its own (`stint session`), which goes on while this
+//! one is restarted. Here they are started, counted, ended, and reported when they are over.
+
+use super::backoff::Backoff;
+use super::modules::Ended;
+use super::{Shared, spawn};
+use crate::audit;
+use crate::session::{self, End, FOLDER, SENDER};
+use crate::sys::command::{Child, Command, Stdio};
+use crate::sys::doorbell::{self, Look};
+use crate::sys::memory::MemoryFile;
+use crate::sys::process::{self, Group, Identity};
+use crate::sys::{FileError, durable};
+use smol::{Async, LocalExecutor, Timer};
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use stint_wire::mgs::sessions::SessionOrder;
+
+/// The file in a session's folder that names its process.
+const PID: &str = "pid";
+
+/// The end of a session is told so often at most: by then its server has found out by itself.
+const TELLS: u32 = 8;
+
+/// The sessions that are not over.
+pub struct Sessions {
+    open: RefCell<Vec<Open>>,
+    /// Those that nobody has started yet, with their orders.
+    wanted: RefCell<Vec<(String, String)>>,
+    bell: crate::bell::Bell,
+}
+
+impl Sessions {
+    /// None yet.
+    pub fn new() -> Sessions {
+        let bell = crate::bell::Bell::new();
+        Sessions { open: RefCell::default(), wanted: RefCell::default(), bell }
+    }
+}
+
+struct Open {
+    id: String,
+    process: Option<Identity>,
+    /// It is to end as soon as it has a process.
+    ends: bool,
+}
+
+/// A server wants a session. One that can't be had is reported as failed.
+pub async fn begin(shared: &Shared, id: String, order: String) {
+    let sessions = &shared.sessions;
+    let settings = &shared.settings.session;
+    if sessions.open.borrow().iter().any(|open| open.id == id) {
+        // It was asked for again because its data channel was long in coming.
+        return;
+    }
+    let refusal = if !settings.enabled {
+        Some("sessions are switched off on this device (session.enabled)".to_owned())
+    } else if !session::is_fit_for_a_name(&id) {
+        Some("the session's id has characters that it must not have".to_owned())
+    } else if sessions.open.borrow().len() >= settings.limit {
+        Some(format!(
+            "this device has {} sessions open, and takes no more (session.limit)",
+            settings.limit
+        ))
+    } else {
+        None
+    };
+    if let Some(why) = refusal {
+        log::warn!("session {id} is refused: {why}");
+        audit::record("session.refused", shared.link(), &[("id", &id), ("why", &why)]);
+        let why = End::failed(why);
+        let told = shared.talk(move |up| up.session_is_over(&id, &why.status, &why.output)).await;
+        if let Err(error) = told {
+            log::warn!("the refusal of a session can't be told: {error}");
+        }
+        return;
+    }
+    sessions.open.borrow_mut().push(Open { id: id.clone(), process: None, ends: false });
+    sessions.wanted.borrow_mut().push((id, order));
+    sessions.bell.ring();
+}
+
+/// A server wants a session to end.
+pub fn end(shared: &Shared, id: &str) {
+    let mut open = shared.sessions.open.borrow_mut();
+    let Some(open) = open.iter_mut().find(|open| open.id == id) else { return };
+    log::info!("session {id} is ended by the server");
+    open.ends = true;
+    stop(open);
+}
+
+fn stop(open: &Open) {
+    if let Some(process) = open.process.filter(|process| process.is_alive()) {
+        let _ = process::signal(process.pid, libc::SIGTERM);
+    }
+}
+
+/// Starts sessions for ever. Those that an earlier daemon has started come first.
+pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) -> Ended {
+    let folder = shared.settings.status_dir.join(FOLDER);
+    durable::make_folder(&folder).map_err(|error| error.to_string())?;
+    if session::are_waiting(&shared.settings.state) {
+        spawn(&executor, send_left(shared.clone(), folder.join(SENDER)));
+    }
+    for id in durable::list(&folder).map_err(|error| error.to_string())? {
+        if id == SENDER {
+            continue;
+        }
+        let is_new = !shared.sessions.open.borrow().iter().any(|open| open.id == id);
+        if is_new {
+            shared.sessions.open.borrow_mut().push(Open {
+                id: id.clone(),
+                process: None,
+                ends: false,
+            });
+            let folder = folder.join(&id);
+            spawn(&executor, adopt(shared.clone(), id, folder));
+        }
+    }
+    loop {
+        let wanted: Vec<_> = shared.sessions.wanted.borrow_mut().drain(..).collect();
+        for (id, order) in wanted {
+            let folder = folder.join(&id);
+            spawn(&executor, carry(shared.clone(), id, order, folder));
+        }
+        shared.sessions.bell.wait().await;
+    }
+}
+
+/// A session from its start to its end.
+async fn carry(shared: Rc<Shared>, id: String, order: String, folder: PathBuf) {
+    let (owner, document) = SessionOrder::read(&order)
+        .map(|order| (order.owner, order.document_name))
+        .unwrap_or_default();
+    log::info!("session {id} ({document}) begins");
+    let who = if owner.is_empty() { shared.link() } else { owner.as_str() };
+    audit::record("session.started", who, &[("id", &id), ("document", &document)]);
+    let started = start(&shared, &folder, Some(order.as_bytes()));
+    drop(order);
+    match started {
+        Ok((child, listener)) => {
+            note(&shared, &id, &folder, Identity::of(child.id()));
+            listen(&shared, &id, &folder, listener, Some(child)).await;
+        }
+        Err(error) => {
+            over(&shared, &id, End::failed(format!("the session has no process: {error}"))).await;
+        }
+    }
+    put_away(shared, &id, folder).await;
+}
+
+/// A session that an earlier daemon has started.
+async fn adopt(shared: Rc<Shared>, id: String, folder: PathBuf) {
+    let text = fs::read_to_string(folder.join(PID)).unwrap_or_default();
+    let process = text.split_once(' ').and_then(|(pid, started)| {
+        Some(Identity { pid: pid.parse().ok()?, started: started.trim().parse().ok()? })
+    });
+    note(&shared, &id, &folder, process);
+    match doorbell::listen(&folder) {
+        Ok(listener) => listen(&shared, &id, &folder, listener, None).await,
+        Err(error) => log::error!("session {id}: {error}"),
+    }
+    // It may be this process's child, if that has become another program meanwhile.
+    if let Some(process) = process {
+        process::reap(process.pid);
+    }
+    put_away(shared, &id, folder).await;
+}
+
+/// Remembers a session's process, here and for the next daemon.
+fn note(shared: &Shared, id: &str, folder: &Path, process: Option<Identity>) {
+    if let Some(Identity { pid, started }) = process {
+        // Without room for it the next daemon can't end the session by itself; its server can.
+        let _ = fs::write(folder.join(PID), format!("{pid} {started}"));
+    }
+    let mut open = shared.sessions.open.borrow_mut();
+    if let Some(open) = open.iter_mut().find(|open| open.id == id) {
+        open.process = process;
+        if open.ends {
+            stop(open);
+        }
+    }
+}
+
+/// Starts the process of a session, or without an order that which sends transcripts.
+fn start(shared: &Shared, folder: &Path, order: Option<&[u8]>) -> Result<(Child, File), FileError> {
+    durable::make_folder(folder)?;
+    let listener = doorbell::listen(folder)?;
+    let bell = doorbell::hold(folder)?;
+    let program = Path::new("/proc/self/exe");
+    let mut command = Command::new(program);
+    command.arg("session");
+    // The order may hold secrets, and the disk may be full: it is in memory alone.
+    let mut memory = None;
+    match order {
+        Some(order) => {
+            let file = MemoryFile::new(order).map_err(FileError::new("hand over", folder))?;
+            let path = file.path();
+            let order = File::open(&path).map_err(FileError::new("open", &path))?;
+            memory = Some(file);
+            command.arg(folder).stdin(Stdio::from(order))
+        }
+        None => command.stdin(Stdio::null()),
+    };
+    command.arg("--state-dir").arg(&shared.settings.state).current_dir("/");
+    if let Some(config) = &shared.settings.config {
+        command.arg("--config").arg(config);
+    }
+    command.stdout(Stdio::from(bell)).stderr(Stdio::null());
+    let child = process::isolate(&mut command, Group::Session).spawn();
+    drop(memory);
+    Ok((child.map_err(FileError::new("start", program))?, listener))
+}
+
+/// Reports the end of a session as soon as it is known, and returns when its process is gone.
+async fn listen(shared: &Shared, id: &str, folder: &Path, listener: File, child: Option<Child>) {
+    let mut is_told = false;
+    let listener = Async::new(listener);
+    if let Err(error) = &listener {
+        log::error!("session {id} can't be listened to: {error}");
+    }
+    if let Ok(listener) = listener {
+        loop {
+            match doorbell::look(listener.get_ref()) {
+                Ok(Look::Rang) if !is_told => {
+                    if let Some(end) = End::read(folder) {
+                        is_told = true;
+                        over(shared, id, end).await;
+                    }
+                    continue;
+                }
+                Ok(Look::Gone) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if listener.readable().await.is_err() {
+                break;
+            }
+        }
+    }
+    let status = child.and_then(|mut child| child.wait().ok());
+    if !is_told {
+        let end = End::read(folder).unwrap_or_else(|| match status {
+            // On a full disk there is no room for its last words.
+            Some(status) if status.success() => {
+                End { status: "Success".to_owned(), output: String::new() }
+            }
+            _ => End::failed("the session's process on the device ended without a word".to_owned()),
+        });
+        over(shared, id, end).await;
+    }
+}
+
+/// A session is over: it makes room for another, and the server is told.
+async fn over(shared: &Shared, id: &str, end: End) {
+    shared.sessions.open.borrow_mut().retain(|open| open.id != id);
+    let End { status, output } = end;
+    log::info!("session {id} ended: {status} {output}");
+    audit::record("session.ended", "agent", &[("id", id), ("status", &status)]);
+    let mut backoff = Backoff::default();
+    for _ in 0..TELLS {
+        let (id, status, output) = (id.to_owned(), status.clone(), output.clone());
+        let told = shared.talk(move |up| up.session_is_over(&id, &status, &output)).await;
+        let Err(error) = told else { return };
+        let wait = backoff.failed(error.is_rejection_of_the_node());
+        log::warn!("the end of a session can't be told: {error}; again in {} s", wait.as_secs());
+        Timer::after(wait).await;
+    }
+}
+
+/// Removes the folder. The transcript of a session that was killed is sent.
+async fn put_away(shared: Rc<Shared>, id: &str, folder: PathBuf) {
+    shared.sessions.open.borrow_mut().retain(|open| open.id != id);
+    let was_killed = End::read(&folder).is_none();
+    if was_killed && session::are_waiting(&shared.settings.state) {
+        return send_left(shared, folder).await;
+    }
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// Sends transcripts that sessions have left.
+async fn send_left(shared: Rc<Shared>, folder: PathBuf) {
+    match start(&shared, &folder, None) {
+        Ok((mut child, listener)) => {
+            if let Ok(listener) = Async::new(listener) {
+                while !matches!(doorbell::look(listener.get_ref()), Ok(Look::Gone) | Err(_))
+                    && listener.readable().await.is_ok()
+                {}
+            }
+            let _ = child.wait();
+        }
+        Err(error) => log::warn!("transcripts can't be sent: {error}"),
+    }
+    let _ = fs::remove_dir_all(folder);
+}

@@ -1,0 +1,105 @@
+//! A port without multiplexing: one connection at a time, its bytes as they are.
+
+use super::link::{self, Link};
+use super::order::Target;
+use super::work::{MAX_INPUT, PER_TURN, Sink, Work};
+use crate::sys::descriptors::Set;
+use std::net::SocketAddr;
+use stint_wire::mgs::stream::{Flag, PayloadType};
+
+/// Bytes in one message.
+pub const CHUNK: usize = 8 * 1024;
+
+/// A connection, and its successors where the client makes connections of its own.
+pub struct Port {
+    addresses: Vec<SocketAddr>,
+    name: String,
+    /// See [`Target::forwards`].
+    forwards: bool,
+    link: Option<Link>,
+    over: bool,
+}
+
+impl Port {
+    /// Begins to connect.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn start(target: &Target) -> Result<Port, String> {
+        let addresses = link::addresses(&target.host, target.port)?;
+        let host = if target.host.is_empty() { "localhost" } else { &target.host };
+        let name = format!("{host}:{}", target.port);
+        let link = Link::dial(&addresses);
+        let link = link.map_err(|error| format!("Unable to connect to {name}: {error}"))?;
+        Ok(Port { addresses, name, forwards: target.forwards, link: Some(link), over: false })
+    }
+
+    /// Carries bytes from the port to the client.
+    fn read(&mut self, out: &mut dyn Sink) -> std::io::Result<bool> {
+        let Some(link) = &mut self.link else { return Ok(true) };
+        link.advance()?;
+        let mut taken = 0;
+        let mut bytes = vec![0; CHUNK];
+        while taken < PER_TURN && out.has_room() {
+            match link.read(&mut bytes)? {
+                None => break,
+                Some(0) => return Ok(false),
+                Some(count) => {
+                    taken += count;
+                    out.send(PayloadType::Output, bytes.get(..count).unwrap_or_default());
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Work for Port {
+    fn watch(&self, set: &mut Set, room: bool) {
+        if let Some(link) = &self.link {
+            link.watch(set, room);
+        }
+    }
+
+    fn turn(&mut self, out: &mut dyn Sink, _now: u64) -> Option<Result<(), String>> {
+        if self.over {
+            return Some(Ok(()));
+        }
+        match self.read(out) {
+            Ok(true) => None,
+            // The next bytes of the client make another connection.
+            _ if self.forwards => {
+                self.link = None;
+                None
+            }
+            Ok(false) => Some(Ok(())),
+            Err(error) => Some(Err(format!("Unable to connect to {}: {error}", self.name))),
+        }
+    }
+
+    fn take(&mut self, kind: PayloadType, payload: &[u8]) -> bool {
+        match (kind, Flag::read(payload)) {
+            (PayloadType::Flag, Some(Flag::DisconnectToPort)) => self.link = None,
+            (PayloadType::Flag, Some(Flag::TerminateSession)) => self.over = true,
+            (PayloadType::Output, _) => {
+                if self.link.is_none() {
+                    self.link = Link::dial(&self.addresses).ok();
+                }
+                // Nobody to take them: the client hears nothing on its connection either.
+                let Some(link) = &mut self.link else { return true };
+                if !link.pending.is_empty() && link.pending.len() + payload.len() > MAX_INPUT {
+                    return false;
+                }
+                link.pending.extend_from_slice(payload);
+                // A broken connection is found in the next turn.
+                let _ = link.advance();
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn close(&mut self) {
+        self.link = None;
+    }
+}

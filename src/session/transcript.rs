@@ -1,0 +1,219 @@
+//! What a session printed, on disk: up to a limit, whole up to its last byte even if the session is
+//! killed, and never a reason for it to stop. Beside it stands where it is to go, so that whoever
+//! comes later can send it.
+
+use super::order::Destination;
+use crate::document::remote::{LogStream, Remote, S3Object};
+use crate::patience::Patience;
+use crate::sys::{durable, lock};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stint_wire::json::{self, Node, ObjectWriter};
+
+/// The folder below the state folder.
+const FOLDER: &str = "transcripts";
+
+/// Those that can't be sent are kept, so many at most.
+const KEPT: usize = 16;
+
+/// What sending one may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A transcript that is being written. It is locked meanwhile.
+pub struct Transcript {
+    file: File,
+    /// Bytes that it may still take.
+    left: u64,
+}
+
+impl Transcript {
+    /// Begins the transcript of a session, of `limit` bytes at most. `None`: there is nowhere to send
+    /// it, or no room on disk for it; the session goes on without.
+    pub fn begin(state: &Path, id: &str, to: &Destination, limit: u64) -> Option<Transcript> {
+        if to.bucket.is_empty() && to.group.is_empty() {
+            return None;
+        }
+        let begin = || -> Result<File, String> {
+            let folder = state.join(FOLDER);
+            durable::make_folder(&folder).map_err(|error| error.to_string())?;
+            let mut options = OpenOptions::new();
+            options.append(true).create(true).mode(0o600);
+            let path = folder.join(id).with_added("log");
+            let file = options.open(&path).map_err(|error| error.to_string())?;
+            if !lock::take(&file).map_err(|error| error.to_string())? {
+                return Err("another session writes it".to_owned());
+            }
+            let text = ObjectWriter::new()
+                .string("session", id)
+                .string("bucket", &to.bucket)
+                .string("prefix", &to.prefix)
+                .string("group", &to.group)
+                .finish();
+            let written = durable::write(&folder.join(id).with_added("to"), text.as_bytes());
+            written.map_err(|error| error.to_string())?;
+            Ok(file)
+        };
+        match begin() {
+            Ok(file) => Some(Transcript { file, left: limit }),
+            Err(error) => {
+                log::warn!("session {id} has no transcript: {error}");
+                None
+            }
+        }
+    }
+
+    /// Adds what was printed.
+    pub fn add(&mut self, bytes: &[u8]) {
+        let fits = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let bytes = bytes.get(..fits).unwrap_or_default();
+        if bytes.is_empty() {
+            return;
+        }
+        self.left -= fits as u64;
+        let ended = self.left == 0;
+        let written = self.file.write_all(bytes);
+        let written = written.and_then(|()| match ended {
+            true => self.file.write_all(b"\n[stint: the transcript ends here; it is full]\n"),
+            false => Ok(()),
+        });
+        if written.is_err() {
+            // Most often the disk is full. What is there is kept, and is without a gap.
+            self.left = 0;
+        }
+    }
+
+    /// Makes it durable.
+    pub fn end(self) {
+        let _ = self.file.sync_data();
+    }
+}
+
+/// `x.y` and an extension after all of it.
+trait WithAdded {
+    fn with_added(&self, extension: &str) -> PathBuf;
+}
+
+impl WithAdded for PathBuf {
+    fn with_added(&self, extension: &str) -> PathBuf {
+        let mut name = self.as_os_str().to_owned();
+        name.push(".");
+        name.push(extension);
+        PathBuf::from(name)
+    }
+}
+
+/// Whether there are transcripts of sessions that are over.
+pub fn are_waiting(state: &Path) -> bool {
+    !waiting(state).is_empty()
+}
+
+/// Where the notes of transcripts are that nobody writes any more, oldest first.
+fn waiting(state: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(state.join(FOLDER)).into_iter().flatten().flatten();
+    let notes = entries.map(|entry| entry.path()).filter(|path| {
+        path.extension().is_some_and(|it| it == "to") && !lock::is_held(&path.with_extension("log"))
+    });
+    let mut notes: Vec<_> =
+        notes.map(|path| (fs::metadata(&path).and_then(|it| it.modified()).ok(), path)).collect();
+    notes.sort_unstable();
+    notes.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Sends the transcripts of sessions that are over. Those that can't be sent are kept for the next time,
+/// some of them.
+///
+/// # Errors
+/// What the last one that couldn't be sent met, in words.
+pub fn deliver(state: &Path, remote: &dyn Remote) -> Result<(), String> {
+    let mut result = Ok(());
+    let mut kept = Vec::new();
+    for note in waiting(state) {
+        let text = fs::read_to_string(&note).unwrap_or_default();
+        match send(&text, &note.with_extension("log"), remote) {
+            Ok(()) => forget(&note),
+            Err(error) => {
+                log::warn!("the transcript {} can't be sent: {error}", note.display());
+                result = Err(error);
+                kept.push(note);
+            }
+        }
+    }
+    let superfluous = kept.len().saturating_sub(KEPT);
+    kept.iter().take(superfluous).for_each(|note| forget(note));
+    result
+}
+
+fn forget(note: &Path) {
+    let _ = fs::remove_file(note.with_extension("log"));
+    let _ = fs::remove_file(note);
+}
+
+fn send(note: &str, log: &Path, remote: &dyn Remote) -> Result<(), String> {
+    let Ok(note) = json::parse(note) else { return Ok(()) };
+    let text = |name| note.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
+    let (session, bucket, group) = (text("session"), text("bucket"), text("group"));
+    if fs::metadata(log).map_or(true, |log| log.len() == 0) {
+        return Ok(());
+    }
+    if !bucket.is_empty() {
+        let prefix = text("prefix");
+        let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
+        let object =
+            S3Object { bucket, key: format!("{prefix}{slash}{session}.log"), region: None };
+        let sent = remote.s3_put(&object, log, &Patience::of_time(PATIENCE));
+        sent.map_err(|error| error.to_string())?;
+    }
+    if !group.is_empty() {
+        let stream = LogStream { group, name: session };
+        let sent = remote.log(&stream, log, &Patience::of_time(PATIENCE));
+        sent.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::remote::Nowhere;
+    use crate::testing::Folder;
+
+    fn destination() -> Destination {
+        Destination { bucket: "b".into(), prefix: "p".into(), group: String::new() }
+    }
+
+    #[test]
+    fn a_transcript_is_whole_up_to_its_limit_and_says_that_it_is_full() {
+        let state = Folder::new();
+        let mut transcript = Transcript::begin(state.path(), "a.b-1", &destination(), 10).unwrap();
+        for piece in [&b"0123"[..], b"4567", b"89abc", b"def"] {
+            transcript.add(piece);
+        }
+        assert!(!are_waiting(state.path()), "it is being written");
+        transcript.end();
+        let text = fs::read_to_string(state.path().join("transcripts/a.b-1.log")).unwrap();
+        assert_eq!(text, "0123456789\n[stint: the transcript ends here; it is full]\n");
+    }
+
+    #[test]
+    fn one_that_can_t_be_sent_is_kept_and_an_empty_one_is_not() {
+        let state = Folder::new();
+        let mut transcript = Transcript::begin(state.path(), "s-1", &destination(), 10).unwrap();
+        transcript.add(b"x");
+        drop(transcript);
+        drop(Transcript::begin(state.path(), "s-2", &destination(), 10).unwrap());
+        assert!(deliver(state.path(), &Nowhere).is_err());
+        let left = waiting(state.path());
+        assert_eq!(left, [state.path().join("transcripts/s-1.to")]);
+        for number in 0..KEPT {
+            let id = format!("t-{number}");
+            let mut more = Transcript::begin(state.path(), &id, &destination(), 10).unwrap();
+            more.add(b"y");
+        }
+        assert!(deliver(state.path(), &Nowhere).is_err());
+        assert_eq!(waiting(state.path()).len(), KEPT);
+        assert!(Transcript::begin(state.path(), "s", &Destination::default(), 10).is_none());
+    }
+}
