@@ -1,9 +1,14 @@
 """The audit log: who wanted what of a device, in a chain that shows what was changed."""
 
 import json
+import os
+import signal
 
-from harness.clients import finished, shell
+from harness.bootserver import STATUS
+from harness.clients import finished, shell, wait_until_online
 from harness.programs import HUB, run
+from harness.releases import NEXT, Releases
+from harness.updating import Updating
 from harness.wait import until
 
 
@@ -120,6 +125,74 @@ def test_the_log_is_bounded_and_its_chain_goes_on(online, home):
     assert sum(sizes) < 20 * 1024, sizes
     assert verify(agent).returncode == 0
     assert events(agent).count("agent.started") >= 20
+
+
+def named(agent, event: str) -> list[dict]:
+    """The records of what is called so."""
+    return [record for record in records(agent) if record["event"] == event]
+
+
+def test_a_restart_by_the_guardian_is_recorded_with_its_reason(hub, client, activate, new_agent):
+    agent = new_agent()
+    agent.register(hub, activate())
+    agent.guarded = True
+    agent.start()
+    wait_until_online(client, agent.node)
+    assert named(agent, "agent.restarted") == []
+    os.kill(agent.daemon(), signal.SIGKILL)
+    (record,) = until("it is recorded", lambda: named(agent, "agent.restarted"))
+    assert record["who"] == "guardian"
+    assert record["what"] == 'reason="it was killed by signal 9" count=1'
+    # A start that nobody had to bring about is none.
+    until("it is online again", lambda: agent.status()[1]["online"])
+    agent.stop()
+    agent.start()
+    until("it runs again", lambda: len(named(agent, "agent.started")) >= 3)
+    assert len(named(agent, "agent.restarted")) == 1
+    assert verify(agent).returncode == 0
+
+
+def test_an_update_is_recorded_from_its_beginning_to_its_end(home, hub, client, activate):
+    releases, agent = Releases(home, hub), Updating(home, "device")
+    try:
+        agent.configure(releases)
+        agent.register(hub, activate())
+        releases.learn_file(agent)
+        agent.start()
+        agent.keep_up()
+        wait_until_online(client, agent.node)
+        # This one dies three times, and nobody else would tell of its trial.
+        releases.publish(NEXT, releases.script(NEXT, "kill -SEGV $$"))
+        assert agent.update("--apply").returncode == 1
+        until("it is recorded", lambda: named(agent, "update.taken-back"))
+    finally:
+        agent.clean_up()
+    (begun,), (back,) = named(agent, "update.begun"), named(agent, "update.taken-back")
+    assert begun["who"].startswith("user ") and begun["what"].startswith(f"version={NEXT} from=")
+    assert back["who"] == "agent" and back["what"].startswith(f"version={NEXT} from=")
+    assert "why=\"it was started 3 times and the server didn't hear it" in back["what"]
+    assert begun["number"] < back["number"] and named(agent, "update.kept") == []
+
+
+def test_jobs_of_a_bootagent_server_are_recorded(new_agent, server):
+    agent = new_agent()
+    agent.config = agent.home / "agent.json"
+    bootagent = {"servers": server.address, "step": 1, "acceptUnsignedJobs": True}
+    agent.config.write_text(json.dumps({"bootagent": bootagent}))
+    job = {"id": "ddc8a9b9-55bd-4ddd-b53d-47095ee19466", "action": "stop", "name": "nobody"}
+
+    def give(exchange):
+        if exchange.path == STATUS and not server.results():
+            exchange.answer = json.dumps({"errcode": 2, "jobs": [job]})
+
+    server.twist = give
+    agent.start()
+    until("its end is recorded", lambda: named(agent, "job.ended"))
+    (accepted,) = named(agent, "job.accepted")
+    assert accepted["who"] == "bootagent"
+    assert accepted["what"] == f"id={job['id']} action=stop child=nobody"
+    ended = named(agent, "job.ended")[0]
+    assert ended["what"] == f"id={job['id']} action=stop child=nobody errcode=3"
 
 
 def _if(done, code: int):

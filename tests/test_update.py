@@ -80,6 +80,8 @@ def test_a_good_update_takes_the_place_of_the_old_one_and_stays(client, device, 
     until("it is the new one again", lambda: f"stint {NEXT} runs as" in agent.logs().rpartition("kept")[2])
     assert agent.runs() == NEXT
     assert agent.update("--check").returncode == 0
+    told = agent.command("audit", "--state-dir", agent.state).stdout
+    assert told.count(" update.begun by user ") == told.count(" update.kept by agent ") == 1, told
 
 
 def update_by_command(client, node: str, **parameters: str) -> str:

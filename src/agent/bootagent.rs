@@ -403,6 +403,8 @@ impl Task {
         match self.supervisor.accept(job.clone()) {
             Ok(Accepted::New) => {
                 log::info!("job {id} ({action} {name}) accepted");
+                let what = [("id", &*id), ("action", action), ("child", &*name)];
+                crate::audit::record("job.accepted", "bootagent", &what);
                 self.expecting = true;
             }
             Ok(Accepted::Known | Accepted::Repeated) => {}

@@ -15,7 +15,7 @@ pub use read::{lines_after, verify};
 use crate::sys::{FileError, clock, durable, lock};
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +26,7 @@ use stint_wire::audit::{self, Event, MAX_LINE};
 /// Where a process that has opened the log writes to.
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Records since the last one that couldn't be written.
+/// Records of this process since the last one that could be written, which not even the lock file tells of.
 static LOST: AtomicU32 = AtomicU32::new(0);
 
 /// How long another process is waited for, which holds the lock for one record.
@@ -35,6 +35,18 @@ const PAUSE: Duration = Duration::from_millis(25);
 
 /// The digest of the configuration that the last daemon ran with.
 const CONFIG: &str = "config";
+
+/// How many restarts the guardian had noted when the last daemon started.
+#[cfg(feature = "guardian")]
+const RESTARTS: &str = "restarts";
+
+/// The update of which was told last, and how far it had come.
+#[cfg(feature = "update")]
+const UPDATE: &str = "update";
+
+/// In the lock file: how many records couldn't be written, in so many digits. It is written over in its
+/// place, for which a full disk has room.
+const DIGITS: usize = 8;
 
 struct Log {
     folder: PathBuf,
@@ -62,8 +74,11 @@ pub fn record(event: &str, who: &str, what: &[(&str, &str)]) {
         Ok(()) => {
             LOST.fetch_sub(lost, Ordering::Relaxed);
         }
-        Err(error) => {
-            LOST.fetch_add(1, Ordering::Relaxed);
+        Err((error, is_noted)) => {
+            match is_noted {
+                true => LOST.fetch_sub(lost, Ordering::Relaxed),
+                false => LOST.fetch_add(1, Ordering::Relaxed),
+            };
             log::error!("the audit log misses {}: {error}", event.event);
         }
     }
@@ -83,21 +98,74 @@ pub fn configuration(path: Option<&Path>) {
     let Some(log) = LOG.get() else { return };
     let text = path.and_then(|path| fs::read(path).ok()).unwrap_or_default();
     let digest = stint_wire::text::sha256_hex(&text);
-    let file = log.folder.join(CONFIG);
-    if fs::read_to_string(&file).is_ok_and(|before| before == digest) {
-        return;
-    }
     let name = path.map_or_else(|| "none".into(), |path| path.to_string_lossy());
-    record("config.changed", "unknown", &[("file", &name), ("sha256", &digest)]);
-    if let Err(error) = durable::write(&file, digest.as_bytes()) {
-        log::warn!("{error}");
-    }
+    log.once(CONFIG, &digest, &|| {
+        record("config.changed", "unknown", &[("file", &name), ("sha256", &digest)]);
+    });
+}
+
+/// Records that the guardian has had to start the agent again, if it has since the last call: how often in
+/// all, and why the last time.
+#[cfg(feature = "guardian")]
+pub fn restarts(count: u64, reason: &str) {
+    let Some(log) = LOG.get().filter(|_| count > 0) else { return };
+    let count = count.to_string();
+    log.once(RESTARTS, &count, &|| {
+        record("agent.restarted", "guardian", &[("reason", reason), ("count", &count)]);
+    });
+}
+
+/// Records how far an update has come, if it has come further since the last call, which may have been
+/// another process's: begun, kept or taken back. `who` has it so.
+#[cfg(feature = "update")]
+pub fn updates(known: &crate::update::State, who: &str) {
+    let Some(log) = LOG.get() else { return };
+    let (event, order, version, from, why) = match (&known.trial, &known.last) {
+        (Some(trial), _) => ("update.begun", &trial.order, &trial.slot.version, &trial.from, ""),
+        (None, Some(last)) => {
+            let event = if last.failure.is_empty() { "update.kept" } else { "update.taken-back" };
+            (event, &last.order, &last.version, &last.from, &*last.failure)
+        }
+        (None, None) => return,
+    };
+    log.once(UPDATE, &format!("{event} {order} {version}"), &|| {
+        let what = [("version", &**version), ("from", from), ("order", order), ("why", why)];
+        record(event, who, what.get(..if why.is_empty() { 3 } else { 4 }).unwrap_or(&what));
+    });
 }
 
 impl Log {
-    fn add(&self, event: &Event<'_>) -> Result<(), FileError> {
-        durable::make_folder(&self.folder)?;
-        let _held = self.hold()?;
+    /// Does `tell` unless `mark` is what was told last under that name.
+    fn once(&self, name: &str, mark: &str, tell: &dyn Fn()) {
+        let file = self.folder.join(name);
+        if fs::read_to_string(&file).is_ok_and(|before| before == mark) {
+            return;
+        }
+        tell();
+        // After a power cut in between it is told twice.
+        if let Err(error) = durable::write(&file, mark.as_bytes()) {
+            log::warn!("{error}");
+        }
+    }
+
+    /// Adds a record, which also tells of those that couldn't be added before, by whatever process. Of
+    /// one that can't, says whether the next process will know.
+    fn add(&self, event: &Event<'_>) -> Result<(), (FileError, bool)> {
+        let held = durable::make_folder(&self.folder).and_then(|()| hold(&self.folder));
+        let held = held.map_err(|error| (error, false))?;
+        let missing = missing(&held);
+        let lost = event.lost.saturating_add(missing.unwrap_or_default());
+        let added = self.append(&Event { lost, ..*event });
+        if let Err(error) = added {
+            return Err((error, note_missing(&held, lost.saturating_add(1))));
+        }
+        if missing != Some(0) {
+            note_missing(&held, 0);
+        }
+        Ok(())
+    }
+
+    fn append(&self, event: &Event<'_>) -> Result<(), FileError> {
         let (log, old) = (self.folder.join("log"), self.folder.join("log.1"));
         let mut tail = Tail::of(&log)?;
         if tail.length > self.max {
@@ -116,17 +184,30 @@ impl Log {
         let line = format!("{}{line}\n", if tail.torn { "\n" } else { "" });
         durable::append_durably(&log, line.as_bytes())
     }
+}
 
-    fn hold(&self) -> Result<fs::File, FileError> {
-        let path = self.folder.join("lock");
-        for _ in 0..TRIES {
-            if let Some(held) = lock::acquire(&path)? {
-                return Ok(held);
-            }
-            thread::sleep(PAUSE);
+/// Keeps other processes from the log in `folder`.
+fn hold(folder: &Path) -> Result<fs::File, FileError> {
+    let path = folder.join("lock");
+    for _ in 0..TRIES {
+        if let Some(held) = lock::acquire(&path)? {
+            return Ok(held);
         }
-        Err(FileError::new("lock", &path)(std::io::ErrorKind::WouldBlock.into()))
+        thread::sleep(PAUSE);
     }
+    Err(FileError::new("lock", &path)(std::io::ErrorKind::WouldBlock.into()))
+}
+
+/// How many records couldn't be written, as far as the lock file tells.
+fn missing(held: &fs::File) -> Option<u32> {
+    let mut digits = [0; DIGITS];
+    held.read_exact_at(&mut digits, 0).ok()?;
+    std::str::from_utf8(&digits).ok()?.parse().ok()
+}
+
+/// Writes it there. False if there is no room even for that.
+fn note_missing(held: &fs::File, count: u32) -> bool {
+    held.write_all_at(format!("{:0DIGITS$}", count.min(99_999_999)).as_bytes(), 0).is_ok()
 }
 
 /// The end of a file of the log.
@@ -224,6 +305,57 @@ mod tests {
         add(&log, "b");
         let seen = verify(folder.path()).unwrap();
         assert_eq!((seen.last, seen.records.len()), (4, 4));
+    }
+
+    #[test]
+    fn what_one_process_could_not_write_the_next_one_tells() {
+        let folder = Folder::new();
+        let log = log(&folder, 100_000);
+        add(&log, "a");
+        // Nobody can write to a folder.
+        let path = folder.path().join("log");
+        let away = folder.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        fs::create_dir(&path).unwrap();
+        let event = Event { time: clock::system(), event: "x", who: "test", what: &[], lost: 0 };
+        for _ in 0..2 {
+            assert!(log.add(&event).unwrap_err().1);
+        }
+        // One that had one of its own in mind besides.
+        assert!(log.add(&Event { lost: 1, ..event }).unwrap_err().1);
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&away, &path).unwrap();
+        add(&log, "b");
+        add(&log, "c");
+        let lost: Vec<u64> =
+            verify(folder.path()).unwrap().records.iter().map(|it| it.lost).collect();
+        assert_eq!(lost, [0, 4, 0]);
+    }
+
+    #[test]
+    fn a_log_is_read_while_it_is_turned_over() {
+        let folder = Folder::new();
+        let writer = log(&folder, 2000);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    add(&writer, "x");
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                let seen = verify(folder.path()).unwrap();
+                assert!(seen.faults.is_empty());
+                // More would be missing if a file went between the two reads.
+                assert_eq!(
+                    seen.records.len() as u64,
+                    (seen.last + 1).saturating_sub(seen.first.max(1))
+                );
+                // The lock isn't fair.
+                thread::sleep(PAUSE);
+            }
+        });
     }
 
     #[test]

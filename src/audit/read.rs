@@ -19,8 +19,10 @@ pub struct Verdict {
     pub faults: Vec<(usize, Fault)>,
 }
 
-/// The lines of both files, oldest first.
+/// The lines of both files, oldest first. The log isn't turned over between the two, unless this user may not
+/// keep it from that.
 fn lines(folder: &Path) -> Result<Vec<String>, FileError> {
+    let _held = super::hold(folder);
     let mut all = Vec::new();
     for name in ["log.1", "log"] {
         let path = folder.join(name);

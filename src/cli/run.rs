@@ -111,6 +111,16 @@ fn begin_audit(config: &Config, state: &Path, path: Option<&Path>) {
         let version = env!("STINT_VERSION");
         let what = [("version", version), ("pid", pid.as_str()), ("boot", boot.as_str())];
         audit::record("agent.started", "system", &what);
+        #[cfg(feature = "guardian")]
+        {
+            let record = guardian::Record::look(state);
+            let reason = record.last.last().map(|restart| restart.reason.as_str());
+            audit::restarts(record.count, reason.unwrap_or_default());
+        }
+        #[cfg(feature = "update")]
+        if let Ok(known) = crate::update::State::read(state) {
+            audit::updates(&known, "agent");
+        }
         audit::configuration(path);
     }
 }

@@ -81,6 +81,11 @@ fn carry_out(wish: &Update, config: &Config, state: &Path) -> Result<Exit, Strin
     }
     let order = random::uuid().map_err(in_words)?;
     updates.stage(&found, &release, &order, &patience).map_err(in_words)?;
+    super::open_audit(config, state);
+    if let Ok(known) = State::read(state) {
+        let who = if automatic { "agent".to_owned() } else { crate::audit::person() };
+        crate::audit::updates(&known, &who);
+    }
     if !poke(config, state) {
         print(&format!("version {to} is there; it is tried when the agent starts"));
         return Ok(Exit::Success);

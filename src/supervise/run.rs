@@ -202,6 +202,14 @@ impl Supervisor {
             log::error!("the end of job {} can't be noted: {error}", open.job.id);
             Timer::after(BURIAL).await;
         }
+        #[cfg(feature = "audit")]
+        {
+            let who = if open.inbox.is_some() { "command" } else { "bootagent" };
+            let (code, action) = (errcode.to_string(), open.job.action.as_str());
+            let (id, child) = (open.job.id.as_str(), open.job.name.as_str());
+            let what = [("id", id), ("action", action), ("child", child), ("errcode", &code)];
+            crate::audit::record("job.ended", who, &what);
+        }
         self.busy.borrow_mut().retain(|busy| *busy != (open.job.name.clone(), slow));
         self.wake();
     }

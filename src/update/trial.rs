@@ -85,5 +85,6 @@ fn settle(state: &Path, trial: &Trial, failure: Option<&str>) -> Result<(), crat
     faults::point("update settled");
     known.save(state)?;
     faults::point("update on disk");
+    crate::audit::updates(&known, "agent");
     Ok(())
 }
