@@ -54,6 +54,11 @@ def test_an_instance_reports_and_polls_by_its_own_id_signed_with_its_roles_crede
     assert named == {metadata.instance}
     assert metadata.asked == 1
     assert f"runs as {metadata.instance}" in agent.logs()
+    # Its id is known, though it is registered nowhere.
+    seen = agent.status()[1]
+    assert (seen["registered"], seen["instanceId"]) == (False, metadata.instance)
+    told = agent.command("status", "--state-dir", agent.state).stdout
+    assert f"instance     {metadata.instance} of EC2" in told and "stint register" not in told
     # Nothing of it is kept.
     assert not (agent.state / "registration.json").exists()
     secrets = [key["SecretAccessKey"] for key in metadata.keys.values()]

@@ -587,6 +587,7 @@ async fn link_up(
     let linked = Lane::new("register").run(link).await;
     let Some(uplink) = linked.map_err(|error| error.to_string())? else { return Ok(()) };
     let board = board.link(uplink.name());
+    board.is_node(uplink.node_id());
     let _ = shared.server.set(Server { uplink, board });
     let with = shared.clone();
     modules.start("poll", move || poll::run(with.clone()));

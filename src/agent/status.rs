@@ -39,6 +39,9 @@ pub struct Snapshot {
 pub struct LinkState {
     /// Its name: `ec2messages`, `bootagent`.
     pub link: String,
+    /// Which node this was to the server when the link was set up.
+    #[cfg(feature = "ssm")]
+    pub node: Option<String>,
     /// The last exchange with the server went well.
     pub online: bool,
     /// When the last health report was accepted, ISO 8601.
@@ -180,6 +183,12 @@ impl Link {
         self.state().online
     }
 
+    /// This is that node to the server.
+    #[cfg(feature = "ssm")]
+    pub fn is_node(&self, id: String) {
+        self.change(|link| link.node = Some(id));
+    }
+
     /// A health report was accepted; the next is due in `every`.
     pub fn pinged(&self, every: Duration) {
         let now = clock::system();
@@ -295,9 +304,10 @@ impl LinkState {
         let number = |number: u64| number.to_string();
         let null = || "null".to_owned();
         let text = |text: &Option<String>| text.as_deref().map_or_else(null, json::quote);
-        ObjectWriter::new()
-            .string("link", &self.link)
-            .raw("online", if self.online { "true" } else { "false" })
+        let out = ObjectWriter::new().string("link", &self.link);
+        #[cfg(feature = "ssm")]
+        let out = out.raw("node", &text(&self.node));
+        out.raw("online", if self.online { "true" } else { "false" })
             .raw("lastPing", &text(&self.last_ping))
             .raw("pingSeconds", &number(self.ping_seconds))
             .raw("backoffSeconds", &self.backoff_seconds.map_or_else(null, number))
@@ -311,6 +321,8 @@ impl LinkState {
         let number = |name| node.get(name).and_then(Node::as_u64);
         LinkState {
             link: text("link").unwrap_or_default(),
+            #[cfg(feature = "ssm")]
+            node: text("node"),
             online: node.get("online").and_then(Node::as_bool).unwrap_or_default(),
             last_ping: text("lastPing"),
             ping_seconds: number("pingSeconds").unwrap_or_default(),

@@ -342,11 +342,7 @@ fn commands(
     log::info!("stint {} runs as {}", env!("STINT_VERSION"), registration.instance_id);
     super::provision::wipe(state);
     if let Some(change) = Hardware::read().change_since(&registration.hardware) {
-        let parts = &change.parts;
-        match change.similar {
-            true => log::warn!("this device has changed since it was registered: {parts}"),
-            false => log::warn!("this looks like another device than the registered one: {parts}"),
-        }
+        log::warn!("{}", change.words());
     }
     let uplink = crate::uplink::ssm::Ssm::new(config, state, registration).map_err(in_words)?;
     Ok(Box::new(|| Some(std::sync::Arc::new(uplink))))

@@ -9,6 +9,8 @@ use crate::config::{self, DEFAULT_PATH};
 use crate::guardian;
 #[cfg(feature = "bootagent")]
 use crate::identity::bootagent::BootIdentity;
+#[cfg(feature = "ssm")]
+use crate::identity::hardware::Hardware;
 use crate::identity::{self, Registration, RegistrationError};
 use crate::spool::{Counts, Outbox, Spool};
 #[cfg(feature = "supervise")]
@@ -28,6 +30,10 @@ pub fn run(wish: &Status) -> Exit {
         Err(RegistrationError::Missing(_)) => (None, None),
         Err(error) => (None, Some(error.to_string())),
     };
+    #[cfg(feature = "ssm")]
+    let hardware = registration.as_ref().and_then(|registration: &Registration| {
+        Some(Hardware::read().change_since(&registration.hardware)?.words())
+    });
     let report = Report {
         #[cfg(feature = "ssm")]
         state: state.to_owned(),
@@ -46,6 +52,8 @@ pub fn run(wish: &Status) -> Exit {
         is_guarded: guardian::is_on(state),
         #[cfg(feature = "supervise")]
         children: children::look(state, &config.supervise.definitions),
+        #[cfg(feature = "ssm")]
+        hardware,
         #[cfg(feature = "ssm")]
         budget: crate::uplink::budget::Shown::look(state),
         #[cfg(feature = "update")]
@@ -73,6 +81,9 @@ struct Report {
     is_guarded: bool,
     #[cfg(feature = "supervise")]
     children: Overview,
+    /// What has become of the device since it was registered, in words.
+    #[cfg(feature = "ssm")]
+    hardware: Option<String>,
     #[cfg(feature = "ssm")]
     budget: Option<crate::uplink::budget::Shown>,
     #[cfg(feature = "update")]
@@ -83,6 +94,14 @@ impl Report {
     fn is_healthy(&self) -> bool {
         let now = clock::system();
         self.problem.is_none() && self.daemon.as_ref().is_some_and(|daemon| daemon.is_healthy(now))
+    }
+
+    /// The id of an EC2 instance that needs no registration, as the daemon knows it.
+    #[cfg(feature = "ssm")]
+    fn instance(&self) -> Option<&str> {
+        let links = self.daemon.iter().flat_map(|daemon| &daemon.links);
+        let mut nodes = links.filter_map(|link| link.node.as_deref());
+        nodes.find(|node| node.starts_with("i-"))
     }
 
     fn json(&self) -> String {
@@ -105,9 +124,12 @@ impl Report {
         });
         let online =
             daemon.is_some_and(|d| !d.links.is_empty() && d.links.iter().all(|l| l.online));
+        let node = registration.map(|r| r.instance_id.as_str());
+        #[cfg(feature = "ssm")]
+        let node = self.instance().or(node);
         let out = ObjectWriter::new()
             .raw("registered", &self.is_registered().to_string())
-            .raw("instanceId", &text(registration.map(|r| r.instance_id.as_str())))
+            .raw("instanceId", &text(node))
             .raw("region", &text(registration.map(|r| r.region.as_str())))
             .raw("endpoint", &text(registration.and_then(|r| r.endpoint.as_deref())))
             .raw("bootagent", &self.bootagent_json())
@@ -135,6 +157,7 @@ impl Report {
         // The set `tiny` has no bytes to spare for what its other members imply.
         #[cfg(feature = "ssm")]
         let out = out
+            .raw("hardwareChange", &text(self.hardware.as_deref()))
             .raw("network", &self.budget.as_ref().map_or("null".to_owned(), |budget| budget.json()))
             .raw("healthy", &self.is_healthy().to_string())
             .string("version", env!("STINT_VERSION"))
@@ -145,7 +168,14 @@ impl Report {
     fn text(&self) -> String {
         let mut lines = Vec::new();
         let server = |r: &Registration| r.endpoint.clone().unwrap_or_else(|| "AWS".to_owned());
+        #[cfg(feature = "ssm")]
+        lines.extend(self.instance().map(|id| format!("instance     {id} of EC2")));
+        #[cfg(feature = "ssm")]
+        let is_instance = !lines.is_empty();
+        #[cfg(not(feature = "ssm"))]
+        let is_instance = false;
         match (&self.registration, &self.problem) {
+            _ if is_instance => {}
             (Some(r), _) => lines.push(format!(
                 "registered   {} in {} with {}",
                 r.instance_id,
@@ -156,6 +186,8 @@ impl Report {
             (None, None) if self.is_registered() => {}
             (None, None) => lines.push("registered   no; run `stint register`".to_owned()),
         }
+        #[cfg(feature = "ssm")]
+        lines.extend(self.hardware.as_ref().map(|change| format!("hardware     {change}")));
         lines.extend(self.bootagent_text());
         match &self.daemon {
             None => lines.push("agent        not running; start it with `stint run`".to_owned()),

@@ -48,6 +48,17 @@ pub struct Change {
     pub similar: bool,
 }
 
+impl Change {
+    /// In words for people.
+    pub fn words(&self) -> String {
+        let what = match self.similar {
+            true => "this device has changed since it was registered",
+            false => "this looks like another device than the registered one",
+        };
+        format!("{what}: {}", self.parts)
+    }
+}
+
 impl Hardware {
     /// Reads it.
     pub fn read() -> Hardware {

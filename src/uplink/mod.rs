@@ -95,6 +95,9 @@ pub trait Uplink: Send + Sync {
     /// The link's name in status and health reports.
     fn name(&self) -> &'static str;
 
+    /// Which node this is, to the server.
+    fn node_id(&self) -> String;
+
     /// Tells the server that this node is alive, and what it is.
     ///
     /// # Errors

@@ -285,6 +285,10 @@ impl Uplink for Ssm {
         ec2messages::SERVICE
     }
 
+    fn node_id(&self) -> String {
+        Ssm::node_id(self)
+    }
+
     fn ping(&self) -> Result<(), UplinkError> {
         let body = self.report_of_this_node().to_json();
         let answer = self.call(Service::Ssm, "UpdateInstanceInformation", &body, CALL_TIMEOUT)?;
