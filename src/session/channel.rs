@@ -18,8 +18,9 @@ use stint_wire::stream::{Incoming, Outgoing, Turn};
 /// What the client hasn't acknowledged yet, bytes at most: what a slow link carries in a few seconds.
 const WINDOW: usize = 128 * 1024;
 
-/// Messages that came too early, bytes at most.
-const EARLY: usize = 256 * 1024;
+/// Messages that came too early, bytes at most. A client sends what got lost again one by one, a tenth of a second
+/// each, and goes on with new ones meanwhile: room for some 40 lost ones at 1 MB/s. It is used then only.
+const EARLY: usize = 4 * 1024 * 1024;
 
 /// Between two pings, milliseconds. With the next, a connection that has died without a word is found
 /// in under a minute.

@@ -263,9 +263,10 @@ impl Incoming {
 
     /// The message in its turn was used.
     pub fn used(&mut self) {
-        let expected = self.expected;
-        self.early.retain(|early| early.number != expected);
-        self.bytes = self.early.iter().map(|early| early.payload.len()).sum();
+        let at = self.early.iter().position(|early| early.number == self.expected);
+        if let Some(at) = at {
+            self.bytes -= self.early.swap_remove(at).payload.len();
+        }
         self.expected += 1;
     }
 

@@ -237,6 +237,13 @@ class Device(End):
             self._finished = True
 
     def lost(self) -> None:
-        if self._resumes:
-            self._dial()
-            self.resumed += 1
+        for attempt in range(6 if self._resumes else 0):
+            try:
+                self._dial()
+                self.resumed += 1
+                return
+            except Exception:
+                # The server may be away for a moment.
+                if attempt == 5:
+                    raise
+                time.sleep(0.1 * 2**attempt)

@@ -331,6 +331,9 @@ class Server:
                 session.agent = socket
             else:
                 session.client = socket
+                # It was over before its client came.
+                for words in session.complete[-1:]:
+                    socket.send(self._closed(session, words["Output"]))
             self.news.notify_all()
         while (data := socket.receive()) is not None:
             self._relay(session, data, is_agent)
