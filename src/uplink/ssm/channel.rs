@@ -19,6 +19,9 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// What the XML of an error says if this node is to keep to polling.
 const DENIED: &str = "AccessDeniedException";
 
+/// What servers say of a session that is over, in XML or JSON.
+const TERMINATED: &str = "Session is already terminated";
+
 /// A channel to be opened.
 struct Wanted<'a> {
     operation: &'static str,
@@ -161,6 +164,10 @@ fn judge(operation: &'static str, answer: &Answer) -> Result<(), UplinkError> {
         let (code, message) = (DENIED.to_owned(), "no channel for this node".to_owned());
         return Err(UplinkError::Refused { operation, code, message });
     }
+    if answer.body.contains(TERMINATED) {
+        let (code, message) = ("DoesNotExistException".to_owned(), TERMINATED.to_owned());
+        return Err(UplinkError::Refused { operation, code, message });
+    }
     verdict(operation, answer)?;
     Err(UplinkError::BadAnswer { operation, what: "it isn't the one to a new channel" })
 }
@@ -198,6 +205,9 @@ mod tests {
         ] {
             assert!(of(status, body).is_err_and(|error| error.is_rejection_of_the_node()));
         }
+        let over = "<DoesNotExistException><Message>Session is already terminated, or never was.\
+                    </Message></DoesNotExistException>";
+        assert!(of(404, over).is_err_and(|error| matches!(error, UplinkError::Refused { .. })));
         assert!(matches!(of(503, ""), Err(UplinkError::Trouble { status: 503, .. })));
         assert!(matches!(of(404, ""), Err(UplinkError::BadAnswer { .. })));
         assert!(matches!(of(200, "<html>"), Err(UplinkError::Portal { .. })));
