@@ -10,7 +10,7 @@ from harness.wait import until
 
 def secrets(agent) -> list[str]:
     """The files that hold a key."""
-    names = ("registration.json", "successor.json", "candidate.json", "bootagent.json")
+    names = ("registration.json", "successor.json", "candidate.json", "predecessor.json", "bootagent.json")
     return [name for name in names if (agent.state / name).exists()]
 
 

@@ -99,6 +99,19 @@ impl Hardware {
         text::head(&text::sha256_hex(own.join(" ").as_bytes()), DIGEST_DIGITS).to_owned()
     }
 
+    /// Whether `before`, as a file on this device's card holds it, is another device's, by what a copied card
+    /// doesn't take along. False if this device tells nothing of that.
+    pub fn is_another_than(&self, before: &str) -> bool {
+        let own = self.digest();
+        !own.is_empty() && own != Hardware(before.to_owned()).digest()
+    }
+
+    /// One of these parts.
+    #[cfg(test)]
+    pub fn of(parts: &str) -> Hardware {
+        Hardware(parts.to_owned())
+    }
+
     /// How it differs from what the registration file holds; `None` if it doesn't.
     pub fn change_since(&self, before: &str) -> Option<Change> {
         let of = |parts: &str, name: &str| {

@@ -5,6 +5,8 @@
 //! over the old one before it asks the server.)
 
 use super::folder;
+#[cfg(feature = "ssm")]
+use super::hardware::Hardware;
 use super::keys::{KeyError, KeyPair};
 use crate::sys::{FileError, clock, durable, random};
 use miniserde::{Deserialize, Serialize, json};
@@ -24,6 +26,9 @@ const CANDIDATE: &str = "candidate.json";
 /// The same form again: the registration as it will be with the next key. While it is there, the
 /// server knows either of the two keys (decision 0034).
 const SUCCESSOR: &str = "successor.json";
+
+/// And again: the registration with the key before, for a server that was restored from a backup of then.
+const PREDECESSOR: &str = "predecessor.json";
 
 /// Who this device is to its server.
 pub struct Registration {
@@ -127,6 +132,7 @@ impl Registration {
         Registration::read(Registration::path(state))
     }
 
+    #[cfg(feature = "ssm")]
     fn load_candidate(state: &Path) -> Option<Registration> {
         Registration::read(folder(state).join(CANDIDATE)).ok()
     }
@@ -168,18 +174,31 @@ impl Registration {
     pub fn save(&self, state: &Path) -> Result<(), RegistrationError> {
         self.write(state, FILE)?;
         Registration::remove(state, CANDIDATE)?;
+        Registration::remove(state, PREDECESSOR)?;
         Registration::remove(state, SUCCESSOR)
     }
 
     /// The key of a device that wants to be a new node: the one of a try that wasn't finished, or
     /// a new one, durable before any server hears of it. So a device that loses power before it
-    /// has the answer asks again with the same key, and is given the same id.
+    /// has the answer asks again with the same key, and is given the same id. A key that another
+    /// device has made, of which this one's card is a copy, is left to that one.
     ///
     /// # Errors
     /// No key can be made, or the file can't be written.
+    #[cfg(feature = "ssm")]
     pub fn candidate(state: &Path, kind: KeyType) -> Result<Registration, RegistrationError> {
+        Registration::candidate_of(state, kind, &Hardware::read())
+    }
+
+    #[cfg(feature = "ssm")]
+    fn candidate_of(
+        state: &Path,
+        kind: KeyType,
+        device: &Hardware,
+    ) -> Result<Registration, RegistrationError> {
         if let Some(candidate) = Registration::load_candidate(state)
             && candidate.key.kind() == kind
+            && !device.is_another_than(&candidate.hardware)
         {
             return Ok(candidate);
         }
@@ -194,7 +213,7 @@ impl Registration {
             fingerprint,
             registered_at: now,
             key_made_at: now,
-            hardware: String::new(),
+            hardware: device.as_str().to_owned(),
             key: KeyPair::generate(kind).map_err(RegistrationError::Key)?,
         };
         candidate.write(state, CANDIDATE)?;
@@ -231,6 +250,14 @@ impl Registration {
         Some(successor).filter(|next| next.instance_id == self.instance_id)
     }
 
+    /// This registration with the key before the last change, if there was one.
+    pub fn load_predecessor(&self, state: &Path) -> Option<Registration> {
+        let before = Registration::read(folder(state).join(PREDECESSOR)).ok()?;
+        let is_this =
+            before.instance_id == self.instance_id && before.fingerprint == self.fingerprint;
+        Some(before).filter(|before| is_this && !before.has_key_of(self))
+    }
+
     /// Keeps what is to follow, beside the registration that it will follow.
     ///
     /// # Errors
@@ -262,6 +289,7 @@ impl Registration {
         if !kept.is_some_and(|kept| kept.has_key_of(self)) {
             return Err(RegistrationError::Replaced(folder(state).join(SUCCESSOR)));
         }
+        Registration::load(state)?.write(state, PREDECESSOR)?;
         durable::rename(&folder(state).join(SUCCESSOR), &Registration::path(state))
             .map_err(RegistrationError::File)
     }
@@ -302,7 +330,7 @@ impl Registration {
     /// # Errors
     /// A file can't be removed.
     pub fn clear(state: &Path) -> Result<(), RegistrationError> {
-        [SUCCESSOR, CANDIDATE, FILE]
+        [SUCCESSOR, PREDECESSOR, CANDIDATE, FILE]
             .into_iter()
             .try_for_each(|file| Registration::remove(state, file))
     }
@@ -348,7 +376,7 @@ mod tests {
     fn keys_that_are_forgotten_are_overwritten_first() {
         let folder = Folder::new();
         let here = |name: &str| folder.path().join(name);
-        let names = [SUCCESSOR, CANDIDATE, FILE];
+        let names = [SUCCESSOR, PREDECESSOR, CANDIDATE, FILE];
         for name in names {
             registration().write(folder.path(), name).unwrap();
             fs::hard_link(here(name), here(&format!("{name}.other"))).unwrap();
@@ -392,6 +420,28 @@ mod tests {
         let now = Registration::load(folder.path()).unwrap();
         assert_eq!((key(&now), now.key_made_at), (key(&next), Utc(3_000)));
         assert!(now.load_successor(folder.path()).is_none());
+        // The key before is kept, and goes with the registration.
+        assert_eq!(key(&now.load_predecessor(folder.path()).unwrap()), key(&old));
+        let other = Registration { fingerprint: "another".into(), ..registration() };
+        assert!(other.load_predecessor(folder.path()).is_none());
+        now.save(folder.path()).unwrap();
+        assert!(now.load_predecessor(folder.path()).is_none());
+    }
+
+    #[test]
+    fn a_candidate_that_came_with_a_copied_card_is_left_to_the_other_device() {
+        let folder = Folder::new();
+        let of = |parts: &str| {
+            let device = Hardware::of(parts);
+            key(&Registration::candidate_of(folder.path(), KeyType::Ed25519, &device).unwrap())
+        };
+        let first = of("serial=1 memory=2 network=3");
+        assert_eq!(of("serial=1 memory=9 network=3"), first);
+        // A device that tells nothing can't be told from another.
+        assert_eq!(of("memory=2"), first);
+        let second = of("serial=2 memory=2 network=4");
+        assert_ne!(second, first);
+        assert_eq!(of("serial=2 memory=2 network=4"), second);
     }
 
     #[test]

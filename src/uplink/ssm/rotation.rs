@@ -29,12 +29,15 @@ pub struct Rotation {
     /// Keys live no longer than this, days; none: for ever.
     max_age: Option<u32>,
     not_before: Mutex<Option<Instant>>,
+    /// When the server was last asked whether it knows the key before.
+    fell_back: Mutex<Option<Instant>>,
 }
 
 impl Rotation {
     /// Keys live for `max_age` days, if there is a limit.
     pub fn new(max_age: Option<u32>) -> Rotation {
-        Rotation { wished: AtomicBool::new(false), max_age, not_before: Mutex::new(None) }
+        let wished = AtomicBool::new(false);
+        Rotation { wished, max_age, not_before: Mutex::new(None), fell_back: Mutex::new(None) }
     }
 
     /// What the server wishes by now.
@@ -48,9 +51,11 @@ impl Rotation {
     }
 }
 
-/// Whether a key of that time is `days` old. A clock that has gone back makes none old.
+/// Whether a key of that time is `days` old. One of a time to come is of a clock that was wrong then, so nobody
+/// knows how old it is; now the clock is right, as the server has just taken a signature by it.
 fn is_old(made_at: Utc, days: u32, now: Utc) -> bool {
-    now.0.saturating_sub(made_at.0) >= u64::from(days) * DAY
+    made_at.0 >= now.0.saturating_add(DAY)
+        || now.0.saturating_sub(made_at.0) >= u64::from(days) * DAY
 }
 
 impl Ssm {
@@ -146,12 +151,29 @@ impl Ssm {
             self.become_node(newer);
             return Some(fetched);
         }
-        let next = node.load_successor(&self.state)?;
-        let fetched = self.fetch_as(&next).ok()?;
+        let Some(next) = node.load_successor(&self.state) else { return self.fall_back(node) };
+        let Ok(fetched) = self.fetch_as(&next) else { return self.fall_back(node) };
         log::info!("the server knows the key that was to follow; this node goes on with it");
         // The next health report sets it right on disk, too.
         self.become_node(next);
         Some(fetched)
+    }
+
+    /// Tells a server this node's key with the signature of the key before: one that was restored from a backup
+    /// of before the last change of keys knows that one alone. Asked seldom, as mostly it is something else.
+    fn fall_back(&self, node: &Registration) -> Option<(Credentials, Instant)> {
+        let before = node.load_predecessor(&self.state)?;
+        let mut asked = self.rotation.fell_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|at| at.elapsed() < PAUSE) {
+            return None;
+        }
+        *asked = Some(Instant::now());
+        let body = update_public_key(&node.key.public().ok()?, node.key.kind());
+        self.call_with_node_key(&before, "UpdateManagedInstancePublicKey", &body).ok()?;
+        log::warn!(
+            "the server knew the key before the last change alone; it has been told this one"
+        );
+        self.fetch_as(node).ok()
     }
 }
 
@@ -165,10 +187,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_old_after_its_days_and_never_by_a_clock_that_went_back() {
+    fn a_key_is_old_after_its_days_and_if_it_is_of_a_time_to_come() {
         let made = Utc(100 * DAY);
         assert!(!is_old(made, 30, Utc(130 * DAY - 1)));
         assert!(is_old(made, 30, Utc(130 * DAY)));
-        assert!(!is_old(made, 30, Utc(0)));
+        assert!(!is_old(made, 30, Utc(99 * DAY + 1)));
+        assert!(is_old(made, 30, Utc(99 * DAY)));
     }
 }
