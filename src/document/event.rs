@@ -74,11 +74,16 @@ fn tell(state: &Path, wish: &Wish, patience: &Patience) -> Result<Option<Wish>, 
     let id = random::uuid().map_err(|error| error.to_string())?;
     inbox.hand_in(&id, wish).map_err(|error| error.to_string())?;
     while patience.over().is_none() {
-        if let Some(wish) = inbox.collect(&id).map_err(|error| error.to_string())? {
-            return Ok(Some(wish));
+        match inbox.collect(&id) {
+            Ok(None) => thread::sleep(LOOK),
+            Ok(told) => return Ok(told),
+            Err(error) => {
+                inbox.withdraw(&id);
+                return Err(error.to_string());
+            }
         }
-        thread::sleep(LOOK);
     }
+    inbox.withdraw(&id);
     Ok(None)
 }
 
@@ -116,6 +121,17 @@ mod tests {
         assert!(read("{}").unwrap_err().contains("no event \"\"; there are enter-"));
         let late = r#"{"event":"instance-healthcheck","deadlineSeconds":"soon"}"#;
         assert!(read(late).unwrap_err().contains("not soon"));
+    }
+
+    #[test]
+    fn a_wish_ends_with_its_step() {
+        let place = crate::testing::Folder::new();
+        let inbox = Inbox::of(place.path());
+        inbox.open().unwrap();
+        let wish = Wish::new("instance-healthcheck", None, clock::system());
+        let patience = Patience::of_time(Duration::from_millis(1));
+        assert_eq!(tell(place.path(), &wish, &patience), Ok(None));
+        assert_eq!(inbox.wishes().unwrap(), []);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 const WISHES: &str = "wishes.json";
 
+/// So many verdicts that nobody has collected are kept; whoever waited for the oldest is gone.
+const VERDICTS: usize = 16;
+
 /// The folder of one state folder.
 #[derive(Clone, Debug)]
 pub struct Inbox(PathBuf);
@@ -66,6 +69,14 @@ impl Inbox {
         }
     }
 
+    /// Takes a wish back that nobody waits for any more: what was asked for then isn't to happen later.
+    pub fn withdraw(&self, id: &str) {
+        self.forget(id);
+        if let Err(error) = durable::remove(&self.file(id, "verdict")) {
+            log::warn!("{error}");
+        }
+    }
+
     /// The wishes that were handed in, with their ids. One that can't be read is forgotten.
     ///
     /// # Errors
@@ -92,9 +103,27 @@ impl Inbox {
 
     /// Tells the first verdict.
     pub fn answer(&self, id: &str, wish: &Wish) {
+        self.make_room();
         let path = self.file(id, "verdict");
         if let Err(error) = durable::write(&path, json::to_string(wish).as_bytes()) {
             log::warn!("{error}");
+        }
+    }
+
+    /// Removes the oldest verdicts that nobody has collected.
+    fn make_room(&self) {
+        let names = durable::list(&self.folder()).unwrap_or_default();
+        let verdicts = names.iter().filter(|name| name.ends_with(".verdict"));
+        let mut verdicts: Vec<_> = verdicts
+            .map(|name| self.folder().join(name))
+            .map(|path| (fs::metadata(&path).and_then(|meta| meta.modified()).ok(), path))
+            .collect();
+        verdicts.sort();
+        let surplus = (verdicts.len() + 1).saturating_sub(VERDICTS);
+        for (_, path) in verdicts.into_iter().take(surplus) {
+            if let Err(error) = durable::remove(&path) {
+                log::warn!("{error}");
+            }
         }
     }
 
@@ -137,5 +166,22 @@ mod tests {
         assert_eq!(inbox.load(), []);
         inbox.save(&vec![wish.clone()]).unwrap();
         assert_eq!(inbox.load(), [wish]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_taken_back_and_verdicts_do_not_pile_up() {
+        let place = Folder::new();
+        let inbox = Inbox::of(place.path());
+        inbox.open().unwrap();
+        let wish = Wish::new("instance-healthcheck", None, Utc(0));
+        inbox.hand_in("gone", &wish).unwrap();
+        inbox.withdraw("gone");
+        assert_eq!(inbox.wishes().unwrap(), []);
+        for id in 0..3 * VERDICTS {
+            inbox.answer(&id.to_string(), &wish);
+        }
+        assert_eq!(durable::list(&inbox.folder()).unwrap().len(), VERDICTS);
+        inbox.answer("last", &wish);
+        assert_eq!(inbox.collect("last").unwrap(), Some(wish));
     }
 }
