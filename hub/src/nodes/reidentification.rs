@@ -88,15 +88,19 @@ pub async fn order(
     Ok(true)
 }
 
-/// What a device of a node is to be told after its health report: `{}`, or its order.
+/// What a device of a node is to be told after its health report: `{}`, or its order. An order whose activation
+/// has expired, or was deleted by an operator, is none: the device could only fail at it.
 ///
 /// # Errors
 /// Those of the database and the seal.
 pub async fn word(app: &App, node: &str, device: &Device) -> ApiResult<Value> {
     let order: Option<(String, String, String)> = sqlx::query_as(
-        "SELECT activation_id, sealed_code, device FROM reidentification WHERE node_id = $1",
+        "SELECT r.activation_id, r.sealed_code, r.device
+         FROM reidentification r JOIN activation a ON a.id = r.activation_id
+         WHERE r.node_id = $1 AND (a.registrations_count > 0 OR a.expires_at > $2)",
     )
     .bind(node)
+    .bind(app.now().0 as i64)
     .fetch_optional(&app.store.read)
     .await?;
     // An agent that names no run doesn't know what this is about.
@@ -166,12 +170,12 @@ mod tests {
     async fn only_the_device_that_is_meant_is_told_and_told_again() {
         let (app, _dir) = testing::app().await;
         let node = register_node(&app).await.id;
-        assert!(!order(&app.store, &app.seal, "mi-0", "", Utc(1)).await.unwrap());
+        assert!(!order(&app.store, &app.seal, "mi-0", "", app.now()).await.unwrap());
         let told = async |run: &str, hardware: &str| {
             word(&app, &node, &device(run, hardware)).await.unwrap().get("StintReidentify").cloned()
         };
         assert!(told("r1", "h1").await.is_none());
-        assert!(order(&app.store, &app.seal, &node, "", Utc(1)).await.unwrap());
+        assert!(order(&app.store, &app.seal, &node, "", app.now()).await.unwrap());
         // Agents that know nothing of it are left alone.
         assert!(told("", "").await.is_none());
         let first = told("r1", "h1").await;
@@ -180,7 +184,7 @@ mod tests {
         // After a power cut it is another run on the same hardware.
         assert_eq!(told("r3", "h1").await, first);
         // A second order replaces the first, here for a run by name.
-        assert!(order(&app.store, &app.seal, &node, "r2", Utc(2)).await.unwrap());
+        assert!(order(&app.store, &app.seal, &node, "r2", app.now()).await.unwrap());
         assert!(told("r1", "h1").await.is_none());
         let second = told("r2", "h1").await;
         assert!(second.is_some() && second != first);
@@ -190,5 +194,26 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(left, 1);
+    }
+
+    #[tokio::test]
+    async fn an_order_whose_activation_has_expired_or_was_deleted_is_none() {
+        let (app, _dir) = testing::app().await;
+        let node = register_node(&app).await.id;
+        let told = async || {
+            let answer = word(&app, &node, &device("r1", "h1")).await.unwrap();
+            answer.get("StintReidentify").is_some()
+        };
+        assert!(order(&app.store, &app.seal, &node, "", Utc(1)).await.unwrap());
+        assert!(!told().await);
+        assert!(order(&app.store, &app.seal, &node, "", app.now()).await.unwrap());
+        assert!(told().await);
+        sqlx::query(
+            "DELETE FROM activation WHERE id IN (SELECT activation_id FROM reidentification)",
+        )
+        .execute(&app.store.write)
+        .await
+        .unwrap();
+        assert!(!told().await);
     }
 }

@@ -26,6 +26,9 @@ const EVENTS_MS: u64 = 30 * DAY_MS;
 /// How long sessions that have ended are remembered: they say who was where.
 const SESSIONS_MS: u64 = 400 * DAY_MS;
 
+/// How long audit logs of nodes that are gone are kept. Those of nodes that are there are bounded by their number.
+const AUDIT_MS: u64 = 365 * DAY_MS;
+
 /// Deletes what is old.
 ///
 /// # Errors
@@ -40,6 +43,18 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
         ),
         ("DELETE FROM child_event WHERE received_at < $1", EVENTS_MS),
         ("DELETE FROM session WHERE ended_at < $1", SESSIONS_MS),
+
+        (
+            "DELETE FROM audit_record WHERE received_at < $1
+             AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = audit_record.node_id)",
+            AUDIT_MS,
+        ),
+        // Nobody can follow an order whose activation an operator has deleted.
+        (
+            "DELETE FROM reidentification WHERE created_at < $1 AND NOT EXISTS (
+               SELECT 1 FROM activation WHERE activation.id = reidentification.activation_id)",
+            0,
+        ),
         ("DELETE FROM promised_content WHERE until < $1", 0),
         ("DELETE FROM reply_seen WHERE seen_at < $1", REPLIES_MS),
         ("DELETE FROM node_credential WHERE expires_at < $1", CREDENTIALS_MS),

@@ -72,3 +72,43 @@ async fn old_commands_go_with_all_that_belongs_to_them_and_open_ones_stay() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["CommandId"], json!(open));
 }
+
+#[tokio::test]
+async fn the_audit_log_of_a_node_that_is_gone_goes_after_a_year_and_that_of_another_stays() {
+    let bed = Testbed::new().await;
+    let node = bed.fleet(1).await.remove(0);
+    let now = bed.app.now();
+    for of in [node.as_str(), "mi-gone"] {
+        bed.sql(
+            "INSERT INTO audit_record (node_id, position, number, received_at, line)
+             VALUES ($1, 1, 1, $2, '{}')",
+            &[of, &now.0.to_string()],
+        )
+        .await;
+    }
+    let left = async |days: u64| -> Vec<String> {
+        prune::run(&bed.app, Utc(now.0 + days * 86_400_000)).await.unwrap();
+        let rows = sqlx::query_scalar("SELECT node_id FROM audit_record ORDER BY node_id");
+        rows.fetch_all(&bed.app.store.read).await.unwrap()
+    };
+    assert_eq!(left(364).await.len(), 2);
+    assert_eq!(left(366).await, [node.clone()]);
+}
+
+#[tokio::test]
+async fn an_order_to_register_anew_goes_with_its_activation() {
+    let bed = Testbed::new().await;
+    let node = bed.fleet(1).await.remove(0);
+    let (app, now) = (&bed.app, bed.app.now());
+    let order = crate::nodes::reidentification::order;
+    assert!(order(&app.store, &app.seal, &node, "", now).await.unwrap());
+    let left = async || -> i64 {
+        prune::run(app, Utc(now.0 + 1)).await.unwrap();
+        let rows = sqlx::query_scalar("SELECT COUNT(*) FROM reidentification");
+        rows.fetch_one(&app.store.read).await.unwrap()
+    };
+    assert_eq!(left().await, 1);
+    let ordered = "DELETE FROM activation WHERE id = (SELECT activation_id FROM reidentification)";
+    bed.sql(ordered, &[]).await;
+    assert_eq!(left().await, 0);
+}
