@@ -43,7 +43,6 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
         ),
         ("DELETE FROM child_event WHERE received_at < $1", EVENTS_MS),
         ("DELETE FROM session WHERE ended_at < $1", SESSIONS_MS),
-
         (
             "DELETE FROM audit_record WHERE received_at < $1
              AND NOT EXISTS (SELECT 1 FROM node WHERE node.id = audit_record.node_id)",
