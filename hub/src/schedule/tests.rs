@@ -92,7 +92,7 @@ async fn the_audit_log_of_a_node_that_is_gone_goes_after_a_year_and_that_of_anot
         rows.fetch_all(&bed.app.store.read).await.unwrap()
     };
     assert_eq!(left(364).await.len(), 2);
-    assert_eq!(left(366).await, [node.clone()]);
+    assert_eq!(left(366).await, [node]);
 }
 
 #[tokio::test]
