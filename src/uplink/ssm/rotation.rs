@@ -135,9 +135,10 @@ impl Ssm {
         next.succeed(&self.state).map_err(local)?;
         self.become_node(next);
         self.rotation.wish(false);
-        // Only when the new key has been used does a server forget the old one.
+        // Only when the new key has been used does a server forget the old one, and where commands come over a
+        // channel the next call may be minutes away.
         self.keeper.renew_soon();
-        Ok(())
+        self.credentials().map(drop)
     }
 
     /// Fetches credentials with whatever other key is on disk: a change of keys was under way when
