@@ -138,7 +138,8 @@ impl Ssm {
         // Only when the new key has been used does a server forget the old one, and where commands come over a
         // channel the next call may be minutes away.
         self.keeper.renew_soon();
-        self.credentials().map(drop)
+        let _ = self.credentials();
+        Ok(())
     }
 
     /// Fetches credentials with whatever other key is on disk: a change of keys was under way when
