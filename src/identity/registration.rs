@@ -393,6 +393,7 @@ mod tests {
         r.key.public().unwrap()
     }
 
+    #[cfg(feature = "ssm")]
     #[test]
     fn a_candidate_leaves_the_registration_alone_until_it_is_one() {
         let folder = Folder::new();
@@ -428,6 +429,7 @@ mod tests {
         assert!(now.load_predecessor(folder.path()).is_none());
     }
 
+    #[cfg(feature = "ssm")]
     #[test]
     fn a_candidate_that_came_with_a_copied_card_is_left_to_the_other_device() {
         let folder = Folder::new();

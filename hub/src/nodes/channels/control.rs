@@ -26,6 +26,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// comes while they start.
 const RESEND: Duration = Duration::from_secs(2);
 
+/// Bytes that a slow line carries in a second: so much longer are jobs waited for that are large. A
+/// copy of one that is still on its way would only keep the line from the rest.
+const SLOW_LINE: u64 = 2000;
+
 /// How often a job is sent before others go ahead of it.
 const PATIENT_SENDS: u32 = 3;
 
@@ -79,6 +83,10 @@ pub async fn serve(app: &App, node: &NodeCaller, endpoint: &str, mut socket: Web
 struct Job {
     id: String,
     sends: u32,
+    /// When it was sent first.
+    first: Instant,
+    /// How long it may take to get there.
+    transit: Duration,
     /// When it is sent again, or rests.
     until: Instant,
     /// No longer waited for.
@@ -109,10 +117,9 @@ impl Channel<'_> {
                 Handed::LookAgain(at) => at,
                 Handed::Lost => return Ok("nothing can be sent"),
             };
-            let patience = if self.is_unanswered() { SILENCE_WITH_JOB } else { SILENCE };
             // Until there may be something new in the store.
             loop {
-                let silent = heard + patience;
+                let silent = self.silent(heard);
                 tokio::select! {
                     () = line.rung() => break,
                     () = sleep_until(look_again.unwrap_or(silent).min(silent)) => {
@@ -131,6 +138,17 @@ impl Channel<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Until when the node has to say something, which it did last at `heard`. An idle channel was heard a
+    /// while ago, so that for its answer to a job it has time from the job's sending on.
+    fn silent(&self, heard: Instant) -> Instant {
+        match self.job.as_ref().filter(|_| self.is_unanswered()) {
+            Some(job) => {
+                (heard.max(job.first) + SILENCE_WITH_JOB + job.transit).min(heard + SILENCE)
+            }
+            None => heard + SILENCE,
         }
     }
 
@@ -186,7 +204,7 @@ impl Channel<'_> {
             }
             let sends = self.job.as_ref().map_or(0, |job| job.sends);
             let rests = self.is_unanswered() && sends + 1 >= PATIENT_SENDS;
-            let visibility = if rests { REST } else { RESEND };
+            let visibility = if rests { REST } else { RESEND * (sends + 1) };
             let now = self.app.now();
             let look = Look {
                 node: &self.node.id,
@@ -207,15 +225,18 @@ impl Channel<'_> {
             };
             let Some(message) = message else { return Ok(Handed::LookAgain(None)) };
             let id = message.get("MessageId").and_then(Value::as_str).unwrap_or_default();
+            let payload = words::job(&message).to_string();
+            let transit = Duration::from_secs(payload.len() as u64 / SLOW_LINE);
             let again = self.job.take().filter(|job| job.id == id);
-            let job = Job {
+            self.job = Some(Job {
                 id: id.to_owned(),
-                sends: again.map_or(0, |job| job.sends) + 1,
-                until: instant + visibility,
+                sends: again.as_ref().map_or(0, |job| job.sends) + 1,
+                first: again.map_or(instant, |job| job.first),
+                transit,
+                until: instant + visibility + transit,
                 rests,
-            };
-            self.job = Some(job);
-            if !self.send(kind::AGENT_JOB, &words::job(&message).to_string()).await? {
+            });
+            if !self.send(kind::AGENT_JOB, &payload).await? {
                 return Ok(Handed::Lost);
             }
         }

@@ -58,7 +58,14 @@ pub async fn take(app: &App, look: &Look<'_>) -> ApiResult<Offer> {
     let &Look { node, endpoint, now, visibility_millis, most, .. } = look;
     let cancellations = visible_cancellations(app, look).await?;
     let place = Place { node, endpoint, now };
-    let commands = prepared(app, visible_commands(app, look).await?, &place).await?;
+    let commands = loop {
+        let visible = visible_commands(app, look).await?;
+        let (commands, has_ended) = prepared(app, visible, &place).await?;
+        // What stood behind those that ended is visible now, and nobody rings for it.
+        if !commands.is_empty() || !has_ended {
+            break commands;
+        }
+    };
     // Most looks find nothing, so the single writer is asked for only when there is something.
     if cancellations.is_empty() && commands.is_empty() {
         return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
@@ -97,13 +104,14 @@ impl Look<'_> {
     }
 }
 
-/// The commands with their documents as this node is to have them. What it can't have ends here.
+/// The commands with their documents as this node is to have them. What it can't have ends here; whether
+/// any did.
 async fn prepared(
     app: &App,
     commands: Vec<Command>,
     place: &Place<'_>,
-) -> ApiResult<Vec<(Command, Value)>> {
-    let mut ready = Vec::new();
+) -> ApiResult<(Vec<(Command, Value)>, bool)> {
+    let (mut ready, mut has_ended) = (Vec::new(), false);
     for row in commands {
         let read = (serde_json::from_str(&row.content), serde_json::from_str(&row.parameters));
         let (Ok(content), Ok(given)) = read else {
@@ -121,10 +129,11 @@ async fn prepared(
                 let ending =
                     Ending { command: &row.id, node: place.node, errcode: -1, message: &message };
                 finish(app, &ending, place.now).await?;
+                has_ended = true;
             }
         }
     }
-    Ok(ready)
+    Ok((ready, has_ended))
 }
 
 #[derive(Default)]
@@ -145,6 +154,7 @@ impl Batch {
     }
 }
 
+// Always a whole batch: of those that one message is asked for, the first may turn out to be none.
 async fn visible_commands(app: &App, look: &Look<'_>) -> ApiResult<Vec<Command>> {
     Ok(sqlx::query_as(
         "SELECT c.id, c.document_name, c.content, c.parameters, c.options, c.requested_at
@@ -156,7 +166,7 @@ async fn visible_commands(app: &App, look: &Look<'_>) -> ApiResult<Vec<Command>>
     )
     .bind(look.node)
     .bind(look.now.0 as i64)
-    .bind(look.most.min(BATCH) as i64)
+    .bind(BATCH as i64)
     .bind(look.never_hidden())
     .fetch_all(&app.store.read)
     .await?)
@@ -171,7 +181,7 @@ async fn visible_cancellations(app: &App, look: &Look<'_>) -> ApiResult<Vec<Canc
     )
     .bind(look.node)
     .bind(look.now.0 as i64)
-    .bind(look.most.min(BATCH) as i64)
+    .bind(BATCH as i64)
     .bind(look.never_hidden())
     .fetch_all(&app.store.read)
     .await?)
@@ -354,7 +364,9 @@ mod tests {
             .execute(&app.store.write)
             .await
             .unwrap();
-        assert_eq!(ids(&app, &node.id, 5).await, ["c-2"]);
+        let one = Look { most: 1, ..look(&node.id, 4) };
+        assert!(matches!(take(&app, &one).await.unwrap(), Offer::Messages(_)));
+        assert_eq!(ids(&app, &node.id, 20).await, ["c-2"]);
     }
 
     #[tokio::test]
