@@ -65,7 +65,7 @@ pub async fn enforce(app: &App, now: Utc) -> ApiResult<()> {
             Due::Nothing => {}
             Due::NotStarted => {
                 let details = "The node did not start the session.";
-                over(app, &row.id, "Failed", details, now).await?;
+                over(app, &row.id, "Failed", details, true, now).await?;
             }
             Due::Revoked => {
                 let details = "The access key that opened the session was deleted.";
@@ -79,7 +79,7 @@ pub async fn enforce(app: &App, now: Utc) -> ApiResult<()> {
                 let details = "The session has reached its maximum duration.";
                 stop(app, &row.id, &End { details }, now).await?;
             }
-            Due::NotEnded => over(app, &row.id, "Terminated", "", now).await?,
+            Due::NotEnded => over(app, &row.id, "Terminated", "", true, now).await?,
         }
     }
     // A relay that nobody is at any more, of a session that is over.

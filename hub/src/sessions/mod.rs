@@ -34,11 +34,18 @@ pub async fn stop(app: &App, id: &str, end: &End<'_>, now: Utc) -> ApiResult<()>
     Ok(())
 }
 
-/// Notes that a session is over, for good, and says so in the log.
+/// Notes that a session is over, for good, and says so in the log. `tells_agent`: it doesn't know.
 ///
 /// # Errors
 /// `InternalServerError` when the store fails.
-pub async fn over(app: &App, id: &str, status: &str, details: &str, now: Utc) -> ApiResult<()> {
+pub async fn over(
+    app: &App,
+    id: &str,
+    status: &str,
+    details: &str,
+    tells_agent: bool,
+    now: Utc,
+) -> ApiResult<()> {
     flush(app, id).await?;
     if let Some(session) = table::finish(app, id, status, details, now).await? {
         tracing::info!(
@@ -56,7 +63,7 @@ pub async fn over(app: &App, id: &str, status: &str, details: &str, now: Utc) ->
         );
     }
     // After the table, where an end that comes just now looks first.
-    app.sessions.end(id, Ending { output: details.to_owned(), tells_agent: true });
+    app.sessions.end(id, Ending { output: details.to_owned(), tells_agent });
     Ok(())
 }
 
@@ -71,7 +78,7 @@ pub async fn forsake(app: &App, node: &str, now: Utc) -> ApiResult<()> {
             .fetch_all(&app.store.read)
             .await?;
     for id in open {
-        over(app, &id, "Terminated", "The node was deregistered.", now).await?;
+        over(app, &id, "Terminated", "The node was deregistered.", true, now).await?;
     }
     Ok(())
 }

@@ -248,7 +248,11 @@ impl Relay {
     /// Waits while the other end's queue is full. A client that is not here is waited for with
     /// as much as the queue holds: the agent keeps what wasn't acknowledged. Nothing for the agent is
     /// ever dropped, as its client's acknowledgements are said once.
+    /// Once the hub wants the end, nothing more goes through: what is queued comes before it.
     pub async fn carry(&self, from: Side, bytes: Bytes, message: &Message<'_>, now: Utc) {
+        if self.ended.borrow().as_ref().is_some_and(|ending| ending.tells_agent) {
+            return;
+        }
         let (data, newest, count) = match from {
             Side::Client => (kind::INPUT_STREAM_DATA, &self.newest_in, &self.bytes_in),
             Side::Agent => (kind::OUTPUT_STREAM_DATA, &self.newest_out, &self.bytes_out),
@@ -401,6 +405,16 @@ mod tests {
         assert!(!relay.leave(Side::Agent, first) && relay.has(Side::Agent));
         assert!(relay.leave(Side::Agent, second) && !relay.has(Side::Agent));
         assert!(relay.had(Side::Agent) && !relay.had(Side::Client));
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_through_when_the_hub_wants_the_end() {
+        let relay = Relay::new();
+        carry(&relay, Side::Client, kind::INPUT_STREAM_DATA, 0, b"a").await;
+        relay.end(Ending { output: String::new(), tells_agent: true });
+        carry(&relay, Side::Client, kind::INPUT_STREAM_DATA, 1, b"b").await;
+        let mut taker = relay.to_agent.taker().await;
+        assert!(taker.try_recv().is_ok() && taker.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -11,6 +11,10 @@ use subtle::ConstantTimeEq;
 /// How long a client's token is good, milliseconds. The AWS CLI looks for the plugin first.
 const TOKEN_MILLIS: u64 = 60_000;
 
+/// How long a node is still told that a session has ended, milliseconds. No session goes on for longer
+/// without a server.
+const TELL_MILLIS: u64 = 24 * 3600 * 1000;
+
 /// A session that is to be opened.
 pub struct Draft<'d> {
     /// Its id.
@@ -147,17 +151,20 @@ pub async fn told_start(app: &App, id: &str, now: Utc) -> ApiResult<()> {
     Ok(())
 }
 
-/// The sessions of a node whose end it hasn't been told.
+/// The sessions of a node whose end it hasn't been told. One that was away when a session was given up is
+/// told when it comes back: the shell may still be there.
 ///
 /// # Errors
 /// As [`insert`].
-pub async fn closing(app: &App, node: &str) -> ApiResult<Vec<Session>> {
+pub async fn closing(app: &App, node: &str, now: Utc) -> ApiResult<Vec<Session>> {
     Ok(sqlx::query_as(
-        "SELECT * FROM session WHERE node_id = $1 AND ended_at IS NULL
-           AND end_wanted_at IS NOT NULL AND end_told_at IS NULL
-         ORDER BY end_wanted_at, id",
+        "SELECT * FROM session WHERE node_id = $1 AND end_told_at IS NULL
+           AND ((ended_at IS NULL AND end_wanted_at IS NOT NULL)
+             OR (ended_at > $2 AND offered_at IS NOT NULL))
+         ORDER BY requested_at, id",
     )
     .bind(node)
+    .bind(now.0.saturating_sub(TELL_MILLIS) as i64)
     .fetch_all(&app.store.read)
     .await?)
 }
@@ -215,8 +222,8 @@ pub async fn end(app: &App, id: &str, end: &End<'_>, now: Utc) -> ApiResult<Opti
     Ok(node)
 }
 
-/// Notes that a session has ended. What somebody wanted first stays as its reason. The row, unless
-/// it had ended before.
+/// Notes that a session has ended. What somebody wanted first stays as its reason; what the node was
+/// told goes, as secrets may be among its parameters. The row, unless it had ended before.
 ///
 /// # Errors
 /// As [`insert`].
@@ -228,7 +235,7 @@ pub async fn finish(
     now: Utc,
 ) -> ApiResult<Option<Session>> {
     Ok(sqlx::query_as(
-        "UPDATE session SET status = $2, ended_at = $4,
+        "UPDATE session SET status = $2, ended_at = $4, content = '{}',
            details = CASE WHEN details = '' THEN $3 ELSE details END
          WHERE id = $1 AND ended_at IS NULL RETURNING *",
     )

@@ -170,7 +170,7 @@ impl Channel<'_> {
     /// Sends ends of sessions, and the start of the oldest that the node hasn't joined.
     async fn hand_sessions(&mut self) -> ApiResult<Handed> {
         let app = self.app;
-        for session in sessions::closing(app, &self.node.id).await? {
+        for session in sessions::closing(app, &self.node.id, app.now()).await? {
             let message = data::closed(&session, &session.details, app.now())?;
             if !self.send_whole(message).await? {
                 return Ok(Handed::Lost);
@@ -327,7 +327,9 @@ impl Channel<'_> {
         if known.is_some_and(|session| session.node_id == self.node.id) {
             let status = if over.status == "Failed" { "Failed" } else { "Terminated" };
             let details = head(&over.output, DETAILS_LIMIT);
-            sessions::over(self.app, &over.session_id, status, details, self.app.now()).await?;
+            let (app, id, now) = (self.app, over.session_id.as_str(), self.app.now());
+            sessions::over(app, id, status, details, false, now).await?;
+            sessions::told_end(app, id, now).await?;
         }
         let ack = TaskAcknowledge { message_id: id, session_id: over.session_id };
         if !self.send(kind::AGENT_TASK_ACKNOWLEDGE, &ack.write()).await? {

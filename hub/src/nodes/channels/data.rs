@@ -77,6 +77,15 @@ struct Channel<'c> {
 
 impl Channel<'_> {
     async fn run(&self, number: u64, socket: WebSocket) -> ApiResult<()> {
+        let done = self.stay(number, socket).await;
+        if self.relay.leave(self.side, number) {
+            self.went().await?;
+        }
+        done
+    }
+
+    /// From coming to hanging up, or being sent away.
+    async fn stay(&self, number: u64, socket: WebSocket) -> ApiResult<()> {
         let (app, id) = (self.app, self.session.id.as_str());
         // It may have ended since the upgrade was asked for.
         let still = sessions::find(app, id).await?;
@@ -92,9 +101,6 @@ impl Channel<'_> {
             done = self.read(stream) => done?,
             () = self.relay.replaced(self.side, number) => {}
             () = app.wakeups.closing() => {}
-        }
-        if self.relay.leave(self.side, number) {
-            self.went().await?;
         }
         Ok(())
     }

@@ -89,7 +89,7 @@ pub async fn start(app: &App, caller: &Caller, input: Start) -> ApiResult<Value>
 ///
 /// # Errors
 /// `DoesNotExistException` when there is no such session, or it has ended; `AccessDeniedException`
-/// for a session that another key has opened.
+/// for a session that another key has opened, or that rules don't allow any more.
 pub async fn resume(app: &App, caller: &Caller, input: Named) -> ApiResult<Value> {
     let id = input.session_id.as_str();
     let session = sessions::find(app, id).await?;
@@ -105,6 +105,11 @@ pub async fn resume(app: &App, caller: &Caller, input: Named) -> ApiResult<Value
             "{} may not resume {id}, which {} has opened",
             caller.access_key, session.access_key
         )));
+    }
+    let (key, document) = (session.access_key.as_str(), session.document_name.as_str());
+    let tags = tags::of(&app.store.read, MANAGED_INSTANCE, &session.node_id).await?;
+    if !session_rules::allow(&app.store.read, key, document, &tags).await? {
+        return Err(ApiError::access_denied(format!("no rule allows {key} {id} any more")));
     }
     way_in(app, caller, id).await
 }
@@ -123,7 +128,7 @@ pub async fn terminate(app: &App, caller: &Caller, input: Named) -> ApiResult<Va
         sessions::stop(app, id, &End { details: &details }, now).await?;
         // A node that was never told has nothing to say about it.
         if offered_at.is_none() {
-            sessions::over(app, id, "Terminated", &details, now).await?;
+            sessions::over(app, id, "Terminated", &details, true, now).await?;
         }
     }
     Ok(json!({"SessionId": id}))
@@ -132,8 +137,10 @@ pub async fn terminate(app: &App, caller: &Caller, input: Named) -> ApiResult<Va
 /// What a client needs to come: where to, and a token that is good once, within a minute.
 async fn way_in(app: &App, caller: &Caller, id: &str) -> ApiResult<Value> {
     let token = sessions::give_token(app, id, app.now()).await?;
+    // Behind a proxy that ends TLS only the operator of the hub knows how clients come.
+    let endpoint = app.public_url.as_deref().unwrap_or(&caller.endpoint).trim_end_matches('/');
     // http becomes ws, and https wss.
-    let place = caller.endpoint.strip_prefix("http").unwrap_or_default();
+    let place = endpoint.strip_prefix("http").unwrap_or_default();
     let url = format!("ws{place}{}?{}", open::data_path(id), open::DATA_QUERY);
     Ok(json!({"SessionId": id, "TokenValue": token, "StreamUrl": url}))
 }

@@ -201,9 +201,21 @@ async fn a_session_that_the_node_does_not_start_fails_and_an_idle_one_ends() {
     assert_eq!((status(&silent).await, status(&idle).await), ("Failed".into(), "Connected".into()));
     sessions::enforce(&bed.app, Utc(now.0 + 1_260_000)).await.unwrap();
     assert_eq!(status(&idle).await, "Terminating");
-    assert_eq!(sessions::closing(&bed.app, &node).await.unwrap().len(), 1);
+    let closing = async |at: u64| {
+        let now = Utc(now.0 + at);
+        sessions::closing(&bed.app, &node, now).await.unwrap().into_iter().map(|it| it.id)
+    };
+    assert!(closing(1_260_000).await.eq([idle.clone()]));
+    sessions::told_start(&bed.app, &idle, now).await.unwrap();
     sessions::enforce(&bed.app, Utc(now.0 + 1_300_000)).await.unwrap();
     assert_eq!(status(&idle).await, "Terminated");
+    let order = sessions::find(&bed.app, &idle).await.unwrap().unwrap().content;
+    assert_eq!(order, "{}", "its parameters are still there");
+    // The node was away all the time; when it comes back, its shell is still there.
+    assert!(closing(1_400_000).await.eq([idle.clone()]));
+    assert_eq!(closing(3 * 24 * 3_600_000).await.count(), 0);
+    sessions::told_end(&bed.app, &idle, now).await.unwrap();
+    assert_eq!(closing(1_400_000).await.count(), 0);
 }
 
 #[tokio::test]
@@ -214,4 +226,17 @@ async fn a_node_is_connected_while_it_holds_a_channel() {
     assert_eq!(bed.ok("GetConnectionStatus", input.clone()).await["Status"], "notconnected");
     let _channel = bed.app.wakeups.channel(&node);
     assert_eq!(bed.ok("GetConnectionStatus", input).await["Status"], "connected");
+}
+
+#[tokio::test]
+async fn a_session_is_not_resumed_when_no_rule_allows_it_any_more() {
+    let bed = Testbed::new().await;
+    let node = bed.node(1, &[]).await;
+    let id = started(&bed, &node, json!({})).await;
+    let input = json!({"SessionId": id});
+    assert_eq!(bed.ok("ResumeSession", input.clone()).await["SessionId"], id);
+    let rule = "INSERT INTO session_rule (access_key, name, documents, conditions, updated_at)
+                VALUES ('AKIAOTHER', 'r', '[\"*\"]', '[]', 1)";
+    bed.sql(rule, &[]).await;
+    assert_eq!(bed.code("ResumeSession", input).await, "AccessDeniedException");
 }
