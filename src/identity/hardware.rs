@@ -76,7 +76,11 @@ impl Hardware {
         };
         for (name, files) in FILES {
             let value = files.iter().find_map(|file| fs::read_to_string(root.join(file)).ok());
-            add(name, value.unwrap_or_default().trim_end_matches(['\n', '\0']));
+            let value = value.unwrap_or_default();
+            let value = value.trim_end_matches(['\n', '\0']);
+            // Boards that were given no serial number tell zeros, all of them the same.
+            let is_blank = name == SERIAL && value.bytes().all(|it| matches!(it, b'0' | b'-'));
+            add(name, if is_blank { "" } else { value });
         }
         add("processor", &line(&root.join("proc/cpuinfo"), &["model name", "Hardware", "Model"]));
         add("memory", &memory(&line(&root.join("proc/meminfo"), &["MemTotal"])));
@@ -100,10 +104,11 @@ impl Hardware {
     }
 
     /// Whether `before`, as a file on this device's card holds it, is another device's, by what a copied card
-    /// doesn't take along. False if this device tells nothing of that.
+    /// doesn't take along: the serial number, or where not both tell one, the network cards. What only one
+    /// of them tells says nothing: a driver may have been late.
     pub fn is_another_than(&self, before: &str) -> bool {
-        let own = self.digest();
-        !own.is_empty() && own != Hardware(before.to_owned()).digest()
+        let differs = |name| Some(part(&self.0, name)? != part(before, name)?);
+        differs(SERIAL).or_else(|| differs(NETWORK)).unwrap_or_default()
     }
 
     /// One of these parts.
@@ -114,15 +119,11 @@ impl Hardware {
 
     /// How it differs from what the registration file holds; `None` if it doesn't.
     pub fn change_since(&self, before: &str) -> Option<Change> {
-        let of = |parts: &str, name: &str| {
-            let mut parts = parts.split(' ').filter_map(|part| part.split_once('='));
-            parts.find(|(known, _)| *known == name).map(|(_, digest)| digest.to_owned())
-        };
         let names = self.0.split(' ').filter_map(|part| part.split_once('='));
         let (mut count, mut changed) = (0, Vec::new());
         for (name, digest) in names {
             count += 1;
-            if of(before, name).as_deref() != Some(digest) {
+            if part(before, name) != Some(digest) {
                 changed.push(name);
             }
         }
@@ -133,6 +134,12 @@ impl Hardware {
         let similar = !changed.contains(&MACHINE) && same * 100 >= SIMILAR_PERCENT * count;
         Some(Change { parts: changed.join(","), similar })
     }
+}
+
+/// The digest of the part with that name.
+fn part<'a>(parts: &'a str, name: &str) -> Option<&'a str> {
+    let mut parts = parts.split(' ').filter_map(|part| part.split_once('='));
+    parts.find(|(known, _)| *known == name).map(|(_, digest)| digest)
 }
 
 /// What stands behind the first of the names in a file of `name: value` lines.
@@ -150,7 +157,8 @@ fn memory(text: &str) -> String {
     size.map_or(String::new(), |size| size.div_ceil(MEMORY_UNIT).to_string())
 }
 
-/// The addresses of network cards that are built in, sorted.
+/// The addresses of network cards that are built in, sorted. One that the driver has drawn, as many do on
+/// boards where nobody has burnt one in, is another one at each boot.
 fn addresses(folder: &Path) -> String {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -159,6 +167,10 @@ fn addresses(folder: &Path) -> String {
         let place = fs::canonicalize(path.join("device")).unwrap_or_default();
         let place = place.to_string_lossy();
         if place.is_empty() || place.contains("/usb") {
+            continue;
+        }
+        let origin = fs::read_to_string(path.join("addr_assign_type"));
+        if origin.is_ok_and(|kind| kind.trim() != "0") {
             continue;
         }
         found.extend(fs::read_to_string(path.join("address")).ok());
@@ -225,6 +237,42 @@ mod tests {
         files[0].1 = "another\n";
         let (_three, now) = device(&files);
         assert!(!now.change_since(before.as_str()).unwrap().similar);
+    }
+
+    #[test]
+    fn another_device_has_another_serial_number_or_where_there_is_none_another_network() {
+        let is_another = |now: &str, before: &str| Hardware::of(now).is_another_than(before);
+        assert!(is_another("serial=2 network=3", "serial=1 network=3"));
+        assert!(is_another("memory=1 network=4", "memory=1 network=3"));
+        assert!(is_another("serial=1 network=4", "network=3"));
+        // A network card drew another address.
+        assert!(!is_another("serial=1 network=4", "serial=1 network=3"));
+        // Its driver was late, before or now.
+        assert!(!is_another("serial=1 network=4", "serial=1"));
+        assert!(!is_another("memory=1", "memory=1 network=3"));
+        assert!(!is_another("memory=1 network=3", "memory=1"));
+        // An agent that didn't look has made it.
+        assert!(!is_another("serial=1 network=4", ""));
+    }
+
+    /// The network part of a device without a serial number and with one built-in card.
+    fn network(address: &str, assigned: &str) -> Hardware {
+        let card = "sys/class/net/eth0";
+        device(&[
+            (&format!("{card}/device/uevent"), ""),
+            (&format!("{card}/address"), address),
+            (&format!("{card}/addr_assign_type"), assigned),
+            ("proc/device-tree/serial-number", "0000000000000000\0"),
+        ])
+        .1
+    }
+
+    #[test]
+    fn an_address_that_was_drawn_and_a_serial_number_of_zeros_tell_nothing() {
+        assert_eq!(network("de:ad", "1\n").as_str(), "");
+        let (one, other) = (network("00:01", "0\n"), network("00:02", "0\n"));
+        assert!(one.as_str().starts_with("network=") && !one.as_str().contains(' '));
+        assert!(other.is_another_than(one.as_str()));
     }
 
     #[test]
