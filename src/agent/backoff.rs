@@ -39,22 +39,18 @@ impl Backoff {
         wait
     }
 
-    /// Waits; a change of the network ends it, after which the next waits are short again if that is rare.
-    pub async fn wait(&mut self, wait: Duration, changed: &Bell) {
-        let timed = async {
-            Timer::after(wait).await;
-            false
-        };
-        let changed = async {
-            changed.wait().await;
-            true
-        };
-        if or(timed, changed).await {
+    /// Waits; a change of the network ends it, after which the next waits are short again if that is rare. Tells
+    /// whether there was one.
+    pub async fn wait(&mut self, wait: Duration, changed: &Bell) -> bool {
+        let is_change = pause(wait, changed).await;
+        if is_change {
             self.changed(Instant::now());
         }
+        is_change
     }
 
-    fn changed(&mut self, now: Instant) {
+    /// The network has changed.
+    pub fn changed(&mut self, now: Instant) {
         let last = self.changed.replace(now);
         if last.is_none_or(|last| now.saturating_duration_since(last) >= CALM) {
             self.failures = 0;
@@ -65,6 +61,19 @@ impl Backoff {
     pub fn succeeded(&mut self) {
         self.failures = 0;
     }
+}
+
+/// Waits for so long, or until the network changes: then it is true.
+pub async fn pause(wait: Duration, changed: &Bell) -> bool {
+    let timed = async {
+        Timer::after(wait).await;
+        false
+    };
+    let changed = async {
+        changed.wait().await;
+        true
+    };
+    or(timed, changed).await
 }
 
 fn wait(failures: u32, rejected: bool, chance: f64) -> Duration {

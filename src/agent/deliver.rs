@@ -1,12 +1,11 @@
 //! The task that empties the outbox.
 
 use super::Shared;
-use super::backoff::Backoff;
+use super::backoff::{self, Backoff};
 use super::modules::Ended;
 use crate::spool::{Outcome, Report};
 use crate::sys::{FileError, durable, faults};
 use crate::uplink::UplinkError;
-use smol::Timer;
 use smol::future::or;
 use std::path::Path;
 use std::rc::Rc;
@@ -38,7 +37,8 @@ struct Refused {
 enum Next {
     /// A new report.
     News,
-    /// A new report, or the time to try one again.
+    /// A new report, the time to try one again, or a change of the network, which may be the end of what
+    /// refused it.
     Either(Duration),
     /// The time alone: a new report would meet the same closed door.
     Time(Duration),
@@ -49,15 +49,17 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut rounds = Rounds::default();
     let changed = shared.changes.bell();
     loop {
-        match turn(&shared, &mut rounds).await {
-            Next::News => shared.reports.wait().await,
-            Next::Either(wait) => {
-                let timed = async {
-                    Timer::after(wait).await;
-                };
-                or(shared.reports.wait(), timed).await;
-            }
+        let news = async {
+            shared.reports.wait().await;
+            false
+        };
+        let is_change = match turn(&shared, &mut rounds).await {
+            Next::News => news.await,
+            Next::Either(wait) => or(news, backoff::pause(wait, &changed)).await,
             Next::Time(wait) => rounds.backoff.wait(wait, &changed).await,
+        };
+        if is_change {
+            rounds.changed(Instant::now());
         }
     }
 }
@@ -136,6 +138,14 @@ fn is_about_the_report(error: &UplinkError) -> bool {
 }
 
 impl Rounds {
+    /// The network has changed: nobody knows whether those that were refused are refused here.
+    fn changed(&mut self, now: Instant) {
+        for it in &mut self.refused {
+            it.again = now;
+            it.backoff.changed(now);
+        }
+    }
+
     /// The report on that job has been refused once more; how long it waits.
     fn refuse(&mut self, job: &str, now: Instant) -> Duration {
         let at = self.refused.iter().position(|it| it.job == job).unwrap_or_else(|| {
@@ -184,5 +194,22 @@ pub async fn tell(shared: &Shared, report: &Report) -> Result<(), UplinkError> {
             Ok(())
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_is_tried_at_once_on_another_network_and_waits_grow_from_there_again() {
+        let (mut rounds, now) = (Rounds::default(), Instant::now());
+        for job in ["a", "b", "a", "a", "a", "a"] {
+            rounds.refuse(job, now);
+        }
+        assert!(rounds.refused.iter().all(|it| it.again > now));
+        rounds.changed(now);
+        assert!(rounds.refused.len() == 2 && rounds.refused.iter().all(|it| it.again == now));
+        assert!(rounds.refuse("a", now).as_secs() <= 1);
     }
 }
