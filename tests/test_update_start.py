@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from harness import slots
-from harness.clients import wait_until_online
+from harness.clients import finished, shell, wait_until_online
 from harness.faults import Faults
 from harness.programs import AGENT
 from harness.wait import until
@@ -103,3 +103,21 @@ def test_a_state_of_updates_that_can_not_be_read_for_a_while_is_not_taken_for_no
     away.rename(state)
     slot = str(agent.state / "update" / "slots" / "a" / "stint")
     until("it is the version that was kept", lambda: os.readlink(f"/proc/{agent.daemon()}/exe") == slot, 60)
+
+
+def test_a_daemon_that_is_called_while_the_state_of_updates_can_not_be_read_goes_on_as_it_is(
+    hub, client, activate, new_agent
+):
+    agent = new_agent()
+    agent.register(hub, activate())
+    agent.start()
+    wait_until_online(client, agent.node)
+    pid, program = agent.daemon(), os.readlink(f"/proc/{agent.daemon()}/exe")
+    state = agent.state / "update" / "state.json"
+    state.mkdir(parents=True)
+    os.kill(pid, signal.SIGHUP)
+    until("it has tried", lambda: "/state.json: " in agent.logs())
+    command = shell(client, [agent.node], "echo on")
+    assert finished(client, command, agent.node)["StandardOutputContent"] == "on\n"
+    assert agent.daemon() == pid
+    assert os.readlink(f"/proc/{pid}/exe") == program

@@ -37,6 +37,9 @@ const NO_SLOT: &str = "factory";
 /// after its time, seconds.
 const GRACE: u64 = 10;
 
+/// The program of this process, whatever is at its path by now.
+const OWN: &str = "/proc/self/exe";
+
 /// So often the state of updates is looked at before a program starts without it.
 const READS: u32 = 5;
 
@@ -138,7 +141,14 @@ pub fn enter(state: &Path, again: bool) -> Started {
     // Each round gives up a version that can't be started, or ends.
     for _ in 0..=MAX_TRIES {
         // Better this one for now than another by mistake; the daemon looks again.
-        let Some(known) = read(state) else { return Started::default() };
+        let Some(known) = read(state) else {
+            if again {
+                // Whoever comes here has ended all that it did; only a new start goes on with it.
+                let error = with_our_words(Path::new(OWN)).exec();
+                log::error!("{OWN} can't be started: {error}");
+            }
+            return Started::default();
+        };
         let mut chosen =
             decide(&known, &factory.version, Role::Daemon, &|slot| is_whole(state, slot));
         if let Some(change) = &chosen.change
@@ -192,13 +202,8 @@ fn in_words(error: &io::Error) -> String {
 /// Does exec(2). Comes back only if that fails.
 fn become_program(path: &Path, chosen: &Chosen, factory: &Factory) -> io::Error {
     let slot = chosen.slot.as_ref().map_or(NO_SLOT, |slot| slot.slot.as_str());
-    let mut words = start::words().into_iter();
-    let mut command = Command::new(path);
-    // Under the original's name its flags are understood.
-    if let Some(name) = words.next() {
-        command.arg0(name);
-    }
-    command.args(words).env(CHOSEN, format!("{slot}:{}", std::process::id()));
+    let mut command = with_our_words(path);
+    command.env(CHOSEN, format!("{slot}:{}", std::process::id()));
     let mut told = OsString::from(format!("{}:", factory.version));
     told.push(&factory.path);
     command.env(FACTORY, told);
@@ -207,6 +212,18 @@ fn become_program(path: &Path, chosen: &Chosen, factory: &Factory) -> io::Error 
     // The time survives exec(2), and who hasn't asked for the signal is ended by it.
     process::alarm(minutes.map_or(0, |minutes| minutes.saturating_mul(60) + GRACE));
     command.exec()
+}
+
+/// The program at `path`, with the words that this one was given.
+fn with_our_words(path: &Path) -> Command {
+    let mut words = start::words().into_iter();
+    let mut command = Command::new(path);
+    // Under the original's name its flags are understood.
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    command.args(words);
+    command
 }
 
 /// The slot that this process chose before it became this program.
