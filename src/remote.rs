@@ -33,6 +33,9 @@ pub struct Sources {
     pub ca_file: Option<PathBuf>,
     /// The folder below which `file://` will do.
     pub folder: Option<PathBuf>,
+    /// The agent's configuration, which knows a proxy and the day's budget.
+    #[cfg(feature = "ssm")]
+    pub config: Option<PathBuf>,
 }
 
 /// Where a file goes.

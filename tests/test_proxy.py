@@ -99,3 +99,28 @@ def test_this_machine_is_never_asked_by_a_proxy(hub, client, activate, proxy, ne
     agent.start()
     wait_until_online(client, agent.node)
     assert way.connected == []
+
+
+def test_a_look_for_a_new_version_goes_by_the_configurations_proxy(beyond, proxy, new_agent, home):
+    way = proxy()
+    update = {"source": f"https://{_NAME}:{beyond.port}/nothing/manifest.json"}
+    config = {"proxy": {"url": f"http://{way.address}"}, "caFile": str(beyond.ca), "update": update}
+    agent = _agent(new_agent, home, **config)
+    done = agent.command("update", "--check", "--config", agent.config, "--state-dir", agent.state)
+    assert "404" in done.stderr, done.stderr
+    assert set(way.connected) == {f"{_NAME}:{beyond.port}"}
+
+
+def test_a_package_of_a_child_comes_by_the_configurations_proxy(beyond, proxy, new_agent, home):
+    way = proxy()
+    agent = _agent(new_agent, home, proxy={"url": f"http://{way.address}"})
+    incoming = agent.state / "children" / "one" / "incoming"
+    incoming.mkdir(parents=True)
+    url = f"https://{_NAME}:{beyond.port}/nothing/one-1.0"
+    order = {"act": "prepare", "child": "one", "maxPackage": 1 << 20, "url": url}
+    order |= {"checksum": f"SHA256:{'0' * 64}", "caFile": str(beyond.ca), "config": str(agent.config)}
+    (incoming / "order.json").write_text(json.dumps(order))
+    done = agent.command("install-package", incoming)
+    assert done.returncode == 0, done.stderr
+    assert "404" in json.loads((incoming / "outcome.json").read_text())["error"]
+    assert set(way.connected) == {f"{_NAME}:{beyond.port}"}

@@ -207,6 +207,8 @@ fn serve(
     observer: Observer,
 ) -> Result<End, Failure> {
     let state = begun.state.as_path();
+    // Workers run in another folder.
+    let config_path = config_path.map(std::path::absolute).transpose().map_err(in_words)?;
     #[cfg(feature = "supervise")]
     let supervise = {
         let mut supervise = config.supervise.clone();
@@ -214,12 +216,12 @@ fn serve(
         let sources = &mut supervise.sources;
         let registered = || found.as_ref().ok()?.ca_file.clone();
         sources.ca_file = sources.ca_file.take().or_else(registered);
+        #[cfg(feature = "ssm")]
+        sources.config.clone_from(&config_path);
         supervise
     };
     crate::uplink::prepare(&config, state, true)?;
     let links = links(&config, state, found)?;
-    // Workers run in another folder.
-    let config_path = config_path.map(std::path::absolute).transpose().map_err(in_words)?;
     let settings = crate::agent::Settings {
         #[cfg(feature = "update")]
         trial: begun.trial,

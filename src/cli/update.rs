@@ -36,8 +36,6 @@ pub fn run(wish: &Update) -> Exit {
     super::logger::start(config.log_level);
     let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
     let state = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
-    #[cfg(feature = "ssm")]
-    crate::uplink::budget::begin(&state, config.network.bytes_per_day);
     match carry_out(wish, &config, &state) {
         Ok(exit) => exit,
         Err(error) => complain(&format!("stint: {error}"), Exit::Failure),

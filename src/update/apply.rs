@@ -14,9 +14,9 @@ use crate::remote::Place;
 use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, durable, faults, host, lock, part};
-use crate::uplink::release::Releases;
 #[cfg(feature = "ssm")]
 use crate::uplink::ssm::instance::Instance;
+use crate::uplink::{self, release::Releases};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -81,10 +81,11 @@ pub enum Choice {
 }
 
 impl<'a> Updates<'a> {
-    /// Those that the configuration names, or that this node's server has.
+    /// Those that the configuration names, or that this node's server has. From here on this process goes by
+    /// the configuration's proxy, the agent's time and the day's budget.
     ///
     /// # Errors
-    /// Nobody says where they are, or that is a place where this device doesn't go.
+    /// Nobody says where they are, that is a place where this device doesn't go, or the proxy makes no sense.
     pub fn new(config: &'a Config, state: &'a Path) -> Result<Updates<'a>, UpdateError> {
         let registration = identity::registration(state).ok();
         let endpoints = &config.endpoints;
@@ -94,6 +95,7 @@ impl<'a> Updates<'a> {
         let server = || server().or_else(|| config.bootagent.servers.first().cloned());
         let beside = || Some(format!("{}/updates/{FILE}", server()?.trim_end_matches('/')));
         let url = config.update.source.clone().or_else(beside).ok_or(UpdateError::NoSource)?;
+        uplink::prepare(config, state, false).map_err(UpdateError::Setup)?;
         let registered = || registration.as_ref()?.ca_file.clone();
         let releases = Releases::new(config, config.ca_file.clone().or_else(registered));
         Ok(Updates { config, state, url, releases })

@@ -10,6 +10,8 @@ use stint_wire::manifest::ManifestError;
 pub enum UpdateError {
     /// Nobody says where the manifest is.
     NoSource,
+    /// The configuration makes no sense: why.
+    Setup(String),
     /// Nobody says by which keys it is signed.
     NoKeys,
     /// The manifest, its signatures or the program can't be had.
@@ -53,6 +55,7 @@ impl fmt::Display for UpdateError {
                 "no release key is known: name it in the configuration, \"update\": {\"keys\": \
                  [\"ed25519:…\"]}",
             ),
+            UpdateError::Setup(why) => f.write_str(why),
             UpdateError::Remote(cause) => write!(f, "{cause}"),
             UpdateError::Unsigned(url) => {
                 write!(f, "{url} isn't signed by a release key that this device knows")

@@ -16,7 +16,7 @@ use ledger::{Ledger, Now};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 use stint_wire::json::ObjectWriter;
@@ -91,6 +91,10 @@ struct Meter {
     file: PathBuf,
     lock: PathBuf,
     boot: String,
+    /// This process is the daemon, which alone says how much may pass in a day, and whether that is counted.
+    keeps: bool,
+    /// The file has been there.
+    noted: bool,
     /// As it was last read or written.
     ledger: Ledger,
     /// Bytes of the ledger's day that are set aside and haven't passed yet.
@@ -107,33 +111,21 @@ struct Meter {
 
 static METER: Mutex<Option<Meter>> = Mutex::new(None);
 
+/// What [`pressure`] has answered last.
+static LAST: Mutex<Pressure> = Mutex::new(Pressure::Free);
+
 fn meter() -> MutexGuard<'static, Option<Meter>> {
     METER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// From now on this process counts for `state`, of whose links `limit` bytes may be used in a day; 0: as
-/// many as it likes.
-pub fn begin(state: &Path, limit: u64) {
-    let file = state.join(FILE);
-    let known = Ledger::load(&file);
-    if limit == 0 {
-        *meter() = None;
-        if known.is_some()
-            && let Err(error) = durable::remove(&file)
-        {
-            log::warn!("{error}");
-        }
-        return;
-    }
-    let mut ledger = known.unwrap_or_default();
-    ledger.limit = limit;
-    *meter() = Some(Meter::new(state, ledger));
-}
-
-/// The same with the limit that the last daemon noted, if it did.
-pub fn join(state: &Path) {
-    if let Some(ledger) = Ledger::load(&state.join(FILE)) {
-        *meter() = Some(Meter::new(state, ledger));
+/// many as it likes. Any process but the daemon (`keeps`) goes by the limit that the daemon has noted, and by its own
+/// only where none is noted yet.
+pub fn begin(state: &Path, limit: u64, keeps: bool) {
+    let mut meter = meter();
+    // One that counts already has set bytes aside.
+    if keeps || meter.as_ref().is_none_or(|meter| meter.file != state.join(FILE)) {
+        *meter = Meter::begin(state, limit, keeps);
     }
 }
 
@@ -162,9 +154,23 @@ fn pass(bytes: u64) {
     }
 }
 
-/// How tight it is now.
+/// How tight it is now; as it was when asked last, while another thread is writing that down: the agent's loop
+/// must not wait for a slow disk.
 pub fn pressure() -> Pressure {
-    meter().as_mut().map_or(Pressure::Free, Meter::pressure)
+    pressure_of(&METER, &LAST)
+}
+
+fn pressure_of(meter: &Mutex<Option<Meter>>, last: &Mutex<Pressure>) -> Pressure {
+    let now = match meter.try_lock() {
+        Ok(mut meter) => meter.as_mut().map(Meter::pressure),
+        Err(TryLockError::Poisoned(meter)) => meter.into_inner().as_mut().map(Meter::pressure),
+        Err(TryLockError::WouldBlock) => {
+            return *last.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+    };
+    let now = now.unwrap_or(Pressure::Free);
+    *last.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    now
 }
 
 /// Refuses a download, or an upload, for which there is nothing left. `bytes` is how large it is, as far
@@ -205,9 +211,27 @@ impl Source for Bounded<'_> {
 }
 
 impl Meter {
-    fn new(state: &Path, ledger: Ledger) -> Meter {
-        Meter {
-            file: state.join(FILE),
+    /// `None` if there is no budget.
+    fn begin(state: &Path, limit: u64, keeps: bool) -> Option<Meter> {
+        let file = state.join(FILE);
+        let known = Ledger::load(&file);
+        if limit == 0 && (keeps || known.is_none()) {
+            if known.is_some()
+                && let Err(error) = durable::remove(&file)
+            {
+                log::warn!("{error}");
+            }
+            return None;
+        }
+        let noted = known.is_some();
+        let mut ledger = known.unwrap_or_default();
+        if keeps || !noted {
+            ledger.limit = limit;
+        }
+        Some(Meter {
+            keeps,
+            noted,
+            file,
             lock: state.join(LOCK),
             boot: host::boot_id(),
             ledger,
@@ -216,7 +240,7 @@ impl Meter {
             debt: 0,
             again: None,
             said: Pressure::Free,
-        }
+        })
     }
 
     /// What has passed here, and what others have set aside.
@@ -228,7 +252,9 @@ impl Meter {
     fn look(&mut self) {
         let known = Ledger::load(&self.file).filter(|known| known.day >= self.ledger.day);
         if let Some(mut known) = known {
-            known.limit = self.ledger.limit;
+            if self.keeps {
+                known.limit = self.ledger.limit;
+            }
             if known.day > self.ledger.day {
                 self.forget();
             }
@@ -290,11 +316,16 @@ impl Meter {
 
     fn try_to_book(&mut self, piece: u64) -> Result<bool, FileError> {
         let Some(_held) = self.hold()? else { return Ok(false) };
+        if !self.keeps && self.noted && !self.file.exists() {
+            // The daemon has ended the budget. What passes here is as much as set aside.
+            (self.piece, self.debt) = (u64::MAX, 0);
+            return Ok(true);
+        }
         self.look();
         let mut ledger = self.ledger.clone();
         ledger.used = self.used().saturating_add(piece);
         durable::write(&self.file, ledger.write().as_bytes())?;
-        self.ledger = ledger;
+        (self.ledger, self.noted) = (ledger, true);
         (self.piece, self.last, self.debt) = (piece, piece, 0);
         Ok(true)
     }

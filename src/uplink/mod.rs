@@ -70,7 +70,8 @@ use std::path::Path;
 use stint_wire::ssm::Inventory;
 
 /// Takes up what is the same for all links of this process: the time, as far as the agents of this
-/// state folder know it, the day's budget, and the proxy. The daemon alone writes down (`keeps`) what it learns of the time.
+/// state folder know it, the day's budget, and the proxy. The daemon alone (`keeps`) writes down what it learns of
+/// the time, and says what the budget is.
 ///
 /// # Errors
 /// The proxy's URL makes no sense.
@@ -78,7 +79,7 @@ use stint_wire::ssm::Inventory;
 pub fn prepare(config: &crate::config::Config, state: &Path, keeps: bool) -> Result<(), String> {
     clock::remember(state, keeps);
     #[cfg(feature = "ssm")]
-    budget::begin(state, config.network.bytes_per_day);
+    budget::begin(state, config.network.bytes_per_day, keeps);
     #[cfg(feature = "ssm")]
     if let Some(proxy) = &config.proxy {
         http::go_by(proxy)?;

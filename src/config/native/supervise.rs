@@ -116,6 +116,7 @@ mod tests {
                 plain_http: true,
                 ca_file: Some("/ca.pem".into()),
                 folder: Some("/media".into()),
+                ..Sources::default()
             },
             definitions: "/data/children.d".into(),
         };

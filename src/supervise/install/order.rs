@@ -126,6 +126,8 @@ impl Order {
                 plain_http: flag("plainHttp"),
                 ca_file: path("caFile"),
                 folder: path("packages"),
+                #[cfg(feature = "ssm")]
+                config: path("config"),
             },
         })
     }
@@ -135,7 +137,7 @@ impl Order {
         let path =
             |path: &Option<PathBuf>| path.as_ref().map(|it| it.to_string_lossy().into_owned());
         let flag = |flag: bool| if flag { "true" } else { "false" };
-        ObjectWriter::new()
+        let order = ObjectWriter::new()
             .string("act", act)
             .string("job", &self.job)
             .string("child", &self.child)
@@ -147,8 +149,10 @@ impl Order {
             .raw("ftp", flag(self.sources.ftp))
             .raw("plainHttp", flag(self.sources.plain_http))
             .optional("caFile", path(&self.sources.ca_file).as_deref())
-            .optional("packages", path(&self.sources.folder).as_deref())
-            .finish()
+            .optional("packages", path(&self.sources.folder).as_deref());
+        #[cfg(feature = "ssm")]
+        let order = order.optional("config", path(&self.sources.config).as_deref());
+        order.finish()
     }
 }
 
@@ -196,6 +200,8 @@ mod tests {
                 plain_http: true,
                 ca_file: Some("/ca.pem".into()),
                 folder: Some("/media".into()),
+                #[cfg(feature = "ssm")]
+                config: Some("/stint.json".into()),
             },
         };
         let incoming = order.put(folder.path()).unwrap();

@@ -5,6 +5,8 @@ use super::prepare::prepare;
 use super::system;
 use super::tool::InstallError;
 use super::versions::Versions;
+#[cfg(feature = "ssm")]
+use crate::config::{self, DEFAULT_PATH};
 use crate::patience::{Patience, Signals, Stop};
 use crate::sys::{FileError, durable};
 use std::path::Path;
@@ -25,10 +27,6 @@ pub fn work(folder: &Path) -> Result<(), String> {
     let Some(order) = Order::read(folder) else {
         return Err(format!("there is no order in {}", folder.display()));
     };
-    #[cfg(feature = "ssm")]
-    if let Some(state) = folder.ancestors().nth(3) {
-        crate::uplink::budget::join(state);
-    }
     durable::sweep(folder).map_err(|error| error.to_string())?;
     let outcome = match act(&order, folder) {
         Ok(name) => Outcome { error: String::new(), folder: name },
@@ -40,6 +38,10 @@ pub fn work(folder: &Path) -> Result<(), String> {
 
 fn act(order: &Order, folder: &Path) -> Result<String, InstallError> {
     if order.act == Act::Prepare {
+        #[cfg(uplink)]
+        if let Some(state) = folder.ancestors().nth(3) {
+            go_online(order, state).map_err(InstallError::Refused)?;
+        }
         let signals =
             Signals::catch().map_err(|cause| FileError::new("catch signals for", folder)(cause))?;
         return prepare(order, folder, &Patience::new(&signals, LONGEST));
@@ -58,4 +60,20 @@ fn act(order: &Order, folder: &Path) -> Result<String, InstallError> {
         }
     }
     Ok(order.folder.clone())
+}
+
+/// Goes by what the daemon goes by: its proxy, the time that it has learnt, and the day's budget.
+#[cfg(uplink)]
+fn go_online(order: &Order, state: &Path) -> Result<(), String> {
+    #[cfg(feature = "ssm")]
+    {
+        let loaded = config::load(order.sources.config.as_deref(), &[DEFAULT_PATH]);
+        crate::uplink::prepare(&loaded.map_err(|error| error.to_string())?.config, state, false)
+    }
+    #[cfg(not(feature = "ssm"))]
+    {
+        let _ = order;
+        crate::uplink::clock::remember(state, false);
+        Ok(())
+    }
 }

@@ -10,9 +10,7 @@ fn state() -> Folder {
 }
 
 fn meter(state: &Folder) -> Meter {
-    let mut ledger = Ledger::load(&state.path().join(FILE)).unwrap_or_default();
-    ledger.limit = LIMIT;
-    Meter::new(state.path(), ledger)
+    Meter::begin(state.path(), LIMIT, true).unwrap()
 }
 
 fn noted(state: &Folder) -> u64 {
@@ -62,6 +60,44 @@ fn processes_count_together() {
     one.book(0);
     other.book(0);
     assert_eq!(noted(&state), 6_000_000);
+}
+
+#[test]
+fn the_daemon_alone_says_what_the_limit_is_and_whether_there_is_one() {
+    let state = state();
+    let limit = || Ledger::load(&state.path().join(FILE)).map(|known| known.limit);
+    assert!(Meter::begin(state.path(), 0, false).is_none());
+    // Registered before the first start of the daemon.
+    Meter::begin(state.path(), LIMIT, false).unwrap().pass(1);
+    assert_eq!(limit(), Some(LIMIT));
+    // Of another configuration, or of none.
+    for other in [0, 7 * LIMIT] {
+        Meter::begin(state.path(), other, false).unwrap().pass(1);
+        assert_eq!(limit(), Some(LIMIT));
+    }
+    let mut under_way = Meter::begin(state.path(), LIMIT, false).unwrap();
+    under_way.pass(1);
+    Meter::begin(state.path(), 2 * LIMIT, true).unwrap().pass(1);
+    under_way.pass(LIMIT);
+    assert_eq!((limit(), under_way.pressure()), (Some(2 * LIMIT), Pressure::Saving));
+    assert!(Meter::begin(state.path(), 0, true).is_none());
+    under_way.pass(9 * LIMIT);
+    under_way.book(0);
+    assert_eq!((limit(), under_way.pressure()), (None, Pressure::Free));
+}
+
+#[test]
+fn who_asks_how_tight_it_is_waits_for_nobody() {
+    let state = state();
+    let (meter, last) = (Mutex::new(Some(meter(&state))), Mutex::new(Pressure::Free));
+    let pass = |bytes| meter.lock().unwrap().as_mut().unwrap().pass(bytes);
+    pass(LIMIT / 2);
+    assert_eq!(pressure_of(&meter, &last), Pressure::Saving);
+    pass(LIMIT / 4);
+    let writing = meter.lock().unwrap();
+    assert_eq!(pressure_of(&meter, &last), Pressure::Saving);
+    drop(writing);
+    assert_eq!(pressure_of(&meter, &last), Pressure::Tight);
 }
 
 #[test]
