@@ -40,6 +40,17 @@ struct Stream {
     at_start: bool,
 }
 
+/// What is left in a stream after it was read.
+#[derive(PartialEq)]
+enum Left {
+    /// Perhaps something.
+    More,
+    /// Nothing at this moment.
+    Nothing,
+    /// Nothing, and nothing will come.
+    End,
+}
+
 impl Running {
     /// Starts it.
     ///
@@ -76,23 +87,24 @@ impl Stream {
         Ok(Stream { file: File::from(end), kind, prefix, at_start: true })
     }
 
-    /// Sends what is there; `false` at its end.
-    fn read(&mut self, out: &mut dyn Sink) -> bool {
+    /// Sends what is there, as far as there is time and room.
+    fn read(&mut self, out: &mut dyn Sink) -> Left {
         let mut taken = 0;
         let mut bytes = [0; CHUNK];
         while taken < PER_TURN && out.has_room() {
             match self.file.read(&mut bytes) {
-                Ok(0) => return false,
+                Ok(0) => return Left::End,
                 Ok(count) => {
                     taken += count;
                     let text = self.prefixed(bytes.get(..count).unwrap_or_default());
                     out.send(self.kind, &text);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Left::Nothing,
+                Err(_) => return Left::End,
             }
         }
-        true
+        Left::More
     }
 
     /// With the prefix at the beginning of each line.
@@ -121,14 +133,20 @@ impl Work for Running {
     fn turn(&mut self, out: &mut dyn Sink, now: u64) -> Option<Result<(), String>> {
         self.turned = now;
         let ended = self.child.try_wait();
-        self.streams.retain_mut(|stream| stream.read(out));
-        // What it has started in the background may keep the pipes open.
+        let mut has_more = false;
+        self.streams.retain_mut(|stream| {
+            let left = stream.read(out);
+            has_more |= left == Left::More;
+            left != Left::End
+        });
         let status = match ended {
             Ok(None) => return None,
             Ok(Some(status)) => status,
             Err(error) => return Some(Err(error.to_string())),
         };
-        if !out.has_room() {
+        // What it printed is in the pipes by then. What it has started in the background may keep
+        // them open.
+        if has_more {
             return None;
         }
         if self.separate {
@@ -158,5 +176,63 @@ impl Work for Running {
 
     fn close(&mut self) {
         user::end_session(self.child.id());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    /// Counts what it gets.
+    #[derive(Default)]
+    struct Counter {
+        printed: usize,
+        complained: usize,
+        code: Vec<u8>,
+    }
+
+    impl Sink for Counter {
+        fn has_room(&self) -> bool {
+            true
+        }
+
+        fn send(&mut self, kind: PayloadType, bytes: &[u8]) {
+            assert!(self.code.is_empty(), "the code comes last");
+            match kind {
+                PayloadType::Output => self.printed += bytes.len(),
+                PayloadType::StdErr => self.complained += bytes.len(),
+                PayloadType::ExitCode => self.code = bytes.to_vec(),
+                _ => unreachable!(),
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_program_that_has_ended_all_is_read_that_its_pipes_hold() {
+        let folder = Folder::new();
+        let go = folder.path().join("go");
+        // What it starts in the background keeps the pipes open.
+        let line = format!(
+            "while [ ! -e {} ]; do sleep 0.01; done
+            sleep 30 & echo $! >&2; head -c 500000 /dev/zero; exit 3",
+            go.display()
+        );
+        let words = ["sh", "-c", &line].map(str::to_owned).to_vec();
+        let program = Program { words, separate: true, prefixes: [String::new(), String::new()] };
+        let mut running = Running::start(None, program).unwrap();
+        descriptors::enlarge_pipe(running.streams[0].file.as_fd(), 1 << 20).unwrap();
+        std::fs::write(&go, "").unwrap();
+        running.child.wait().unwrap();
+        let mut counter = Counter::default();
+        let mut now = 0;
+        while running.turn(&mut counter, now).is_none() {
+            now += 1;
+        }
+        running.close();
+        assert_eq!(counter.printed, 500_000);
+        assert!(counter.complained > 0);
+        assert_eq!(counter.code, b"EXIT_CODE: 3");
+        assert!(now > 0, "a turn is over after some of it");
     }
 }

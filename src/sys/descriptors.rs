@@ -63,6 +63,16 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Has a pipe hold so many bytes.
+///
+/// # Errors
+/// What fcntl(2) says.
+#[cfg(all(test, feature = "session"))]
+pub fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: libc::c_int) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the length of the borrow; the command takes an integer.
+    check(unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) }).map(drop)
+}
+
 /// Any number of descriptors to wait for.
 #[cfg(feature = "session")]
 #[derive(Default)]
