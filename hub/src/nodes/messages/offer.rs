@@ -81,12 +81,20 @@ pub async fn take(app: &App, look: &Look<'_>) -> ApiResult<Offer> {
         }
     }
     for (row, content) in commands {
-        if batch.has_room() && hide_command(&mut transaction, &row.id, node, now, until).await? {
-            match payload::command_message(&row, &content, node) {
-                Ok(message) => batch.push(message),
-                // A fault of the hub; it must not keep the node from its other commands.
-                Err(error) => tracing::error!(command = row.id, %error, "unreadable command"),
+        if !batch.has_room() {
+            break;
+        }
+        if !hide_command(&mut transaction, &row.id, node, now, until).await? {
+            // Somebody else has just taken it: on a channel, nothing may go ahead of it.
+            if most == 1 {
+                break;
             }
+            continue;
+        }
+        match payload::command_message(&row, &content, node) {
+            Ok(message) => batch.push(message),
+            // A fault of the hub; it must not keep the node from its other commands.
+            Err(error) => tracing::error!(command = row.id, %error, "unreadable command"),
         }
     }
     transaction.commit().await?;
