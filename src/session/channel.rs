@@ -33,7 +33,7 @@ const SILENCE: u64 = 25_000;
 /// clients wait for their users.
 const HANDSHAKE: u64 = 60_000;
 
-/// At the end, what is on its way may take so long to arrive, milliseconds.
+/// At the end, the next acknowledgement of what is on its way may take so long, milliseconds.
 const DRAIN: u64 = 15_000;
 
 /// A session that can't reach its server for so long is over, milliseconds: that is when idle sessions
@@ -43,6 +43,9 @@ const LOST: u64 = 20 * 60_000;
 /// The first pause before another connection is tried, and the longest, milliseconds.
 const FIRST_PAUSE: u64 = 100;
 const MAX_PAUSE: u64 = 15_000;
+
+/// A connection that has lived for so long, milliseconds, was a good one even if nothing came by it.
+const SOUND: u64 = 5_000;
 
 /// A connection to the server.
 pub trait Line {
@@ -119,8 +122,6 @@ pub struct Manner {
     pub handshake: Option<HandshakeRequest>,
     /// Whether the server is told that the work is done: not of ports.
     pub tells_its_end: bool,
-    /// See [`Outgoing::trusts_order`].
-    pub trusts_order: bool,
 }
 
 /// The numbered messages of both directions.
@@ -166,6 +167,7 @@ fn message<'a>(kind: &'a str, payload: &'a [u8]) -> Message<'a> {
 /// A connection, and when it was last known to live.
 struct Connected {
     line: Box<dyn Line>,
+    opened: u64,
     pinged: u64,
     pongs: u32,
     answered: u64,
@@ -183,8 +185,13 @@ pub struct Channel<'a> {
     work: Option<Box<dyn Work>>,
     /// In its turn, but the work couldn't take it: number, type, payload, id.
     refused: Option<(i64, u32, Vec<u8>, MessageId)>,
+    /// Messages may have come that nobody has looked at: not all of them are seen by poll(2).
+    unread: bool,
+    /// When the client acknowledged something last.
+    acknowledged: u64,
     retry: u64,
     pause: u64,
+    /// Since when there was no connection, or none that was good for something.
     lost: Option<u64>,
     over: Option<Over>,
 }
@@ -198,8 +205,7 @@ impl<'a> Channel<'a> {
         manner: Manner,
         transcript: Option<Transcript>,
     ) -> Channel<'a> {
-        let mut out = Outgoing::new(WINDOW);
-        out.trusts_order = manner.trusts_order;
+        let out = Outgoing::new(WINDOW);
         let stream = Stream { out, inc: Incoming::new(EARLY), paused: false, transcript };
         Channel {
             id,
@@ -211,6 +217,8 @@ impl<'a> Channel<'a> {
             line: None,
             work: None,
             refused: None,
+            unread: false,
+            acknowledged: 0,
             retry: 0,
             pause: FIRST_PAUSE,
             lost: None,
@@ -260,7 +268,10 @@ impl<'a> Channel<'a> {
 
     fn begin(&mut self, begin: Begin<'_>, version: &str) {
         match begin(version) {
-            Ok(work) => self.work = Some(work),
+            Ok(work) => {
+                self.stream.out.trusts_order = work.is_taken_as_it_comes();
+                self.work = Some(work);
+            }
             Err(what) => self.over = Some(Over::Failed(what)),
         }
     }
@@ -275,8 +286,9 @@ impl<'a> Channel<'a> {
             Ok(line) => {
                 let now = self.now();
                 let pongs = line.pongs();
-                self.line = Some(Connected { line, pinged: now, pongs, answered: now });
-                (self.lost, self.pause, self.stream.paused) = (None, FIRST_PAUSE, false);
+                self.line =
+                    Some(Connected { line, opened: now, pinged: now, pongs, answered: now });
+                (self.unread, self.stream.paused) = (true, false);
                 self.stream.out.reconnected();
                 self.tell_state("Connected");
             }
@@ -289,17 +301,28 @@ impl<'a> Channel<'a> {
                 if error.is_final || now - since > patience {
                     self.over = Some(Over::Failed(error.what));
                 }
-                self.retry = now + self.pause + (self.pause as f64 * random::fraction()) as u64;
-                self.pause = (self.pause * 2).min(MAX_PAUSE);
+                self.put_off(now + self.pause);
             }
         }
     }
 
+    /// The next connection is tried some time after `earliest`, and the one after that later.
+    fn put_off(&mut self, earliest: u64) {
+        self.retry = earliest + (self.pause as f64 * random::fraction()) as u64;
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+    }
+
     fn lose(&mut self) {
-        self.line = None;
+        let Some(connected) = self.line.take() else { return };
         let now = self.now();
-        self.lost = self.lost.or(Some(now));
-        self.retry = now + (self.pause as f64 * random::fraction()) as u64;
+        if now - connected.opened >= SOUND {
+            (self.lost, self.pause) = (None, FIRST_PAUSE);
+        }
+        if now - *self.lost.get_or_insert(now) > LOST && self.over.is_none() {
+            let what = "for 20 minutes all connections to the server broke at once";
+            self.over = Some(Over::Failed(what.to_owned()));
+        }
+        self.put_off(now);
     }
 
     /// Sends a message outside the stream, if there is a connection.
@@ -319,16 +342,19 @@ impl<'a> Channel<'a> {
 
     fn send_due(&mut self) {
         let now = self.now();
-        while !self.stream.paused {
+        loop {
             let Some(connected) = &mut self.line else { return };
-            // A slow link has enough to do.
+            // What was begun is finished even in a pause; and a slow link has enough to do.
             if connected.line.has_unsent() {
                 if connected.line.flush().is_err() {
-                    self.lose();
-                } else if connected.line.has_unsent() {
+                    return self.lose();
+                }
+                if connected.line.has_unsent() {
                     return;
                 }
-                continue;
+            }
+            if self.stream.paused {
+                return;
             }
             let Some(frame) = self.stream.out.due(now) else { return };
             if connected.line.send(frame).is_err() {
@@ -340,7 +366,13 @@ impl<'a> Channel<'a> {
     /// Whether the connection is read: not while the work can't take what came, unless its output
     /// waits for acknowledgements, which come by the same way.
     fn reads(&self) -> bool {
-        self.refused.is_none() || !self.stream.out.has_room()
+        let is_full = self.refused.is_some() || self.stream.inc.next_kept().is_some();
+        self.work.is_none() || !is_full || !self.stream.out.has_room()
+    }
+
+    /// Whether to look for messages without waiting.
+    fn looks_at_once(&self) -> bool {
+        self.unread && self.line.is_some() && self.reads()
     }
 
     /// Pings, and gives up a connection on which they aren't answered.
@@ -388,21 +420,31 @@ impl<'a> Channel<'a> {
             }
             None => until = until.min(HANDSHAKE),
         }
+        if self.looks_at_once() {
+            until = now;
+        }
         set.wait(Some(until.saturating_sub(now)))
     }
 
     /// Takes in what has come.
     fn receive(&mut self, begin: Begin<'_>) {
+        self.unread = true;
         while self.over.is_none() && self.reads() {
+            let now = self.now();
             let Some(connected) = &mut self.line else { return };
             match connected.line.receive() {
                 Ok(Some(frame)) => {
+                    connected.answered = now;
+                    (self.lost, self.pause) = (None, FIRST_PAUSE);
                     // What can't be read is dropped, as the original does.
                     if let Ok(message) = Message::parse(&frame) {
                         self.message(&message, begin);
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => {
+                    self.unread = false;
+                    return;
+                }
                 Err(what) => {
                     log::warn!("session {}: {what}", self.id);
                     self.lose();
@@ -415,8 +457,11 @@ impl<'a> Channel<'a> {
         match message.kind {
             kind::ACKNOWLEDGE => {
                 self.stream.paused = false;
-                if let Ok(acknowledge) = Acknowledge::read(message.payload) {
-                    self.stream.out.acknowledged(acknowledge.sequence, self.now());
+                let now = self.now();
+                if let Ok(acknowledge) = Acknowledge::read(message.payload)
+                    && self.stream.out.acknowledged(acknowledge.sequence, now)
+                {
+                    self.acknowledged = now;
                 }
             }
             kind::INPUT_STREAM_DATA => {
@@ -518,14 +563,15 @@ impl<'a> Channel<'a> {
             return;
         };
         let ended = work.turn(&mut self.stream, now);
-        if let Some((number, kind, payload, id)) = self.refused.take() {
-            // There is a work, so nothing is begun any more.
-            let none: Begin<'_> = &mut |_| Err(String::new());
-            if self.use_it(kind, &payload, Some((number, id)), none) {
-                self.use_kept(none);
-            } else {
-                self.refused = Some((number, kind, payload, id));
-            }
+        // There is a work, so nothing is begun any more.
+        let none: Begin<'_> = &mut |_| Err(String::new());
+        if let Some((number, kind, payload, id)) = self.refused.take()
+            && !self.use_it(kind, &payload, Some((number, id)), none)
+        {
+            self.refused = Some((number, kind, payload, id));
+        }
+        if self.refused.is_none() {
+            self.use_kept(none);
         }
         match ended {
             None => {}
@@ -538,8 +584,12 @@ impl<'a> Channel<'a> {
     fn part(&mut self, set: &mut Set) {
         self.work = None;
         self.refused = None;
-        let until = self.now() + DRAIN;
-        while !self.stream.out.is_empty() && !self.stream.paused && self.now() < until {
+        self.acknowledged = self.now();
+        while !self.stream.out.is_empty() && !self.stream.paused {
+            let until = self.acknowledged + DRAIN;
+            if self.now() >= until {
+                break;
+            }
             self.connect();
             self.send_due();
             if matches!(self.over, Some(Over::Failed(_)))
@@ -572,6 +622,9 @@ impl<'a> Channel<'a> {
                 }
             }
             None => until = until.min(self.retry),
+        }
+        if self.looks_at_once() {
+            until = 0;
         }
         set.wait(Some(until.saturating_sub(self.now())))
     }

@@ -8,10 +8,12 @@ use super::super::shell::Shell;
 use super::*;
 use crate::session::ANNOUNCED;
 use crate::testing::Folder;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -237,7 +239,7 @@ impl Client {
 }
 
 fn bare() -> Manner {
-    Manner { handshake: None, tells_its_end: true, trusts_order: true }
+    Manner { handshake: None, tells_its_end: true }
 }
 
 fn asking(kind: &str) -> Manner {
@@ -246,7 +248,7 @@ fn asking(kind: &str) -> Manner {
         session_type: kind.to_owned(),
         properties: None,
     };
-    Manner { handshake: Some(request), tells_its_end: kind != "Port", trusts_order: false }
+    Manner { handshake: Some(request), tells_its_end: kind != "Port" }
 }
 
 /// Has a session run in one thread and `client` in another.
@@ -297,7 +299,8 @@ fn nothing_is_lost_when_messages_acknowledgements_and_connections_are() {
             assert!(client.hear());
         }
         client.cut();
-        while client.expected < 120 {
+        // Of what was early all may be used at once; the connection has to be there to be cut.
+        while client.expected < 120 || client.states.len() < 2 {
             assert!(client.hear());
         }
         client.loses = 0;
@@ -560,4 +563,148 @@ fn a_session_that_the_server_no_longer_knows_ends_and_so_do_its_programs() {
     assert_eq!(over, Over::Failed("there is no such session".to_owned()));
     let pid = std::fs::read_to_string(pid).unwrap().trim().parse().unwrap();
     crate::testing::wait_for_death(pid);
+}
+
+/// A work that takes one message a turn, and notes it.
+struct Reluctant {
+    got: Rc<RefCell<Vec<u8>>>,
+    ready: bool,
+}
+
+impl Work for Reluctant {
+    fn watch(&self, _: &mut Set, _: bool) {}
+
+    fn turn(&mut self, _: &mut dyn Sink, _: u64) -> Option<Result<(), String>> {
+        self.ready = true;
+        None
+    }
+
+    fn take(&mut self, _: PayloadType, payload: &[u8]) -> bool {
+        if self.ready {
+            self.got.borrow_mut().extend_from_slice(payload);
+        }
+        std::mem::take(&mut self.ready)
+    }
+
+    fn close(&mut self) {}
+}
+
+/// Does something with a channel that is connected but doesn't run, and the client's end of it. What the
+/// returned list has, a [`Reluctant`] work has taken.
+fn standing(act: impl FnOnce(&mut Channel<'_>, &Receiver<UnixDatagram>, &Rc<RefCell<Vec<u8>>>)) {
+    let (sender, dials) = channel();
+    let signals = Signals::catch().unwrap();
+    let mut server = Server(sender);
+    let mut channel = Channel::new("s-1", &mut server, &signals, bare(), None);
+    let got = Rc::default();
+    channel.work = Some(Box::new(Reluctant { got: Rc::clone(&got), ready: true }));
+    channel.connect();
+    act(&mut channel, &dials, &got);
+}
+
+fn unexpected(_: &str) -> Result<Box<dyn Work>, String> {
+    panic!("nothing is to be begun")
+}
+
+fn typed(sequence: i64, text: &[u8]) -> Vec<u8> {
+    let data = message(kind::INPUT_STREAM_DATA, text);
+    Message { sequence, payload_type: PayloadType::Output as u32, ..data }.write()
+}
+
+#[test]
+fn input_that_came_early_is_used_when_a_slow_work_can_take_it() {
+    standing(|channel, dials, got| {
+        let client = dials.recv().unwrap();
+        for (number, text) in [(1, b"b"), (2, b"c"), (0, b"a"), (3, b"d")] {
+            client.send(&typed(number, text)).unwrap();
+        }
+        channel.receive(&mut unexpected);
+        assert_eq!(*got.borrow(), b"a");
+        assert!(!channel.reads() && !channel.looks_at_once(), "it can't take the next one");
+        channel.turn();
+        channel.turn();
+        assert_eq!(*got.borrow(), b"abc");
+        assert!(channel.looks_at_once(), "a message is left that nobody has looked at");
+        channel.receive(&mut unexpected);
+        channel.turn();
+        assert_eq!(*got.borrow(), b"abcd");
+        channel.receive(&mut unexpected);
+        assert!(channel.reads() && !channel.looks_at_once(), "all has been read");
+    });
+}
+
+#[test]
+fn what_was_begun_is_sent_even_in_a_pause() {
+    standing(|channel, dials, _| {
+        drop(dials.recv().unwrap());
+        let (socket, client) = UnixDatagram::pair().unwrap();
+        let unsent = VecDeque::from([b"rest".to_vec()]);
+        channel.line.as_mut().unwrap().line = Box::new(Pair { socket, unsent });
+        channel.stream.send(PayloadType::Output, b"more");
+        channel.stream.paused = true;
+        channel.send_due();
+        let mut bytes = [0; 16];
+        assert_eq!(client.recv(&mut bytes).unwrap(), 4);
+        client.set_nonblocking(true).unwrap();
+        assert!(client.recv(&mut bytes).is_err(), "the pause holds up what is new");
+    });
+}
+
+#[test]
+fn connections_that_break_at_once_are_made_at_longer_and_longer_intervals() {
+    standing(|channel, dials, _| {
+        for doubled in 1..12 {
+            channel.lose();
+            assert_eq!(channel.pause, (FIRST_PAUSE << doubled).min(MAX_PAUSE));
+            channel.retry = 0;
+            channel.connect();
+        }
+        let client = dials.try_iter().last().unwrap();
+        client.send(&message(kind::START_PUBLICATION, b"").write()).unwrap();
+        channel.receive(&mut unexpected);
+        channel.lose();
+        assert_eq!(channel.pause, 2 * FIRST_PAUSE, "one that has carried something was good");
+        channel.retry = 0;
+        channel.connect();
+        channel.begun = channel.begun.checked_sub(Duration::from_millis(SOUND)).unwrap();
+        channel.lose();
+        assert_eq!(channel.pause, 2 * FIRST_PAUSE, "and so was one that has lived for a while");
+        channel.lost = Some(0);
+        channel.retry = 0;
+        channel.connect();
+        channel.line.as_mut().unwrap().opened = LOST + 1;
+        channel.begun = channel.begun.checked_sub(Duration::from_millis(LOST)).unwrap();
+        channel.lose();
+        assert!(matches!(channel.over, Some(Over::Failed(_))), "not for ever");
+    });
+}
+
+#[test]
+fn whatever_comes_is_a_sign_of_life_and_an_acknowledgement_counts_once() {
+    standing(|channel, dials, _| {
+        let client = dials.recv().unwrap();
+        channel.stream.send(PayloadType::Output, b"x");
+        channel.begun = channel.begun.checked_sub(Duration::from_millis(PING)).unwrap();
+        channel.look_after_the_line();
+        let later = Duration::from_millis(SILENCE + 1);
+        channel.begun = channel.begun.checked_sub(later).unwrap();
+        let id = MessageId::new([1; 16]);
+        let kind = kind::OUTPUT_STREAM_DATA.to_owned();
+        let text = Acknowledge { kind, id, sequence: 0 }.write();
+        let acknowledge = message(kind::ACKNOWLEDGE, text.as_bytes()).write();
+        client.send(&acknowledge).unwrap();
+        channel.receive(&mut unexpected);
+        assert!(channel.acknowledged > 0);
+        channel.look_after_the_line();
+        assert!(channel.line.is_some());
+        channel.acknowledged = 0;
+        client.send(&acknowledge).unwrap();
+        channel.receive(&mut unexpected);
+        assert_eq!(channel.acknowledged, 0);
+        for _ in 0..2 {
+            channel.begun = channel.begun.checked_sub(later).unwrap();
+            channel.look_after_the_line();
+        }
+        assert!(channel.line.is_none(), "nothing comes any more");
+    });
 }

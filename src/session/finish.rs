@@ -135,8 +135,6 @@ fn carry(content: &str, means: Means<'_>) -> Result<Over, String> {
     let manner = Manner {
         handshake: matches!(kind, Kind::Port(_) | Kind::Command(_)).then_some(request),
         tells_its_end: !is_port,
-        // A client without multiplexing drops what a port says until somebody has connected to it.
-        trusts_order: !matches!(kind, Kind::Port(_)),
     };
     let mut kind = Some(kind);
     let mut begin = |version: &str| -> Result<Box<dyn Work>, String> {

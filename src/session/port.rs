@@ -55,6 +55,11 @@ impl Port {
 }
 
 impl Work for Port {
+    /// A client without multiplexing drops what a port says until somebody has connected to it.
+    fn is_taken_as_it_comes(&self) -> bool {
+        false
+    }
+
     fn watch(&self, set: &mut Set, room: bool) {
         if let Some(link) = &self.link {
             link.watch(set, room);

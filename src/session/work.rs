@@ -24,6 +24,13 @@ pub trait Work {
     /// Takes what the client has sent. `false`: it can't be taken yet.
     fn take(&mut self, kind: PayloadType, payload: &[u8]) -> bool;
 
+    /// Whether the client takes what it is sent as it comes ([`Outgoing::trusts_order`]).
+    ///
+    /// [`Outgoing::trusts_order`]: stint_wire::stream::Outgoing::trusts_order
+    fn is_taken_as_it_comes(&self) -> bool {
+        true
+    }
+
     /// When it wants its turn even if nothing happens.
     fn deadline(&self) -> Option<u64> {
         None

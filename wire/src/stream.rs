@@ -39,6 +39,10 @@ const OVERTAKEN: u32 = 4;
 /// … and so long ago it must have been sent first, milliseconds.
 const OLD: u64 = 5_000;
 
+/// A message that was sent more often than this may be one whose acknowledgement was lost. If all in the
+/// window are, nothing new could overtake them: so there is a quarter more room then.
+const STALLED: u32 = 4;
+
 /// Messages on their way out.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -97,8 +101,11 @@ impl Outgoing {
 
     /// Whether more should be read from where messages come from.
     pub fn has_room(&self) -> bool {
-        let oldest = self.waiting.front().map_or(self.next, |sent| sent.number);
-        self.bytes < self.window && self.next - oldest < MAX_SPAN
+        let front = self.waiting.front();
+        let oldest = front.map_or(self.next, |sent| sent.number);
+        let stalls = self.trusts_order && front.is_some_and(|sent| sent.tries > STALLED);
+        let window = if stalls { self.window + self.window / 4 } else { self.window };
+        self.bytes < window && self.next - oldest < MAX_SPAN
     }
 
     /// Whether all that was sent is acknowledged.
@@ -145,16 +152,16 @@ impl Outgoing {
         times.min()
     }
 
-    /// The other side has acknowledged a message.
-    pub fn acknowledged(&mut self, number: i64, now: u64) {
-        let Some(at) = self.waiting.iter().position(|sent| sent.number == number) else { return };
-        let Some(sent) = self.waiting.remove(at) else { return };
+    /// The other side has acknowledged a message. `false`: that was known before.
+    pub fn acknowledged(&mut self, number: i64, now: u64) -> bool {
+        let at = self.waiting.iter().position(|sent| sent.number == number);
+        let Some(sent) = at.and_then(|at| self.waiting.remove(at)) else { return false };
         self.bytes -= sent.frame.len();
         if let Some(last) = sent.last {
             self.measure(now.saturating_sub(last));
         }
         if !self.trusts_order {
-            return;
+            return true;
         }
         for older in self.waiting.iter_mut().filter(|older| older.number < number) {
             if older.last.is_some() && older.sending < sent.sending && !older.passed {
@@ -170,6 +177,7 @@ impl Outgoing {
             }
             !known
         });
+        true
     }
 
     /// There is another connection, on which nothing has been sent: all that waits is sent again,
@@ -381,6 +389,27 @@ mod tests {
             out.acknowledged(out.next_number() - 1, now * 2000 + 1);
         }
         assert!(!out.is_empty());
+    }
+
+    #[test]
+    fn a_window_whose_acknowledgements_were_all_lost_opens_again() {
+        let mut out = Outgoing::new(40);
+        out.trusts_order = true;
+        // The other side has the first forty, and says so never again.
+        let mut told = 40;
+        for now in (0..60_000).step_by(50) {
+            while out.has_room() {
+                out.push(vec![(out.next_number() % 256) as u8]);
+            }
+            let from = out.next_number();
+            while out.due(now).is_some() {}
+            for number in told..from {
+                out.acknowledged(number, now + 10);
+            }
+            told = told.max(from);
+        }
+        assert!(out.waiting.iter().all(|sent| sent.number >= 40));
+        assert!(out.next_number() > 10_000);
     }
 
     #[test]
