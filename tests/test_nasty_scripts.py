@@ -10,7 +10,7 @@ from harness import bomb
 from harness.agent import Agent
 from harness.clients import TERMINAL, finished, shell
 from harness.memory import Watch
-from harness.programs import AGENT
+from harness.programs import IS_RELEASE
 from harness.wait import until
 
 # The shortest that a document may ask for, seconds.
@@ -22,7 +22,6 @@ GRACE = 5
 MOST = 3_000_000
 # What one stream of a script may take of the disk, bytes (src/document/stream.rs).
 STREAM_FILE = 256 * 1024
-IS_RELEASE = AGENT.resolve().parent.name != "debug"
 
 
 def sleeper(agent: Agent) -> str:

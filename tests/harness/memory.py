@@ -52,4 +52,7 @@ class Watch(Lookout):
         daemon, worker = use(self.daemons()), use(self.workers())
         self.daemon = self.daemon.most(daemon)
         self.worker = self.worker.most(worker)
-        self.together = self.together.most(daemon + worker)
+        # A worker that comes or goes meanwhile shares the daemon's pages in one reading and not in the other;
+        # the smaller one is of the time when it was there.
+        again = use(self.daemons())
+        self.together = self.together.most(min(daemon, again, key=lambda seen: seen.pss) + worker)

@@ -13,6 +13,8 @@ _TARGET = Path(os.environ.get("STINT_TARGET") or os.environ.get("CARGO_TARGET_DI
 
 # The debug build is what `cargo test` has just built; the environment names another one.
 AGENT = Path(os.environ.get("STINT_AGENT", _TARGET / "debug" / "stint"))
+# Release builds are small, and can't be made to fail on purpose.
+IS_RELEASE = AGENT.resolve().parent.name != "debug"
 HUB = Path(os.environ.get("STINT_HUB", _TARGET / "debug" / "stint-hub"))
 AWS = _TARGET / "venv" / "bin" / "aws"
 
