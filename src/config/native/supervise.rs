@@ -116,7 +116,8 @@ mod tests {
                 plain_http: true,
                 ca_file: Some("/ca.pem".into()),
                 folder: Some("/media".into()),
-                ..Sources::default()
+                #[cfg(feature = "ssm")]
+                config: None,
             },
             definitions: "/data/children.d".into(),
         };
