@@ -52,10 +52,10 @@ features: ## lint and tests of each feature of the agent alone, of each set, and
 	@scripts/need cargo cc
 	@echo '== features' && scripts/features
 
-e2e: $(VENV)/ready ## end-to-end tests of the real programs with the real AWS CLI and boto3
+e2e: $(VENV)/ready ## end-to-end tests of the real programs with the real AWS CLI and boto3 (LONG=1: also those of a minute and more)
 	@scripts/need cargo cc
 	@echo '== pytest' && $(CARGO) build --quiet --workspace
-	@$(PYTHON) -m pytest -c tests/pytest.ini --numprocesses $(JOBS) --dist worksteal $(ARGS) tests
+	@$(PYTHON) -m pytest -c tests/pytest.ini --numprocesses $(JOBS) --dist worksteal $(if $(LONG),,-m 'not long') $(ARGS) tests
 
 chaos: $(VENV)/ready ## ROUNDS=500 random faults while commands flow (root; SEED=n repeats a run); the report goes to docs/CHAOS.md
 	@scripts/need cargo cc

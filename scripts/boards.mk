@@ -56,7 +56,7 @@ test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and ha
 	  tests/boards/test_qemu_memory.py tests/boards/test_qemu_watchdog.py tests/boards/test_qemu_update.py
 
 test-all: ## the whole matrix: make test, every target, every board, the packages, the sizes (an hour)
-	@$(MAKE) test
+	@$(MAKE) test LONG=1
 	@$(MAKE) test-release
 	@$(MAKE) test-tiny
 	@$(MAKE) fuzz

@@ -1,5 +1,6 @@
 """What each test gets: a hub of its own, clients that check every answer, and agents that are cleaned up."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -153,17 +154,33 @@ def node(hub, activate) -> OriginalAgent:
     return OriginalAgent(hub.endpoint, hub.region).come_online(activate())
 
 
-# Minutes each.
-LONG = ("test_update_faults", "test_chaos", "test_identity_rotation", "test_update.py")
+# Half a minute and more each.
+SLOW = (
+    "test_chaos",
+    "test_child_install_faults",
+    "test_control_channel.py",
+    "test_full_disk",
+    "test_identity_clone",
+    "test_identity_rotation",
+    "test_inventory_children",
+    "test_links",
+    "test_update.py",
+    "test_update_faults",
+)
 
 
 def pytest_collection_modifyitems(items: list) -> None:
-    """Spreads the long tests over the workers, which begin with equal parts of the list."""
-    long = [item for item in items if any(name in item.nodeid for name in LONG)]
-    spread = [item for item in items if item not in long]
-    for number, item in enumerate(long):
-        spread.insert(number * (len(items) // len(long)), item)
-    items[:] = spread
+    """Spreads slow tests over the first half of what each worker begins with: an equal part of the list."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if any(name in item.nodeid for name in SLOW)]
+    quick = [item for item in items if item not in slow]
+    items.clear()
+    for worker in range(workers):
+        part = quick[len(quick) * worker // workers : len(quick) * (worker + 1) // workers]
+        mine = slow[worker::workers]
+        for turn, item in reversed(list(enumerate(mine))):
+            part.insert(turn * len(part) // (2 * len(mine)), item)
+        items += part
 
 
 @pytest.hookimpl(wrapper=True)

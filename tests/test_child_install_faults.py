@@ -10,7 +10,7 @@ import pytest
 
 from harness import packages
 from harness.agent import Agent
-from harness.faults import ERRORS, KILLS, Fault, Place
+from harness.faults import ERRORS, SAMPLED, Fault, Place
 from harness.installs import Installs
 from harness.trials import Trial, Walk
 from harness.web import Web
@@ -95,7 +95,7 @@ def walk(hub, activate, home, web):
     walk.clean_up()
 
 
-@pytest.mark.parametrize("kind", (*KILLS, *ERRORS))
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_wherever_an_upgrade_is_cut_short_one_whole_version_runs_and_the_job_has_its_result(walk, kind):
     # The inventory is another activity's, which comes by when it likes.
     places = [p for p in walk.run().places if p.can_suffer(kind) and "inventory" not in p.name]

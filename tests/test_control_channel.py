@@ -74,6 +74,7 @@ def test_a_command_comes_over_the_channel_and_its_replies_go_back(start, gateway
     assert not tap.requests("SendReply") and not tap.requests("AcknowledgeMessage")
 
 
+@pytest.mark.long
 def test_the_health_report_says_by_which_way_commands_come(start, gateway, tap):
     start(healthIntervalMinutes=1)
     gateway.channel()

@@ -79,6 +79,9 @@ class Commanded(Trial):
                 assert (runs[name], step["StandardOutputContent"]) == (1, f"said {name}\n"), (runs, step)
             else:
                 assert (step["Status"], end) == ("Failed", "Failed"), (step, end)
+                if self.fault and self.fault.kind in KILLS:
+                    # Nobody knows how far it came, and that is what the operator is told.
+                    assert "was interrupted" in step["StandardErrorContent"], step
         doubtful = self.fault and (self.fault.place.role == "worker" or self.fault.kind in ERRORS)
         # A daemon's death leaves no doubt: the worker knows.
         assert doubtful or end == "Success"

@@ -132,6 +132,7 @@ def test_the_end_of_the_guardian_is_the_orderly_end_of_the_daemon(guarded, sent)
     assert restarts(agent) == {"running": False, "count": 0, "last": []}
 
 
+@pytest.mark.long
 def test_a_daemon_that_does_not_leave_is_killed_in_the_end(guarded):
     agent = guarded()
     daemon = agent.daemon()

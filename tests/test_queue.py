@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.clients import finished, shell
+from harness.clients import finished, shell, wait_until_online
 from harness.wait import until
 
 
@@ -45,6 +45,56 @@ def test_no_more_run_at_once_than_the_device_takes_and_the_rest_in_order(home, c
         assert finished(client, command, agent.node)["Status"] == "Success"
     assert order.read_text().split()[:3] == commands[:3]
     assert sorted(order.read_text().split()[3:]) == sorted(commands[3:])
+
+
+@pytest.fixture
+def configured(home, hub, client, activate, new_agent):
+    """Makes an online node with these settings in its configuration."""
+
+    def make(**settings: object):
+        agent = new_agent()
+        agent.config = home / "agent.json"
+        agent.config.write_text(json.dumps(settings))
+        agent.register(hub, activate())
+        agent.start()
+        wait_until_online(client, agent.node)
+        return agent
+
+    return make
+
+
+def test_as_many_run_at_once_as_the_configuration_says(home, client, configured):
+    agent = configured(commandWorkers=2)
+    go_on, begun = home / "go-on", home / "begun"
+    script = f"echo x >>{begun}; while [ ! -e {go_on} ]; do sleep 0.1; done"
+    commands = [shell(client, [agent.node], script) for _ in range(3)]
+    until("two run", lambda: begun.exists() and len(begun.read_text().split()) == 2)
+    until("one waits", lambda: agent.status()[1]["jobs"]["pending"] == 1)
+    assert len(begun.read_text().split()) == 2
+    go_on.touch()
+    for command in commands:
+        assert finished(client, command, agent.node)["Status"] == "Success"
+
+
+def test_a_script_lies_where_the_configuration_says_and_only_while_it_runs(home, client, configured):
+    scripts = home / "memory"
+    agent = configured(scriptsDir=str(scripts))
+    command = shell(client, [agent.node], "echo $0")
+    assert finished(client, command, agent.node)["StandardOutputContent"].startswith(f"{scripts}/")
+    assert not list(scripts.glob("*.sh"))
+    assert not list(agent.state.rglob("_script*"))
+
+
+def test_of_finished_jobs_the_latest_are_kept_as_many_as_the_configuration_says(client, configured):
+    agent = configured(keepFinishedJobs=2)
+    kept = agent.state / "spool" / "completed"
+    commands = []
+    for number in range(4):
+        commands.append(shell(client, [agent.node], f"echo {number}"))
+        assert finished(client, commands[-1], agent.node)["Status"] == "Success"
+    # A record and an output of each.
+    latest = {name for command in commands[2:] for name in (command, f"{command}.json")}
+    until("the older ones are gone", lambda: {path.name for path in kept.iterdir()} == latest)
 
 
 def test_a_document_that_runs_alone_waits_for_the_others_and_holds_those_behind_it(

@@ -13,7 +13,7 @@ import pytest
 
 from harness.agent import Agent
 from harness.children import Children
-from harness.faults import ERRORS, KILLS, Fault, Faults, Place
+from harness.faults import ERRORS, SAMPLED, Fault, Faults, Place
 from harness.wait import until
 
 # Trials at once: they wait more than they compute.
@@ -96,7 +96,7 @@ def attempt(home):
     return attempt
 
 
-@pytest.mark.parametrize("kind", KILLS + ERRORS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_no_fault_doubles_a_child_or_leaves_it_down(attempt, kind):
     wrong, trial = attempt()
     assert not wrong, wrong

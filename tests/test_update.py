@@ -121,6 +121,7 @@ def test_a_new_version_that_crashes_is_taken_back_and_the_command_says_why(clien
     assert agent.status()[1]["update"]["bad"] == [NEXT]
 
 
+@pytest.mark.long
 def test_a_new_version_that_hangs_is_ended_by_the_kernel(device, releases):
     agent = device()
     releases.publish(NEXT, releases.script(NEXT, "exec sleep 3600"))

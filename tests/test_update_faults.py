@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults import ERRORS, KILLS, Fault, Faults, Place
+from harness.faults import SAMPLED, Fault, Faults, Place
 from harness.releases import NEXT, Releases, next_build
 from harness.updating import Updating
 from harness.wait import until
@@ -70,7 +70,7 @@ def faults_of(places: list[Place], kind: str) -> list[Fault]:
 
 
 # To die after one operation is to die before the next; and one error is like the other here.
-@pytest.mark.parametrize("kind", [KILLS[0], ERRORS[0]])
+@pytest.mark.parametrize("kind", SAMPLED[:1] + SAMPLED[2:3])
 def test_wherever_an_update_is_struck_one_version_runs_and_the_next_try_ends_well(
     home, hub, activate, newer, kind
 ):

@@ -4,8 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 KILLS = ("kill-before", "kill-after")
 ERRORS = ("ENOSPC", "EIO")
+# For walks of minutes: every run of the tests has one kind, `make test-all` the others.
+SAMPLED = (KILLS[0], *(pytest.param(kind, marks=pytest.mark.long) for kind in (KILLS[1], *ERRORS)))
 
 
 @dataclass(frozen=True, order=True)
