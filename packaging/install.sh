@@ -11,7 +11,8 @@ usage: install.sh [OPTIONS]
 
   --binary FILE          the agent (default: stint, beside this script)
   --root DIR             install into an image's root folder instead of this system; starts nothing
-  --init NAME            procd, systemd, openrc, sysvinit, busybox, inittab or none (default: look)
+  --init NAME            procd, systemd, openrc, sysvinit, busybox, inittab (default: look), or none:
+                         leave to what is there who starts it
   --no-start             install and enable, but leave starting to the next boot
   --uninstall            stop and remove the agent; configuration and registration stay
   --purge                with --uninstall: remove those too
@@ -85,6 +86,28 @@ put_new() {
 	[ -e "$3" ] || put "$1" "$2" "$3"
 }
 
+# there PATH: is it there, be it a link that leads nowhere?
+there() {
+	[ -e "$1" ] || [ -L "$1" ]
+}
+
+# Which init an earlier installation has told to start the agent.
+init_of_before() {
+	if grep -qs "$MARK" "$ETC/inittab"; then
+		echo inittab
+	elif there "$ETC/init.d/S90stint"; then
+		echo busybox
+	elif there "$ETC/systemd/system/multi-user.target.wants/stint.service"; then
+		echo systemd
+	elif there "$ETC/runlevels/default/stint"; then
+		echo openrc
+	elif there "$ETC/rc.d/S95stint"; then
+		echo procd
+	elif there "$ETC"/rc2.d/S[0-9][0-9]stint; then
+		echo sysvinit
+	fi
+}
+
 look_for_init() {
 	if [ -e "$ETC/rc.common" ]; then
 		echo procd
@@ -92,6 +115,9 @@ look_for_init() {
 		echo systemd
 	elif [ -n "$root" ] && { [ -e "$root/lib/systemd/systemd" ] || [ -e "$root/usr/lib/systemd/systemd" ]; }; then
 		echo systemd
+	elif [ "$before" = inittab ] || [ "$before" = busybox ]; then
+		# The owner's choice: nothing else on such a device tells it from its neighbours.
+		echo "$before"
 	elif [ -x "$root/sbin/openrc-run" ] || [ -x "$root/usr/sbin/openrc-run" ]; then
 		echo openrc
 	elif [ -d "$ETC/rc2.d" ]; then
@@ -107,6 +133,8 @@ check_words() {
 	*) misuse "--init is procd, systemd, openrc, sysvinit, busybox, inittab or none, not '$init'" ;;
 	esac
 	[ $action = install ] || return 0
+	[ "$init" != inittab ] || [ -f "$ETC/inittab" ] ||
+		fail "there is no $ETC/inittab to add a line to; use --init busybox"
 	[ -n "$binary" ] || binary=$here/stint
 	[ -f "$binary" ] || fail "there is no $binary; name the agent's program with --binary"
 	if [ -z "$activation_id" ]; then
@@ -158,7 +186,18 @@ link() {
 	fi
 }
 
-# Each init system: its files, what makes it start them at boot, what starts them now.
+# stop_under INIT: as that one has it.
+stop_under() {
+	case $1 in
+	systemd) systemctl disable --now stint 2>/dev/null ;;
+	openrc) rc-service stint stop 2>/dev/null ;;
+	# It would be started again at once: its line goes first (forget_others).
+	inittab) ;;
+	*) [ ! -x /etc/init.d/stint ] || /etc/init.d/stint stop ;;
+	esac
+}
+
+# Each init system: its files, and what makes it start them at boot.
 install_init() {
 	case $init in
 	procd)
@@ -167,55 +206,75 @@ install_init() {
 		put 644 "$here/procd/stint.keep" "$root/lib/upgrade/keep.d/stint"
 		link ../init.d/stint "$ETC/rc.d/S95stint"
 		link ../init.d/stint "$ETC/rc.d/K10stint"
-		[ -z "$start" ] || /etc/init.d/stint restart
 		;;
 	systemd)
 		put 644 "$here/systemd/stint.service" "$ETC/systemd/system/stint.service"
 		link ../stint.service "$ETC/systemd/system/multi-user.target.wants/stint.service"
 		[ -n "$root" ] || systemctl daemon-reload
-		[ -z "$start" ] || systemctl restart stint
 		;;
 	openrc)
 		put 755 "$here/openrc/stint" "$ETC/init.d/stint"
 		link /etc/init.d/stint "$ETC/runlevels/default/stint"
-		[ -z "$start" ] || rc-service stint restart
 		;;
-	sysvinit)
+	sysvinit | busybox | inittab)
 		put 755 "$here/init.d/stint" "$ETC/init.d/stint"
 		put_new 644 "$here/stint.default" "$ETC/default/stint"
+		;;
+	esac
+	case $init in
+	sysvinit)
 		if [ -z "$root" ] && command -v update-rc.d >/dev/null; then
 			update-rc.d stint defaults || exit 1
 		else
 			for level in 2 3 4 5; do link ../init.d/stint "$ETC/rc$level.d/S90stint"; done
 			for level in 0 1 6; do link ../init.d/stint "$ETC/rc$level.d/K10stint"; done
 		fi
-		[ -z "$start" ] || /etc/init.d/stint restart
 		;;
 	busybox)
-		put 755 "$here/init.d/stint" "$ETC/init.d/stint"
-		put_new 644 "$here/stint.default" "$ETC/default/stint"
 		link stint "$ETC/init.d/S90stint"
 		grep -q 'S??\|S\[0-9\]' "$ETC/init.d/rcS" 2>/dev/null ||
 			echo "note: $ETC/init.d/rcS starts no S??* scripts; let it, or use --init inittab" >&2
-		[ -z "$start" ] || /etc/init.d/stint restart
 		;;
 	inittab)
-		[ -f "$ETC/inittab" ] || fail "there is no $ETC/inittab to add a line to; use --init busybox"
-		put 755 "$here/init.d/stint" "$ETC/init.d/stint"
-		put_new 644 "$here/stint.default" "$ETC/default/stint"
 		if ! grep -q "$MARK" "$ETC/inittab"; then
 			cp "$ETC/inittab" "$ETC/inittab.new" &&
 				grep '^[^#]' "$here/busybox/inittab" >>"$ETC/inittab.new" &&
 				mv -f "$ETC/inittab.new" "$ETC/inittab"
 			grep -q "$MARK" "$ETC/inittab" || fail "can't write $ETC/inittab"
 		fi
-		# init starts another supervisor for one that was stopped, and reads a new line at SIGHUP.
+		;;
+	esac
+}
+
+# Every other init forgets the agent; two of them would start two. `none` stays out of it.
+forget_others() {
+	[ "$init" = procd ] || rm -f "$ETC"/rc.d/[SK][0-9][0-9]stint "$root/lib/upgrade/keep.d/stint"
+	[ "$init" = systemd ] || rm -f "$ETC/systemd/system/stint.service" \
+		"$ETC/systemd/system/multi-user.target.wants/stint.service"
+	[ "$init" = openrc ] || rm -f "$ETC/runlevels/default/stint"
+	[ "$init" = sysvinit ] || rm -f "$ETC"/rc[0-6].d/[SK][0-9][0-9]stint
+	[ "$init" = busybox ] || rm -f "$ETC/init.d/S90stint"
+	[ "$init" != systemd ] || rm -f "$ETC/init.d/stint"
+	if [ "$init" != inittab ] && grep -qs "$MARK" "$ETC/inittab"; then
+		grep -v "$MARK" "$ETC/inittab" >"$ETC/inittab.new" && mv -f "$ETC/inittab.new" "$ETC/inittab"
 		if [ -n "$start" ]; then
-			/etc/init.d/stint stop
 			kill -HUP 1
+			/etc/init.d/stint stop
 		fi
+	fi
+}
+
+start_now() {
+	case $init in
+	systemd) systemctl restart stint ;;
+	openrc) rc-service stint restart ;;
+	# init starts another supervisor for one that was stopped, and reads a new line at SIGHUP.
+	inittab)
+		/etc/init.d/stint stop
+		kill -HUP 1
 		;;
 	none) ;;
+	*) /etc/init.d/stint restart ;;
 	esac
 }
 
@@ -228,7 +287,12 @@ install_all() {
 	place_activation
 	# What was started before its files are on the disk would be gone after a power cut.
 	sync
-	install_init
+	if [ "$init" != none ]; then
+		[ -z "$start" ] || [ "$before" = "$init" ] || stop_under "$before"
+		install_init
+		forget_others
+		[ -z "$start" ] || start_now
+	fi
 	sync
 	echo "stint is in $SBIN/stint, for $init"
 }
@@ -236,23 +300,12 @@ install_all() {
 uninstall() {
 	if [ -z "$root" ]; then
 		[ "$(id -u)" = 0 ] || fail "only root can uninstall"
-		case $init in
-		systemd) systemctl disable --now stint 2>/dev/null ;;
-		openrc) rc-service stint stop 2>/dev/null ;;
-		*) [ ! -x /etc/init.d/stint ] || /etc/init.d/stint stop ;;
-		esac
+		stop_under "${before:-$init}"
 	fi
-	if [ -f "$ETC/inittab" ] && grep -q "$MARK" "$ETC/inittab"; then
-		grep -v "$MARK" "$ETC/inittab" >"$ETC/inittab.new" && mv -f "$ETC/inittab.new" "$ETC/inittab"
-		[ -n "$root" ] || kill -HUP 1
-		# Started again by init between the stop and the edit.
-		[ -n "$root" ] || /etc/init.d/stint stop
-	fi
-	rm -f "$ETC/systemd/system/stint.service" "$ETC/systemd/system/multi-user.target.wants/stint.service" \
-		"$ETC/init.d/stint" "$ETC/init.d/S90stint" "$ETC/runlevels/default/stint" \
-		"$ETC"/rc[0-6].d/[SK][0-9][0-9]stint "$ETC"/rc.d/[SK][0-9][0-9]stint \
-		"$root/lib/upgrade/keep.d/stint" "$SBIN/stint"
-	if [ -n "$root" ] || [ "$init" != systemd ]; then :; else systemctl daemon-reload; fi
+	was=$init init=
+	forget_others
+	rm -f "$ETC/init.d/stint" "$SBIN/stint"
+	[ -n "$root" ] || [ "$was" != systemd ] || systemctl daemon-reload
 	if [ -n "$purge" ]; then
 		rm -rf "$ETC/stint" "$root/var/lib/stint" "$ETC/default/stint" "$ETC/config/stint"
 		echo "stint, its configuration and its registration are removed;" \
@@ -263,6 +316,7 @@ uninstall() {
 	sync
 }
 
+before=$(init_of_before)
 [ -n "$init" ] || init=$(look_for_init)
 check_words
 case $action in

@@ -182,12 +182,13 @@ def test_a_word_it_does_not_know_is_answered_with_those_it_knows(device):
 
 
 def test_busyboxs_own_init_keeps_the_agent_running_by_the_line_of_its_inittab(device):
-    device.must(INSTALL + "rm /etc/init.d/S90stint; echo '::once:/tmp/test >/tmp/out 2>&1' >/etc/inittab")
+    lines = "::sysinit:/etc/init.d/rcS\n::once:/tmp/test >/tmp/out 2>&1\n"
+    # rcS would start a second one, had the installer left what the first installation told it.
+    device.must(INSTALL + f"printf '{lines}' >/etc/inittab")
     device.must("sh /media/stint/install.sh --init inittab --no-start")
-    (device.root / "tmp/test").write_text(
-        "#!/bin/sh\nset -e\n"
-        + UNTIL
-        + """
+    assert boot(
+        device,
+        """
         until_true '[ -s /run/stint.pid ] && grep -q started /tmp/starts'
         first=$(cat /run/stint.pid)
         kill -9 "$first"
@@ -197,9 +198,42 @@ def test_busyboxs_own_init_keeps_the_agent_running_by_the_line_of_its_inittab(de
         until_true '[ "$(cat /run/stint-supervise.pid 2>/dev/null || echo $supervisor)" != "$supervisor" ]'
         until_true '[ "$(grep -c started /tmp/starts)" -ge 3 ]'
         count "stint run"
-        touch /tmp/through
-        """
+        """,
+    ) == ["1"]
+
+
+def test_another_init_takes_over_from_the_one_that_ran_the_agent_and_one_agent_is_left(device):
+    device.must(
+        INSTALL + "printf '::sysinit:/etc/init.d/rcS\n::once:/tmp/test >/tmp/out 2>&1\n' >/etc/inittab"
     )
+    seen = boot(
+        device,
+        """
+        look() {
+            until_true '[ "$(count "stint supervise")$(count "stint run")" = 11 ] && [ -s /run/stint.pid ]'
+            kill -9 "$(cat /run/stint.pid)"
+            starts=$1
+            until_true '[ "$(grep -c started /tmp/starts)" -ge $starts ]'
+            until_true '/etc/init.d/stint status >/dev/null'
+            echo "$(count "stint supervise") $(count "stint run")"
+            echo "$(ls /etc/init.d | grep -c S90) $(grep -c supervise /etc/inittab)"
+        }
+        look 2
+        sh /media/stint/install.sh --init inittab >/dev/null
+        look 4
+        sh /media/stint/install.sh >/dev/null
+        look 6
+        sh /media/stint/install.sh --init busybox >/dev/null
+        look 8
+        """,
+    )
+    by_rcs, by_inittab = ["1", "1", "1", "0"], ["1", "1", "0", "1"]
+    assert seen == by_rcs + by_inittab + by_inittab + by_rcs
+
+
+def boot(device, script: str) -> list[str]:
+    """The words that a script prints which BusyBox's init starts, by the line for /tmp/test."""
+    (device.root / "tmp/test").write_text(f"#!/bin/sh\nset -e\n{UNTIL}{script}\ntouch /tmp/through\n")
     (device.root / "tmp/test").chmod(0o755)
     device.boot("/tmp/through")
-    assert device.text("/tmp/out").split() == ["1"]
+    return device.text("/tmp/out").split()

@@ -97,6 +97,48 @@ def test_init_itself_can_keep_the_agent_running(device):
     ]
 
 
+INITS = ["procd", "systemd", "openrc", "sysvinit", "busybox", "inittab"]
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_a_change_of_init_leaves_nothing_that_would_start_a_second_agent(device, init):
+    roots = ["fresh", *(other for other in INITS if other != init)]
+    for root in roots:
+        install = f"{INSTALLER} --root /{root} --init"
+        first = "true" if root == "fresh" else f"{install} {root}"
+        device.must(
+            f"mkdir -p /{root}/etc; echo ::sysinit:rcS >/{root}/etc/inittab; {first}; {install} {init}"
+        )
+    # What is the owner's stays.
+    owners = ("etc/default/stint", "etc/config/stint")
+    found = {
+        root: {
+            name.removeprefix(f"{root}/"): text
+            for name, text in device.files().items()
+            if name.startswith(f"{root}/") and not name.endswith(owners)
+        }
+        for root in roots
+    }
+    assert found["fresh"]
+    assert [root for root in roots if found[root] != found["fresh"]] == []
+
+
+@pytest.mark.parametrize("init", ["inittab", "busybox"])
+def test_an_upgrade_keeps_the_init_that_was_chosen(device, init):
+    device.must("mkdir -p /image/etc; echo '::sysinit:rcS' >/image/etc/inittab")
+    device.must(f"{INSTALLER} --root /image --init {init}")
+    before = device.files()
+    assert f"for {init}" in device.must(f"{INSTALLER} --root /image")
+    assert device.files() == before
+
+
+def test_the_init_none_changes_nothing_of_what_starts_the_agent(device):
+    device.must(f"mkdir -p /image; {INSTALLER} --root /image --init busybox")
+    before = device.files()
+    device.must(f"{INSTALLER} --root /image --init none")
+    assert device.files() == before
+
+
 def test_an_activation_is_placed_where_only_root_reads_it(device):
     device.must(
         f"echo PEM >/tmp/ca.pem; {INSTALLER} --no-start --ca-file /tmp/ca.pem --key-type rsa" + ACTIVATION
