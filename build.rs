@@ -171,38 +171,38 @@ fn read(name: &str) -> String {
         Ok(board) => board,
         Err(error) => stop(&format!("{}: {error}", path.display())),
     };
-    let fault = |what: &str| -> ! { stop(&format!("{}: {what}", path.display())) };
-    let scripts = board.paths.scripts.unwrap_or_default();
-    let keys = board.paths.keys.unwrap_or_default();
-    let absolute = |path: &String| path.starts_with('/');
-    if !absolute(&board.paths.state) || !absolute(&board.paths.config) {
-        fault("paths.state and paths.config must be absolute");
-    }
-    if !scripts.is_empty() && !absolute(&scripts) {
-        fault("paths.scripts must be absolute");
-    }
-    if !keys.is_empty() && !absolute(&keys) {
-        fault("paths.keys must be absolute");
+    let fault = |key: &str, must: &str| -> ! {
+        stop(&format!("{}, line {}: {key} must be {must}", path.display(), line_of(&text, key)))
+    };
+    for (key, value) in [
+        ("paths.state", Some(&board.paths.state)),
+        ("paths.config", Some(&board.paths.config)),
+        ("paths.scripts", board.paths.scripts.as_ref()),
+        ("paths.keys", board.paths.keys.as_ref()),
+        ("log.file", board.log.as_ref().and_then(|log| log.file.as_ref())),
+    ] {
+        if value.is_some_and(|path| !path.starts_with('/')) {
+            fault(key, "absolute");
+        }
     }
     if !BAUDS.contains(&board.serial.baud) {
-        fault("serial.baud must be one of 9600, 19200, 38400, 57600, 115200, 230400, 460800");
+        fault("serial.baud", "one of 9600, 19200, 38400, 57600, 115200, 230400, 460800");
     }
     if !(1..=60).contains(&board.intervals.health_minutes) {
-        fault("intervals.health_minutes must be from 1 to 60");
+        fault("intervals.health_minutes", "from 1 to 60");
     }
     let update = board.update.unwrap_or(Update { source: None, keys: Vec::new() });
     if update.keys.iter().any(|key| !key.starts_with("ed25519:") || key.len() != 52) {
-        fault("update.keys must be release keys, \"ed25519:\" and 44 characters of base64");
+        fault("update.keys", "release keys, \"ed25519:\" and 44 characters of base64");
     }
     let bytes_per_day = board.network.map_or(0, |network| network.bytes_per_day);
     if bytes_per_day != 0 && !(100_000..=1_000_000_000_000).contains(&bytes_per_day) {
-        fault("network.bytes_per_day must be 0, or from 100000 to 1000000000000");
+        fault("network.bytes_per_day", "0, or from 100000 to 1000000000000");
     }
+    let scripts = board.paths.scripts.unwrap_or_default();
+    let keys = board.paths.keys.unwrap_or_default();
     let log = board.log.unwrap_or(Log { to: LogTo::Stderr, file: None });
     let log_file = log.file.unwrap_or_else(|| LOG_FILE.to_owned());
-    if !absolute(&log_file) {
-        fault("log.file must be absolute");
-    }
     literal(&Baked {
         name,
         description: &board.description,
@@ -227,6 +227,26 @@ fn read(name: &str) -> String {
         // sysvinit alone doesn't watch what it has started.
         respawns: !matches!(board.init, Init::Sysvinit),
     })
+}
+
+/// The line, from 1, where a board file says `section.key`.
+fn line_of(text: &str, name: &str) -> usize {
+    let (section, key) = name.split_once('.').unwrap_or(("", name));
+    let header = format!("[{section}]");
+    let (mut inside, mut last) = (false, 0);
+    for (number, line) in text.lines().map(str::trim).enumerate() {
+        if line.starts_with('[') {
+            inside = line.starts_with(&header);
+        }
+        let word = line.split(['=', ' ']).next().unwrap_or_default();
+        if inside && (word == key || line.starts_with(&header)) {
+            last = number + 1;
+        }
+        if inside && word == key {
+            break;
+        }
+    }
+    last
 }
 
 fn generic() -> String {

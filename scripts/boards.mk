@@ -3,20 +3,21 @@
 # One of each kind that has an emulator: those that `make test-targets` proves.
 TARGETS ?= armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl mipsel-unknown-linux-musl \
            armv5te-unknown-linux-musleabi
-# Those with an image.
-BOARDS  ?= qemu-virt-armv7 qemu-virt-aarch64
-EMULATED = STINT_EMULATORS=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS)
+# Those that `make test-boards` proves: two with an image, and two whose programs run on the first.
+BOARDS  ?= qemu-virt-armv7 qemu-virt-aarch64 tiny-armv7 tiny-tls-armv7
+EMULATED = STINT_EMULATORS=1 STINT_TARGETS='$(TARGETS)' STINT_BOARDS='$(BOARDS)' $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS)
 
 .PHONY: toolchain size reproducible image fuzz test-release test-tiny test-targets test-boards test-all
 
 toolchain: ## install what cross builds, images and emulators need, and is missing (apt, zig)
 	@scripts/toolchain
 
-size: ## flash bytes of every board built so far (ALL=1 builds them, TARGET=triple adds its crates)
-	@scripts/size.py $(if $(ALL),--all) $(if $(TARGET),--symbols $(TARGET))
+size: ## flash bytes of the boards built before, of every one (ALL=1) or of BOARD='…' (SYMBOLS=1: crates, functions)
+	@scripts/size.py $(if $(ALL),--all) $(foreach board,$(BOARD),--board $(board)) $(if $(SYMBOLS),--symbols) \
+	  $(if $(TARGET),--target $(TARGET))
 
-reproducible: ## build TARGET=triple in two folders and compare the bytes
-	@scripts/reproducible $(or $(TARGET),$(error say which: make reproducible TARGET=triple))
+reproducible: ## build TARGET=triple or BOARD=name in two folders with two homes and compare the bytes
+	@scripts/reproducible $(if $(BOARD),--board $(BOARD),$(or $(TARGET),$(error say which: make reproducible BOARD=name)))
 
 image: ## a kernel and initramfs that boot BOARD=qemu-virt-armv7 or qemu-virt-aarch64 in QEMU
 	@scripts/image $(or $(BOARD),$(error say which: make image BOARD=qemu-virt-armv7))
@@ -49,8 +50,9 @@ test-targets: $(VENV)/ready ## build TARGETS='…' (four by default) and run eac
 	@$(CARGO) build --quiet --package stint-hub
 	@$(EMULATED) tests/boards/test_qemu_user.py
 
-test-boards: $(VENV)/ready ## boot BOARDS='…' (both by default) in QEMU and have them managed by a hub
-	@for board in $(BOARDS); do scripts/build --board $$board && scripts/image $$board || exit 1; done
+test-boards: $(VENV)/ready ## boot BOARDS='…' (all four by default) in QEMU and have them managed by a hub
+	@for board in $(BOARDS); do \
+	  case $$board in tiny*) scripts/build --board $$board ;; *) scripts/image $$board ;; esac || exit 1; done
 	@$(CARGO) build --quiet --package stint-hub
 	@$(EMULATED) tests/boards/test_qemu_boards.py tests/boards/test_qemu_limits.py tests/boards/test_qemu_tiny.py \
 	  tests/boards/test_qemu_memory.py tests/boards/test_qemu_watchdog.py tests/boards/test_qemu_update.py
@@ -61,7 +63,7 @@ test-all: ## the whole matrix: make test, every target, every board, the package
 	@$(MAKE) test-tiny
 	@$(MAKE) fuzz
 	@$(MAKE) test-targets TARGETS='$(patsubst targets/%.toml,%,$(wildcard targets/*.toml))'
-	@scripts/build --board tiny-armv7 && scripts/build --board tiny-tls-armv7
 	@$(MAKE) test-boards
 	@$(MAKE) test-packages
+	@$(MAKE) reproducible BOARD=qemu-virt-armv7
 	@$(MAKE) size ALL=1

@@ -7,7 +7,7 @@ PYTHON_CODE += scripts/package $(wildcard packaging/yocto/*.py)
 package: ## .deb, .ipk and installer of BOARD=name into target/packages/name
 	@test -n "$(BOARD)" || { echo 'say which board: make package BOARD=name' >&2; exit 2; }
 	@scripts/need python
-	@test -e $(OUT)/boards/$(BOARD)/stint || scripts/build --board $(BOARD)
+	@scripts/build --board $(BOARD)
 	@python3 scripts/package --board $(BOARD)
 
 # Not every shell makes a home folder of ~ behind a `=`.
@@ -24,6 +24,6 @@ PACKAGED_BOARD := x86-64-gateway
 test-packages: $(VENV)/ready ## install, upgrade, remove and purge the .deb in a minimal Debian (as root)
 	@scripts/need cargo cc
 	@command -v debootstrap >/dev/null || { echo 'needs debootstrap: apt-get install debootstrap' >&2; exit 1; }
-	@test -e $(OUT)/boards/$(PACKAGED_BOARD)/stint || scripts/build --board $(PACKAGED_BOARD)
+	@scripts/build --board $(PACKAGED_BOARD)
 	@$(CARGO) build --quiet --package stint-hub
 	@STINT_PACKAGES=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS) tests/packaging

@@ -49,6 +49,15 @@ def test_a_board_names_a_target_a_feature_set_and_an_init_system_that_exist(file
     assert board["flash"]["budget"] > 0
 
 
+def test_every_feature_alone_and_every_set_that_a_board_names_is_linted_and_tested():
+    listed = subprocess.run([ROOT / "scripts/features", "--list"], check=True, capture_output=True, text=True)
+    features = tomllib.loads((ROOT / "Cargo.toml").read_text())["features"]
+    # `make lint` and `make unit` look at the default.
+    assert features["default"] == ["gateway"]
+    wanted = {*features, *SETS, "none"} - {"default", "gateway"}
+    assert sorted(listed.stdout.split()) == sorted(wanted)
+
+
 def test_a_target_that_does_not_exist_is_refused_with_those_that_do():
     done = subprocess.run([ROOT / "scripts/build", "vax"], capture_output=True, text=True)
     assert done.returncode == 1
