@@ -30,6 +30,46 @@ def test_all_three_are_of_the_projects_version():
     assert RECIPE.exists(), "a Yocto recipe has its version in its name"
 
 
+MENUS = {FEED / "Config.in", BUILDROOT / "package/stint/Config.in"}
+
+
+@pytest.mark.parametrize("path", sorted([*MENUS, RECIPE]), ids=lambda path: path.parts[-3])
+def test_every_board_that_is_a_default_exists_and_is_that_of_a_machine(path):
+    named = re.findall(
+        r'^\s*default "([^"]+)" if|^STINT_MACHINE:\S+ = "([^"]+)"', path.read_text(), re.MULTILINE
+    )
+    boards = {board for match in named for board in match if board}
+    assert len(boards) >= 2
+    assert boards <= {file.stem for file in (ROOT / "board-configs").glob("*.toml")}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_the_chosen_board_and_set_get_to_the_build(path, tmp_path):
+    text = path.read_text()
+    if path == RECIPE:
+        assert "\nexport STINT_BOARD\n" in text
+        assert "--features ${STINT_FEATURES}" in text
+        return
+    # What the menus of OpenWrt and of Buildroot set, with their own makefiles left empty.
+    (tmp_path / "none.mk").write_text("")
+    text = re.sub(r"^include .*$", "", text, flags=re.MULTILINE)
+    text = text.replace("$(eval", "$(info")
+    (tmp_path / "recipe.mk").write_text(text)
+    show = "all:\n\t@echo 'seen: $(CARGO_PKG_VARS)$(STINT_CARGO_ENV) $(RUST_PKG_FEATURES)$(STINT_FEATURES)'\n"
+    (tmp_path / "Makefile").write_text(f'qstrip = $(subst ",,$(1))\ninclude recipe.mk\n{show}')
+    for chosen, features in [
+        ("GATEWAY", "gateway"),
+        ("ROUTER", "router"),
+        ("TINY", "tiny"),
+        ("TINY_TLS", "tiny,tls"),
+    ]:
+        words = [f'{prefix}_{{}}="beaglebone"' for prefix in ("CONFIG_STINT", "BR2_PACKAGE_STINT")]
+        words = [word.format("BOARD") for word in words]
+        words += [f"CONFIG_STINT_{chosen}=y", f"BR2_PACKAGE_STINT_{chosen}=y"]
+        done = subprocess.run(["make", "-C", tmp_path, *words], capture_output=True, text=True, check=True)
+        assert f"seen: STINT_BOARD=beaglebone {features}\n" in done.stdout
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_every_feature_that_is_asked_for_exists(path):
     text = path.read_text()

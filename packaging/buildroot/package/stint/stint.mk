@@ -14,9 +14,15 @@ BR_NO_CHECK_HASH_FOR += $(STINT_SOURCE)
 
 ifeq ($(BR2_PACKAGE_STINT_ROUTER),y)
 STINT_FEATURES = router
+else ifeq ($(BR2_PACKAGE_STINT_TINY_TLS),y)
+STINT_FEATURES = tiny,tls
+else ifeq ($(BR2_PACKAGE_STINT_TINY),y)
+STINT_FEATURES = tiny
 else
 STINT_FEATURES = gateway
 endif
+
+STINT_CARGO_ENV = STINT_BOARD=$(call qstrip,$(BR2_PACKAGE_STINT_BOARD))
 
 STINT_CARGO_BUILD_OPTS = \
 	--package stint-agent \

@@ -16,8 +16,20 @@ inherit cargo cargo-update-recipe-crates systemd update-rc.d
 # Made from Cargo.lock by packaging/yocto/crates.py.
 require ${BPN}-crates.inc
 
-# A named set of the agent's features: gateway has everything, router is smaller.
+# A named set of the agent's features: gateway has everything, router is smaller; "tiny" and "tiny,tls" have
+# child agents alone.
 STINT_FEATURES ?= "gateway"
+# Which file of board-configs gives the defaults: the serial console that the agent reports to, a tmpfs for
+# scripts, the watchdog. Empty is any Linux machine: no report on the console, scripts on the disk.
+STINT_BOARD ?= "${STINT_MACHINE}"
+STINT_MACHINE = ""
+STINT_MACHINE:beaglebone-yocto = "beaglebone"
+STINT_MACHINE:genericx86-64 = "x86-64-gateway"
+STINT_MACHINE:qemuriscv64 = "generic-riscv64"
+STINT_MACHINE:raspberrypi0 = "raspberry-pi-zero"
+STINT_MACHINE:raspberrypi3-64 = "raspberry-pi-3"
+export STINT_BOARD
+PACKAGE_ARCH = "${MACHINE_ARCH}"
 CARGO_BUILD_FLAGS += "--package stint-agent --no-default-features --features ${STINT_FEATURES}"
 # bitbake strips, and keeps the symbols for the -dbg package.
 CARGO_BUILD_FLAGS += "--config profile.release.strip=false"
