@@ -139,7 +139,7 @@ def test_a_daemon_that_does_not_leave_is_killed_in_the_end(guarded):
     os.kill(daemon, signal.SIGSTOP)
     os.kill(agent.program.pid, signal.SIGTERM)
     # As long as children may take to stop.
-    assert agent.program.process.wait(75) == 1
+    assert agent.program.process.wait(40) == 1
     assert not lives(daemon)
 
 

@@ -311,6 +311,27 @@ def test_a_child_that_is_to_end_with_the_agent_does_and_comes_back_with_it(child
     assert kids.pids("on") == pids[1:] and kids.events("with") == []
 
 
+def test_children_that_are_to_end_with_the_agent_are_told_all_at_once(children):
+    """Each ends only when the other has been told, too. Init doesn't wait for one after another."""
+    kids = children()
+
+    def waits_for(name: str, other: str) -> None:
+        told, end = kids.notes / f"{name}.told", kids.notes / f"{name}.end"
+        hears = f": >{told}; until [ -e {kids.notes / other}.told ]; do sleep 0.05; done; : >{end}; exit 0"
+        kids.define(
+            name, f"trap '{hears}' TERM; : >{kids.notes / name}; while :; do sleep 0.05; done", stopit=True
+        )
+
+    waits_for("one", "two")
+    waits_for("two", "one")
+    kids.agent.start()
+    until("both can hear", lambda: all((kids.notes / name).exists() for name in ("one", "two")))
+    assert kids.agent.stop() == 0
+    assert [kids.living(name) for name in ("one", "two")] == [[], []]
+    assert all((kids.notes / f"{name}.end").exists() for name in ("one", "two"))
+    assert all(kids.record(name)["wanted"] for name in ("one", "two"))
+
+
 def test_a_child_whose_definition_is_removed_is_stopped_and_forgotten(children):
     kids = children()
     kids.define("old", "exec sleep 600")

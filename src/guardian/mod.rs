@@ -39,8 +39,8 @@ use ward::Ward;
 pub const SETUP: u8 = 78;
 
 /// A daemon that was told to leave and hasn't after so long is killed. What it waits for is children
-/// that take their time to stop.
-const LEAVE: Duration = Duration::from_secs(60);
+/// that take their time to stop. All inits kill the guardian itself after 20 s.
+const LEAVE: Duration = Duration::from_secs(18);
 
 /// The daemon of a guardian that was killed gets so long to leave.
 const ORPHAN: Duration = Duration::from_secs(10);
@@ -349,5 +349,28 @@ impl Guardian {
         if let Err(error) = self.record.save(&self.state) {
             log::warn!("the restart can't be noted: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_init_waits_longer_than_the_guardian_and_that_longer_than_the_daemon() {
+        let inits = [
+            (include_str!("../../packaging/systemd/stint.service"), "TimeoutStopSec="),
+            (include_str!("../../packaging/procd/stint.init"), "STOP_SECONDS="),
+            (include_str!("../../packaging/init.d/stint"), "STOP_SECONDS="),
+            (include_str!("../../packaging/openrc/stint"), "retry=\"TERM/"),
+        ];
+        for (script, word) in inits {
+            let told = script.lines().find_map(|line| line.strip_prefix(word)).unwrap();
+            let seconds =
+                told.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+            assert!(LEAVE < Duration::from_secs(seconds), "{word}{told}");
+        }
+        #[cfg(feature = "supervise")]
+        assert!(crate::supervise::LEAVE + crate::supervise::LAST < LEAVE);
     }
 }

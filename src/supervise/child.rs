@@ -320,6 +320,16 @@ impl Unit {
         }
     }
 
+    /// Stops it because the agent ends, and starts with the next one. It is killed at `kill_at` if its
+    /// own stop time isn't over before, and so is one whose stop is under way.
+    pub fn stop_with_agent(&mut self, now: Duration, kill_at: Duration) {
+        // Written down as one that is to run before it is told: init kills an agent that takes its time.
+        self.stop_to_start_again(now);
+        if let Some(stopping) = &mut self.stopping {
+            stopping.kill_at = stopping.kill_at.min(kill_at);
+        }
+    }
+
     fn end(&mut self, now: Duration, again: bool) {
         self.record.wanted = again;
         self.record.due = again.then_some(now);

@@ -70,6 +70,14 @@ const LATER: Duration = Duration::from_secs(10);
 /// A process that lives for so long after it was killed is stuck in the kernel.
 const DYING: Duration = Duration::from_secs(60);
 
+/// How long children that end with the agent may take to, whatever their definitions grant them.
+/// All inits kill an agent 20 s after they told it to stop, and what it hadn't ended by then would
+/// run on without anybody.
+pub const LEAVE: Duration = Duration::from_secs(15);
+
+/// How long those take to die that are killed then.
+pub const LAST: Duration = Duration::from_secs(2);
+
 /// What does a job that is for the agent's own settings: the uplink.
 type SettingsJob = Box<dyn Fn(Job) -> SettingsDone>;
 
@@ -294,33 +302,29 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Prepares for the agent's end: the children that are to end with it are stopped, the last
-    /// started first; the others go on.
+    /// Prepares for the agent's end: the children that are to end with it are told all at once, the
+    /// last started first, and are killed after [`LEAVE`]; the others go on.
     pub async fn leave(&self) {
         self.ending.set(true);
-        let ends = |unit: &&Unit| unit.definition.stop_with_agent && unit.is_up();
-        let names: Vec<String> = self
-            .units
-            .borrow()
-            .iter()
-            .rev()
-            .filter(ends)
-            .map(|unit| unit.name().to_owned())
-            .collect();
-        for name in names {
-            // Written down as one that is to run before it is stopped: init kills an agent that
-            // takes its time.
-            let _ = self.with(&name, |unit| unit.stop_to_start_again(clock::since_boot()));
-            self.wake.ring();
-            let stop_time = self.with(&name, |unit| unit.definition.stop_time).unwrap_or_default();
-            let end = clock::since_boot() + stop_time + DYING;
-            while self.with(&name, Unit::is_clear) == Ok(false) && clock::since_boot() < end {
-                // Nobody listens for SIGCHLD any more.
-                self.wake.ring();
-                Timer::after(LOOK).await;
+        let now = clock::since_boot();
+        let kill_at = now + LEAVE;
+        for unit in self.units.borrow_mut().iter_mut().rev() {
+            if unit.definition.stop_with_agent && unit.is_up() {
+                unit.stop_with_agent(now, kill_at);
             }
         }
+        while self.waits_for_ends() && clock::since_boot() < kill_at + LAST {
+            // Nobody listens for SIGCHLD any more.
+            self.wake.ring();
+            Timer::after(LOOK).await;
+        }
         self.hand_over();
+    }
+
+    /// Whether something is left of a child that is to end with the agent.
+    fn waits_for_ends(&self) -> bool {
+        let is_left = |unit: &mut Unit| unit.definition.stop_with_agent && !unit.is_clear();
+        self.units.borrow_mut().iter_mut().any(is_left)
     }
 
     /// Nobody holds a child back any more until the next agent does.

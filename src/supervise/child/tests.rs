@@ -1,6 +1,7 @@
 use super::super::limits::Groups;
 use super::*;
 use crate::testing::Folder;
+use std::io::Read;
 use std::process::Command;
 
 const RULES: Rules = Rules {
@@ -68,4 +69,41 @@ fn the_next_agent_goes_on_with_a_stop_that_a_start_is_to_follow() {
     unit.stop(now);
     unit.stop_to_start_again(now);
     assert!(!unit.record.wanted && unit.record.due.is_none());
+}
+
+#[test]
+fn a_child_that_ends_with_the_agent_is_killed_in_time_whatever_it_is_granted() {
+    for under_way in [false, true] {
+        let folder = Folder::new();
+        let notes = Notes::open(&folder.path().join("own")).unwrap();
+        let mut process = Command::new("sh")
+            .args(["-c", "trap '' TERM; echo; exec sleep 600"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It has said that it doesn't heed the signal.
+        let mut line = [0];
+        process.stdout.take().unwrap().read_exact(&mut line).unwrap();
+        let mut unit = unit(&folder, running(process.id()));
+        unit.definition.stop_time = Duration::from_secs(600);
+        unit.definition.stop_as_group = false;
+        let (now, kill_at) = (Duration::from_secs(1000), Duration::from_secs(1015));
+        if under_way {
+            unit.stop(now);
+        }
+        unit.stop_with_agent(now, kill_at);
+        let just_before = kill_at - Duration::from_millis(1);
+        assert_eq!(unit.turn(just_before, false, "b", &notes), Some(kill_at));
+        assert!(process.try_wait().unwrap().is_none());
+        unit.turn(kill_at, false, "b", &notes);
+        // The test's process is the parent, and the unit's next look takes the end in.
+        let ended = |_| {
+            std::thread::sleep(Duration::from_millis(20));
+            unit.turn(kill_at, false, "b", &notes);
+            !unit.is_up()
+        };
+        assert!((0..1000).any(ended));
+        // A stop on purpose stays one, the other is undone by the next agent.
+        assert_eq!((unit.record.wanted, unit.record.due.is_some()), (!under_way, !under_way));
+    }
 }
