@@ -6,34 +6,11 @@ import pytest
 
 from harness.certificates import Authority
 from harness.clients import boto3_client, finished
-from harness.namespaces import Mounted, may_mount
+from harness.firstboot import Device
+from harness.namespaces import may_mount
 from harness.wait import until
 
 pytestmark = pytest.mark.skipif(not may_mount(), reason="needs root, for a mount namespace")
-
-
-class Device(Mounted):
-    """`stint run` with a boot partition of its own."""
-
-    def carry(self, **activation: str) -> None:
-        """Puts an activation onto the boot partition."""
-        (self.boot / "stint").mkdir(parents=True, exist_ok=True)
-        (self.boot / "stint" / "new").write_text(json.dumps(activation))
-        (self.boot / "stint" / "new").rename(self.activation)
-
-    @property
-    def boot(self):
-        """Where the boot partition is, seen from outside."""
-        return self.home / f"{self.name}-boot"
-
-    @property
-    def activation(self):
-        """The activation's file."""
-        return self.boot / "stint" / "activation.json"
-
-    def mount(self) -> str:
-        """The boot partition."""
-        return f"mount --bind {self.boot} /boot"
 
 
 @pytest.fixture

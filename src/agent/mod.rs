@@ -131,8 +131,8 @@ impl Settings {
 
 /// Hears of the link's ups and downs.
 pub trait Observer {
-    /// The server hears this node, by `link`.
-    fn online(&self, link: &str);
+    /// The server hears this node by this link.
+    fn online(&self, link: &status::LinkState);
 
     /// The server can't be reached; the next try is after `wait`.
     fn backing_off(&self, wait: Duration, why: &str);

@@ -239,7 +239,7 @@ impl Link {
             let word = if after.online { "online" } else { "not online" };
             log::info!("this node is {word} by {}", after.link);
             if let (true, Some(observer)) = (after.online, &self.board.observer) {
-                observer.online(&after.link);
+                observer.online(&after);
             }
         }
         self.board.write();

@@ -8,8 +8,6 @@
 #[cfg(feature = "ssm")]
 use super::register;
 #[cfg(feature = "ssm")]
-use crate::agent::backoff::Backoff;
-#[cfg(feature = "ssm")]
 use crate::config::Config;
 #[cfg(feature = "ssm")]
 use crate::identity::Registration;
@@ -65,27 +63,20 @@ pub fn carries_commands() -> bool {
     find().is_some_and(|activation| activation.is_for_commands())
 }
 
-/// Registers with the activation that the image carries, however long it takes. Whether it carries
-/// one was seen before ([`carries_commands`]); if it can't be read later, it is looked for again.
+/// Registers with the activation that the image carries. Whether it carries one was seen before
+/// ([`carries_commands`]); it is looked for anew each time, as somebody may put a better one there.
+///
+/// # Errors
+/// In words. The next try may go well.
 #[cfg(feature = "ssm")]
-pub fn register(config: &Config, state: &Path) -> Registration {
-    let mut backoff = Backoff::default();
-    loop {
-        // Somebody may have brought one meanwhile.
-        if let Ok(registration) = Registration::load(state) {
-            return registration;
-        }
-        // Looked for each time, too: somebody may put a better one there.
-        let error = match find().filter(Activation::is_for_commands) {
-            Some(activation) => match register_with(activation, config, state) {
-                Ok(registration) => return registration,
-                Err(error) => error,
-            },
-            None => "there is no activation that can be read at the moment".to_owned(),
-        };
-        let pause = backoff.failed(false);
-        log::warn!("registration failed, trying again in {} s: {error}", pause.as_secs());
-        std::thread::sleep(pause);
+pub fn register(config: &Config, state: &Path) -> Result<Registration, String> {
+    // Somebody may have brought one meanwhile.
+    if let Ok(registration) = Registration::load(state) {
+        return Ok(registration);
+    }
+    match find().filter(Activation::is_for_commands) {
+        Some(activation) => register_with(activation, config, state),
+        None => Err("there is no activation that can be read at the moment".to_owned()),
     }
 }
 

@@ -221,7 +221,7 @@ fn serve(
         supervise
     };
     crate::uplink::prepare(&config, state, true)?;
-    let links = links(&config, state, found)?;
+    let links = links(&config, state, found, &observer)?;
     let settings = crate::agent::Settings {
         #[cfg(feature = "update")]
         trial: begun.trial,
@@ -260,6 +260,7 @@ fn links(
     config: &Config,
     state: &Path,
     found: Result<Registration, RegistrationError>,
+    #[cfg_attr(not(feature = "ssm"), allow(unused_variables))] observer: &Observer,
 ) -> Result<crate::agent::Links, Failure> {
     let mut links = crate::agent::Links::default();
     #[cfg(feature = "bootagent")]
@@ -276,7 +277,8 @@ fn links(
     #[cfg(feature = "ssm")]
     match found {
         _ if is_instance(config, found.is_ok()) => {
-            links.commands = Some(on_instance(config.clone(), state.to_owned(), found.is_ok()));
+            let make = on_instance(config.clone(), state.to_owned(), found.is_ok());
+            links.commands = Some(patiently(observer.clone(), make));
         }
         Ok(_) if !config.identity.wants_registration() => {
             let text = "\"identity.sources\" wants an EC2 instance, which this is not";
@@ -285,7 +287,8 @@ fn links(
         Ok(registration) => links.commands = Some(commands(config, state, registration)?),
         Err(missing @ RegistrationError::Missing(_)) => {
             if super::provision::carries_commands() {
-                links.commands = Some(first_boot(config.clone(), state.to_owned()));
+                let make = first_boot(config.clone(), state.to_owned());
+                links.commands = Some(patiently(observer.clone(), make));
             } else if !has_link(&links) && !has_own_work(config, state) {
                 return Err(Failure::of_setup(missing.to_string()));
             }
@@ -315,21 +318,49 @@ fn is_instance(config: &Config, registered: bool) -> bool {
     Instance::wanted(&config.identity, registered).is_some()
 }
 
-/// The link for commands of an EC2 instance, as soon as its metadata service answers.
+/// Makes the link for commands, or says what failed and why. `None`: there is no such link after all.
 #[cfg(feature = "ssm")]
-fn on_instance(config: Config, state: PathBuf, registered: bool) -> crate::agent::Commands {
+type Make = Box<dyn Fn() -> Result<Made, (&'static str, String)> + Send>;
+
+#[cfg(feature = "ssm")]
+type Made = Option<std::sync::Arc<dyn crate::uplink::Uplink>>;
+
+/// The link for commands, however often it has to be tried. The serial console is told of each new
+/// reason why it can't be made: there may be nothing else that whoever stands before it gets to know.
+#[cfg(feature = "ssm")]
+fn patiently(observer: Observer, make: Make) -> crate::agent::Commands {
     Box::new(move || {
         let mut backoff = crate::agent::backoff::Backoff::default();
+        let mut said = String::new();
         loop {
-            let instance = Instance::wanted(&config.identity, registered)?;
-            match crate::uplink::ssm::Ssm::of_instance(&config, &state, instance) {
-                Ok(uplink) => {
-                    log::info!("stint {} runs as {}", env!("STINT_VERSION"), uplink.node_id());
-                    return Some(std::sync::Arc::new(uplink));
-                }
-                Err(error) => log::warn!("this instance is not known yet, asking again: {error}"),
+            let (what, error) = match make() {
+                Ok(made) => return made,
+                Err(failed) => failed,
+            };
+            let pause = backoff.failed(false);
+            log::warn!("{what}, trying again in {} s: {error}", pause.as_secs());
+            if error != said {
+                observer.backing_off(pause, &error);
+                said = error;
             }
-            std::thread::sleep(backoff.failed(false));
+            std::thread::sleep(pause);
+        }
+    })
+}
+
+/// What makes the link for commands of an EC2 instance, as soon as its metadata service answers.
+#[cfg(feature = "ssm")]
+fn on_instance(config: Config, state: PathBuf, registered: bool) -> Make {
+    Box::new(move || {
+        let Some(instance) = Instance::wanted(&config.identity, registered) else {
+            return Ok(None);
+        };
+        match crate::uplink::ssm::Ssm::of_instance(&config, &state, instance) {
+            Ok(uplink) => {
+                log::info!("stint {} runs as {}", env!("STINT_VERSION"), uplink.node_id());
+                Ok(Some(std::sync::Arc::new(uplink)))
+            }
+            Err(error) => Err(("this instance is not known yet", error.to_string())),
         }
     })
 }
@@ -352,24 +383,14 @@ fn commands(
 
 /// The same of one that has yet to be registered, with the activation that its image carries.
 #[cfg(feature = "ssm")]
-fn first_boot(config: Config, state: PathBuf) -> crate::agent::Commands {
+fn first_boot(config: Config, state: PathBuf) -> Make {
     Box::new(move || {
-        let mut backoff = crate::agent::backoff::Backoff::default();
-        loop {
-            // From the second time on it is there and only read.
-            let registration = super::provision::register(&config, &state);
-            match commands(&config, &state, registration) {
-                Ok(commands) => return commands(),
-                Err(error) => {
-                    let pause = backoff.failed(false);
-                    let seconds = pause.as_secs();
-                    log::error!(
-                        "there is no link for commands, trying again in {seconds} s: {error}"
-                    );
-                    std::thread::sleep(pause);
-                }
-            }
-        }
+        // From the second time on it is there and only read.
+        let registration = super::provision::register(&config, &state)
+            .map_err(|error| ("registration failed", error))?;
+        let commands = commands(&config, &state, registration)
+            .map_err(|error| ("there is no link for commands", error))?;
+        Ok(commands())
     })
 }
 
@@ -432,6 +453,7 @@ fn serve(
 
 /// The serial console, where there is one.
 #[cfg(feature = "serial")]
+#[derive(Clone)]
 struct Observer(crate::serial::Console);
 
 #[cfg(feature = "serial")]
@@ -463,6 +485,11 @@ impl Observer {
         self.0.restarted(record.count, reason.unwrap_or_default());
     }
 
+    #[cfg(feature = "ssm")]
+    fn backing_off(&self, wait: std::time::Duration, why: &str) {
+        self.0.backing_off(wait, why);
+    }
+
     #[cfg(uplink)]
     fn into_observer(self) -> Option<Box<dyn crate::agent::Observer>> {
         Some(Box::new(self))
@@ -471,8 +498,12 @@ impl Observer {
 
 #[cfg(all(feature = "serial", uplink))]
 impl crate::agent::Observer for Observer {
-    fn online(&self, link: &str) {
-        self.0.online(link);
+    fn online(&self, link: &status::LinkState) {
+        #[cfg(feature = "ssm")]
+        let node = link.node.as_deref();
+        #[cfg(not(feature = "ssm"))]
+        let node = None;
+        self.0.online(&link.link, node);
     }
 
     fn backing_off(&self, wait: std::time::Duration, why: &str) {
@@ -481,6 +512,7 @@ impl crate::agent::Observer for Observer {
 }
 
 #[cfg(not(feature = "serial"))]
+#[derive(Clone)]
 struct Observer;
 
 #[cfg(not(feature = "serial"))]
@@ -493,6 +525,9 @@ impl Observer {
 
     #[cfg(feature = "guardian")]
     fn restarted(&self, _record: &guardian::Record) {}
+
+    #[cfg(feature = "ssm")]
+    fn backing_off(&self, _wait: std::time::Duration, _why: &str) {}
 
     #[cfg(uplink)]
     fn into_observer(self) -> Option<Box<dyn crate::agent::Observer>> {

@@ -66,9 +66,12 @@ impl Console {
         self.submit(move || vec![line]);
     }
 
-    /// Says that the server hears this node.
-    pub fn online(&self, link: &str) {
-        let line = Line::new("online").word("link", link);
+    /// Says that the server hears this node, and as which one.
+    pub fn online(&self, link: &str, node: Option<&str>) {
+        let mut line = Line::new("online").word("link", link);
+        if let Some(node) = node {
+            line = line.word("node", node);
+        }
         self.submit(move || vec![line]);
     }
 
@@ -133,13 +136,16 @@ mod tests {
         let console = Console::new(vec!["/dev/none".into(), pty.device().into()], 115_200);
         let (node, now) = (Some("mi-0123456789abcdef0"), Utc(1_795_335_599_123));
         console.started(node, PathBuf::new(), false, now);
-        console.online("ec2messages");
+        console.online("ec2messages", node);
+        console.online("bootagent", None);
         console.backing_off(Duration::from_secs(7), "can't reach \"hub\"\nat all");
         wait_for(&console);
         let text = pty.read();
         assert!(text.contains("stint: start version="), "{text}");
         assert!(text.contains(" node=mi-0123456789abcdef0"), "{text}");
-        assert!(text.contains("stint: online link=ec2messages\r\n"), "{text}");
+        let online = "stint: online link=ec2messages node=mi-0123456789abcdef0\r\n";
+        assert!(text.contains(online), "{text}");
+        assert!(text.contains("stint: online link=bootagent\r\n"), "{text}");
         assert!(
             text.contains("stint: backoff seconds=7 error=\"can't reach 'hub' at all\"\r\n"),
             "{text}"
@@ -154,7 +160,7 @@ mod tests {
         for device in [pty.device(), "/dev/none", "/dev/null", "/proc/version"] {
             let console = Console::new(vec![device.into()], 115_200);
             for _ in 0..3 {
-                console.online("ec2messages");
+                console.online("ec2messages", None);
             }
             wait_for(&console);
             assert!(matches!(*console.port.lock().unwrap(), State::Lost), "{device}");
