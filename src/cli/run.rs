@@ -465,7 +465,7 @@ impl Observer {
 
     #[cfg_attr(not(feature = "guardian"), allow(unused_variables))]
     fn started(&self, config: &Config, state: &Path, registration: Option<&Registration>) {
-        let node = registration.map(|registration| registration.instance_id.as_str());
+        let node = known_node(config, state, registration);
         let now = crate::sys::clock::system();
         #[cfg(not(feature = "guardian"))]
         let (watchdog, was_reset) = (None::<PathBuf>, false);
@@ -476,7 +476,7 @@ impl Observer {
         };
         // Also one that another feeds tells what it did.
         let watchdog = watchdog.unwrap_or_else(|| crate::board::BOARD.watchdog.into());
-        self.0.started(node, watchdog, was_reset, now);
+        self.0.started(node.as_deref(), watchdog, was_reset, now);
     }
 
     #[cfg(feature = "guardian")]
@@ -494,6 +494,30 @@ impl Observer {
     fn into_observer(self) -> Option<Box<dyn crate::agent::Observer>> {
         Some(Box::new(self))
     }
+}
+
+/// Who this device is to its servers, if that is known without asking anybody.
+#[cfg(feature = "serial")]
+#[cfg_attr(not(all(feature = "ssm", feature = "bootagent")), allow(unused_variables))]
+fn known_node(
+    config: &Config,
+    state: &Path,
+    registration: Option<&Registration>,
+) -> Option<String> {
+    #[cfg(feature = "ssm")]
+    if is_instance(config, registration.is_some()) {
+        // Which one its metadata service alone knows, and the line `online` says it.
+        return Some("EC2".to_owned());
+    }
+    let node = registration.map(|registration| registration.instance_id.clone());
+    #[cfg(feature = "bootagent")]
+    let node = node.or_else(|| {
+        let identity = identity::bootagent::BootIdentity::look(state)?;
+        let is_named = !identity.node_id.is_empty();
+        let name = if is_named { identity.node_id } else { identity.agentsn };
+        identity.registered.then_some(name)
+    });
+    node
 }
 
 #[cfg(all(feature = "serial", uplink))]
@@ -532,5 +556,35 @@ impl Observer {
     #[cfg(uplink)]
     fn into_observer(self) -> Option<Box<dyn crate::agent::Observer>> {
         None
+    }
+}
+
+#[cfg(all(test, feature = "serial", feature = "bootagent"))]
+mod tests {
+    use super::*;
+    use crate::identity::bootagent::BootIdentity;
+    use crate::testing::Folder;
+
+    #[test]
+    fn a_device_that_only_a_bootagent_server_knows_is_registered_under_that_servers_name() {
+        let (folder, config) = (Folder::new(), Config::default());
+        let node = || known_node(&config, folder.path(), None);
+        assert_eq!(node(), None);
+        let mut identity = BootIdentity::load_or_make(folder.path()).unwrap();
+        assert_eq!(node(), None);
+        identity.registered = true;
+        identity.save(folder.path()).unwrap();
+        assert_eq!(node().as_ref(), Some(&identity.agentsn));
+        identity.node_id = "mi-0123456789abcdef0".to_owned();
+        identity.save(folder.path()).unwrap();
+        assert_eq!(node().as_ref(), Some(&identity.node_id));
+    }
+
+    #[cfg(feature = "ssm")]
+    #[test]
+    fn an_instance_needs_no_registration() {
+        let mut config = Config::default();
+        config.identity.metadata_endpoint = Some("http://127.0.0.1:9".to_owned());
+        assert_eq!(known_node(&config, Path::new("/nowhere"), None).as_deref(), Some("EC2"));
     }
 }
