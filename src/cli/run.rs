@@ -88,7 +88,11 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), Failure> {
         observer.restarted(&guardian::Record::look(&state));
     }
     match serve(config, path, begun, found, observer)? {
-        End::Stopped => Ok(()),
+        End::Stopped => {
+            #[cfg(feature = "serial")]
+            crate::serial::ended(&state);
+            Ok(())
+        }
         #[cfg(feature = "update")]
         End::Again => {
             #[cfg(feature = "ssm")]
@@ -476,7 +480,7 @@ impl Observer {
         };
         // Also one that another feeds tells what it did.
         let watchdog = watchdog.unwrap_or_else(|| crate::board::BOARD.watchdog.into());
-        self.0.started(node.as_deref(), watchdog, was_reset, now);
+        self.0.started(node.as_deref(), state, watchdog, was_reset, now);
     }
 
     #[cfg(feature = "guardian")]

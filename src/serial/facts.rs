@@ -1,5 +1,6 @@
 //! What the report says of the device.
 
+use super::boots;
 use super::line::Line;
 use crate::board::BOARD;
 use crate::sys::host::{self, Platform};
@@ -12,12 +13,6 @@ const PLAUSIBLE: Utc = Utc(1_704_067_200_000);
 
 /// More addresses than this make a report of a router's interfaces, not of how to reach it.
 const MAX_ADDRESSES: usize = 4;
-
-/// `WDIOF_CARDRESET` of linux/watchdog.h: the watchdog was the last to reset the board.
-const RESET_BY_WATCHDOG: u32 = 0x20;
-
-/// Where the kernel keeps what it wrote in its last moments.
-const PSTORE: &str = "/sys/fs/pstore";
 
 /// The device as the report shows it.
 #[derive(Debug, Default)]
@@ -32,8 +27,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Looks around. `was_reset` says that the watchdog got no food before.
-    pub fn gather(watchdog: &Path, was_reset: bool) -> Facts {
+    /// Looks around, and remembers in the folder `state` what it has seen. `was_reset` says that the watchdog
+    /// got no food before.
+    pub fn gather(state: &Path, watchdog: &Path, was_reset: bool) -> Facts {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let platform = Platform::read();
         let words = [platform.name, platform.version];
@@ -43,7 +39,7 @@ impl Facts {
             kernel: read("/proc/sys/kernel/osrelease"),
             host: host::name().unwrap_or_default(),
             boot_id: host::boot_id(),
-            reason: reason(watchdog_status(watchdog), was_reset, has_panic_record()),
+            reason: boots::reason(state, watchdog_status(watchdog), was_reset),
             uptime: uptime.split('.').next().unwrap_or_default().to_owned(),
             addresses: host::addresses(),
         }
@@ -84,36 +80,9 @@ fn watchdog_status(device: &Path) -> Option<u32> {
     fs::read_to_string(format!("/sys/class/watchdog/{name}/bootstatus")).ok()?.trim().parse().ok()
 }
 
-fn has_panic_record() -> bool {
-    let Ok(entries) = fs::read_dir(PSTORE) else { return false };
-    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("dmesg-"))
-}
-
-/// Why the machine started, as far as anything tells.
-fn reason(watchdog: Option<u32>, was_reset: bool, panic_record: bool) -> &'static str {
-    match watchdog {
-        _ if panic_record => "panic",
-        _ if was_reset => "watchdog",
-        Some(status) if status & RESET_BY_WATCHDOG != 0 => "watchdog",
-        Some(_) => "clean",
-        None => "unknown",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_reason_of_the_last_start_is_told_as_far_as_it_is_known() {
-        assert_eq!(reason(None, false, false), "unknown");
-        assert_eq!(reason(Some(0), false, false), "clean");
-        assert_eq!(reason(Some(RESET_BY_WATCHDOG | 1), false, false), "watchdog");
-        // Some drivers don't know.
-        assert_eq!(reason(Some(0), true, false), "watchdog");
-        assert_eq!(reason(None, true, false), "watchdog");
-        assert_eq!(reason(Some(RESET_BY_WATCHDOG), true, true), "panic");
-    }
 
     #[test]
     fn a_board_that_boots_in_1970_says_that_its_clock_is_unset() {

@@ -4,15 +4,18 @@
 //! Never here: anything that others wait for. A port that is absent, busy or held by flow control
 //! costs a helper thread one second and the log one line.
 
+mod boots;
 mod ec2;
 mod facts;
 mod line;
+
+pub use boots::ended;
 
 use crate::lane::Lane;
 use crate::sys::host::Platform;
 use crate::sys::serial::Port;
 use line::Line;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stint_wire::time::Utc;
@@ -44,12 +47,20 @@ impl Console {
         Console { lane: Lane::new("serial"), port: Arc::new(Mutex::new(state)) }
     }
 
-    /// Says what this device is and how it came up. `was_reset`: before this boot the guardian left
-    /// the watchdog without food.
-    pub fn started(&self, node: Option<&str>, watchdog: PathBuf, was_reset: bool, now: Utc) {
+    /// Says what this device is and how it came up, which is remembered in the folder `state`.
+    /// `was_reset`: before this boot the guardian left the watchdog without food.
+    pub fn started(
+        &self,
+        node: Option<&str>,
+        state: &Path,
+        watchdog: PathBuf,
+        was_reset: bool,
+        now: Utc,
+    ) {
+        let state = state.to_owned();
         let node = node.unwrap_or("not registered").to_owned();
         // The facts are gathered on the lane, too: /sys may be slow to answer.
-        self.submit(move || facts::Facts::gather(&watchdog, was_reset).lines(&node, now));
+        self.submit(move || facts::Facts::gather(&state, &watchdog, was_reset).lines(&node, now));
         let greet = move || {
             if ec2::has_metadata() {
                 let mut console = State::Closed { devices: ec2::devices(), baud: ec2::BAUD };
@@ -124,6 +135,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::sys::serial::testing::Pty;
+    use crate::testing::Folder;
 
     fn wait_for(console: &Console) {
         // The lane works in order, so this runs after all that was said before.
@@ -135,7 +147,8 @@ mod tests {
         let pty = Pty::new();
         let console = Console::new(vec!["/dev/none".into(), pty.device().into()], 115_200);
         let (node, now) = (Some("mi-0123456789abcdef0"), Utc(1_795_335_599_123));
-        console.started(node, PathBuf::new(), false, now);
+        let state = Folder::new();
+        console.started(node, state.path(), PathBuf::new(), false, now);
         console.online("ec2messages", node);
         console.online("bootagent", None);
         console.backing_off(Duration::from_secs(7), "can't reach \"hub\"\nat all");
