@@ -259,7 +259,8 @@ fn generic() -> String {
         keys: "",
         // Machines with a screen and a login on their serial ports get no surprise there.
         devices: &[],
-        baud: 115_200,
+        // Who names a port there need not know how fast it is.
+        baud: 0,
         health_minutes: 5,
         watchdog: "",
         sources_from: sources_from(),

@@ -17,7 +17,7 @@ pub struct Board {
     pub keys: &'static str,
     /// Serial consoles, tried in this order; empty: none.
     pub devices: &'static [&'static str],
-    /// Their speed, baud; 8 data bits, no parity, one stop bit.
+    /// Their speed, baud; 8 data bits, no parity, one stop bit. 0: as they are.
     pub baud: u32,
     /// The time between two health reports, minutes.
     pub health_minutes: u64,
@@ -38,6 +38,9 @@ pub struct Board {
     /// Its init starts the agent again when it ends.
     pub respawns: bool,
 }
+
+/// The speeds that every UART driver knows, baud.
+pub const BAUDS: [u64; 7] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800];
 
 /// The version of this build: that of the package, or the release that it was built for.
 pub const VERSION: &str = env!("STINT_VERSION");

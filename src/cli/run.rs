@@ -464,7 +464,7 @@ struct Observer(crate::serial::Console);
 impl Observer {
     fn new(config: &Config) -> Observer {
         let devices = config.serial_devices.clone();
-        Observer(crate::serial::Console::new(devices, crate::board::BOARD.baud))
+        Observer(crate::serial::Console::new(devices, config.serial_baud))
     }
 
     #[cfg_attr(not(feature = "guardian"), allow(unused_variables))]

@@ -64,6 +64,8 @@ pub struct Config {
     pub reboot_command: Vec<String>,
     /// The serial consoles for the start-up report, tried in this order.
     pub serial_devices: Vec<PathBuf>,
+    /// Their speed, baud; 0: as they are.
+    pub serial_baud: u32,
     /// The way out, where the environment doesn't name it.
     #[cfg(feature = "ssm")]
     pub proxy: Option<Proxy>,
@@ -474,6 +476,7 @@ impl Default for Config {
             logs: Logs::default(),
             reboot_command: vec!["reboot".to_owned()],
             serial_devices: BOARD.devices.iter().map(PathBuf::from).collect(),
+            serial_baud: BOARD.baud,
             #[cfg(feature = "ssm")]
             proxy: None,
             #[cfg(feature = "ssm")]

@@ -28,6 +28,7 @@ mod supervise;
 mod update;
 
 use super::{Config, ConfigError, Endpoints, clean_base, clean_url};
+use crate::board::BAUDS;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stint_wire::json::Node;
@@ -47,6 +48,7 @@ const KEYS: &[&str] = &[
     "stateDir",
     "scriptsDir",
     "serialDevices",
+    "serialBaud",
     "rebootCommand",
     "keepFinishedJobs",
     "keepFinishedKiB",
@@ -144,6 +146,11 @@ pub fn read(path: &Path, root: &Node) -> Result<Config, ConfigError> {
             "stateDir" => config.state_dir = reader.path(key, node)?,
             "scriptsDir" => config.scripts_dir = Some(reader.path(key, node)?),
             "serialDevices" => config.serial_devices = reader.paths(key, node)?,
+            "serialBaud" => {
+                let wanted = "9600, 19200, 38400, 57600, 115200, 230400 or 460800";
+                let baud = node.as_u64().filter(|baud| BAUDS.contains(baud));
+                config.serial_baud = baud.ok_or_else(|| reader.bad(key, node, wanted))? as u32;
+            }
             "rebootCommand" => config.reboot_command = reader.words(key, node)?,
             "keepFinishedJobs" => {
                 let wanted = "a whole number from 1 to 10000";
@@ -327,7 +334,7 @@ mod tests {
             "s3CredentialsFile": "/etc/stint/s3",
             "allowPlainHttp": true, "healthIntervalMinutes": 2, "commandWorkers": 1,
             "logLevel": "warn", "stateDir": "/data/stint", "scriptsDir": "/run/s",
-            "serialDevices": ["/dev/ttyS0"], "rebootCommand": ["reboot", "-f"],
+            "serialDevices": ["/dev/ttyS0"], "serialBaud": 57600, "rebootCommand": ["reboot", "-f"],
             "keepFinishedJobs": 10, "keepFinishedKiB": 64}"#,
         )
         .unwrap();
@@ -354,6 +361,7 @@ mod tests {
             state_dir: "/data/stint".into(),
             scripts_dir: Some("/run/s".into()),
             serial_devices: vec!["/dev/ttyS0".into()],
+            serial_baud: 57_600,
             reboot_command: vec!["reboot".into(), "-f".into()],
             retention: Retention { jobs: 10, bytes: 65_536 },
             // The rest has tests of its own.
@@ -433,6 +441,7 @@ mod tests {
             ("{\"caFile\": \"ca.pem\"}", "\"caFile\" must be an absolute path"),
             ("{\"logLevel\": \"loud\"}", "\"logLevel\" must be \"off\""),
             ("{\"serialDevices\": \"/dev/x\"}", "must be a list of absolute paths"),
+            ("{\"serialBaud\": 57601}", "must be 9600, 19200,"),
             ("{\"rebootCommand\": []}", "\"rebootCommand\" must be a list of words"),
             ("{\"keepFinishedJobs\": 0}", "must be a whole number from 1 to 10000"),
             ("{\"keepFinishedKiB\": 1}", "must be a whole number of KiB from 64"),

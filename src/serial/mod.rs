@@ -41,7 +41,7 @@ enum State {
 }
 
 impl Console {
-    /// The first of `devices` that can be opened; that happens when there is something to say.
+    /// The first of `devices` that can be opened, at `baud`, or as it is if that is 0; that happens when there is something to say.
     pub fn new(devices: Vec<PathBuf>, baud: u32) -> Console {
         let state = if devices.is_empty() { State::Lost } else { State::Closed { devices, baud } };
         Console { lane: Lane::new("serial"), port: Arc::new(Mutex::new(state)) }

@@ -13,7 +13,8 @@ pub struct Port(File);
 
 impl Port {
     /// Opens a terminal device without waiting for a carrier and sets it to 8 data bits, no
-    /// parity, one stop bit at `baud`. What else is set, for a login on the same port say, stays.
+    /// parity, one stop bit at `baud`; the speed stays what it is if that is 0, and so does what else is set,
+    /// for a login on the same port say.
     ///
     /// # Errors
     /// It can't be opened, or is no terminal.
@@ -74,24 +75,28 @@ fn set_up(file: &File, baud: u32) -> io::Result<()> {
         termios.c_cflag |= libc::CS8 | libc::CREAD | libc::CLOCAL;
         // A line ends where the next begins, on a port that nobody has set up as on a login's.
         termios.c_oflag |= libc::OPOST | libc::ONLCR;
-        libc::cfsetispeed(&raw mut termios, speed(baud));
-        libc::cfsetospeed(&raw mut termios, speed(baud));
+        if let Some(speed) = speed(baud) {
+            libc::cfsetispeed(&raw mut termios, speed);
+            libc::cfsetospeed(&raw mut termios, speed);
+        }
         check(libc::tcsetattr(fd, libc::TCSANOW, &raw const termios))?;
     }
     Ok(())
 }
 
-/// The constant for a speed; build.rs lets no other through.
-fn speed(baud: u32) -> libc::speed_t {
-    match baud {
+/// The constant for a speed of [`crate::board::BAUDS`]; neither build.rs nor the configuration lets another
+/// through.
+fn speed(baud: u32) -> Option<libc::speed_t> {
+    Some(match baud {
         9600 => libc::B9600,
         19_200 => libc::B19200,
         38_400 => libc::B38400,
         57_600 => libc::B57600,
+        115_200 => libc::B115200,
         230_400 => libc::B230400,
         460_800 => libc::B460800,
-        _ => libc::B115200,
-    }
+        _ => return None,
+    })
 }
 
 /// A pseudo-terminal in the part of a serial console.
@@ -130,6 +135,16 @@ pub mod testing {
             &self.device
         }
 
+        /// The constant of the speed that is set.
+        pub fn speed(&self) -> libc::speed_t {
+            // SAFETY: an all-zero termios is valid, and it lives through the calls.
+            unsafe {
+                let mut termios: libc::termios = std::mem::zeroed();
+                check(libc::tcgetattr(self.far.as_raw_fd(), &raw mut termios)).unwrap();
+                libc::cfgetospeed(&raw const termios)
+            }
+        }
+
         /// What has arrived.
         pub fn read(&self) -> String {
             let mut bytes = [0; 16 * 1024];
@@ -145,5 +160,27 @@ pub mod testing {
             // Kept open: the last close would let it go on.
             std::mem::forget(near);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Pty;
+    use super::*;
+    use crate::board::BAUDS;
+
+    #[test]
+    fn a_port_has_the_speed_that_is_wished_and_without_a_wish_the_one_it_had() {
+        let pty = Pty::new();
+        let open = |baud| {
+            Port::open(Path::new(pty.device()), baud).unwrap();
+            pty.speed()
+        };
+        let mut set: Vec<_> = BAUDS.iter().map(|baud| open(*baud as u32)).collect();
+        assert_eq!((set[3], set[4]), (libc::B57600, libc::B115200));
+        open(57_600);
+        assert_eq!(open(0), libc::B57600);
+        set.dedup();
+        assert_eq!(set.len(), BAUDS.len());
     }
 }
