@@ -53,3 +53,20 @@ def test_a_technician_sees_why_a_device_does_not_register_and_then_which_node_it
     device.start()
     until("it has started again", lambda: len(console.lines("start")) == 2)
     assert console.lines("start")[1]["node"] == online["node"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "state"),
+    [("-34560000,set", "unset"), ("3600", "unset"), ("3600,set", "set")],
+    ids=["before the agent's sources", "set by nobody", "set by somebody"],
+)
+def test_a_clock_is_called_set_if_the_agent_relies_on_it(console, new_agent, home, offset, state):
+    agent = new_agent()
+    agent.config = home / "agent.json"
+    server = {"servers": "http://127.0.0.1:9"}
+    config = {"serialDevices": [console.device], "bootagent": server, "childrenDir": str(home / "none")}
+    agent.config.write_text(json.dumps(config))
+    agent.environment = {"STINT_TEST_CLOCK_OFFSET": offset}
+    agent.start()
+    (line,) = until("it reports", lambda: console.lines("clock"))
+    assert line["state"] == state, line

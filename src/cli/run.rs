@@ -470,7 +470,12 @@ impl Observer {
     #[cfg_attr(not(feature = "guardian"), allow(unused_variables))]
     fn started(&self, config: &Config, state: &Path, registration: Option<&Registration>) {
         let node = known_node(config, state, registration);
-        let now = crate::sys::clock::system();
+        // By the rule by which it signs and judges certificates.
+        #[cfg(uplink)]
+        let is_set = !crate::uplink::clock::is_doubtful();
+        #[cfg(not(uplink))]
+        let is_set = crate::sys::clock::is_set();
+        let clock = (crate::sys::clock::system(), is_set);
         #[cfg(not(feature = "guardian"))]
         let (watchdog, was_reset) = (None::<PathBuf>, false);
         #[cfg(feature = "guardian")]
@@ -480,7 +485,7 @@ impl Observer {
         };
         // Also one that another feeds tells what it did.
         let watchdog = watchdog.unwrap_or_else(|| crate::board::BOARD.watchdog.into());
-        self.0.started(node.as_deref(), state, watchdog, was_reset, now);
+        self.0.started(node.as_deref(), state, watchdog, was_reset, clock);
     }
 
     #[cfg(feature = "guardian")]

@@ -8,9 +8,6 @@ use std::fs;
 use std::path::Path;
 use stint_wire::time::Utc;
 
-/// A clock before this has not been set since power came: 2024-01-01.
-const PLAUSIBLE: Utc = Utc(1_704_067_200_000);
-
 /// More addresses than this make a report of a router's interfaces, not of how to reach it.
 const MAX_ADDRESSES: usize = 4;
 
@@ -45,10 +42,10 @@ impl Facts {
         }
     }
 
-    /// The block of lines at start.
-    pub fn lines(&self, node: &str, now: Utc) -> Vec<Line> {
+    /// The block of lines at start. `is_set`: the clock that says that it is `now` is relied on.
+    pub fn lines(&self, node: &str, (now, is_set): (Utc, bool)) -> Vec<Line> {
         let version = env!("STINT_VERSION");
-        let set = if now < PLAUSIBLE { "unset" } else { "set" };
+        let set = if is_set { "set" } else { "unset" };
         let mut lines = vec![
             Line::new("start")
                 .word("version", version)
@@ -88,8 +85,11 @@ mod tests {
     fn a_board_that_boots_in_1970_says_that_its_clock_is_unset() {
         let facts =
             Facts { addresses: vec![("eth0".into(), "10.0.2.15".into())], ..Facts::default() };
-        let text: String =
-            facts.lines("not registered", Utc(86_400_000)).iter().map(Line::to_string).collect();
+        let text: String = facts
+            .lines("not registered", (Utc(86_400_000), false))
+            .iter()
+            .map(Line::to_string)
+            .collect();
         assert!(text.contains("node=\"not registered\""), "{text}");
         assert!(text.contains("time=1970-01-02T00:00:00.000Z state=unset"), "{text}");
         assert!(text.contains("stint: address interface=eth0 ip=10.0.2.15\n"), "{text}");

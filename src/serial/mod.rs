@@ -48,23 +48,24 @@ impl Console {
     }
 
     /// Says what this device is and how it came up, which is remembered in the folder `state`.
-    /// `was_reset`: before this boot the guardian left the watchdog without food.
+    /// `was_reset`: before this boot the guardian left the watchdog without food. `clock`: the time, and
+    /// whether the agent relies on it.
     pub fn started(
         &self,
         node: Option<&str>,
         state: &Path,
         watchdog: PathBuf,
         was_reset: bool,
-        now: Utc,
+        clock: (Utc, bool),
     ) {
         let state = state.to_owned();
         let node = node.unwrap_or("not registered").to_owned();
         // The facts are gathered on the lane, too: /sys may be slow to answer.
-        self.submit(move || facts::Facts::gather(&state, &watchdog, was_reset).lines(&node, now));
+        self.submit(move || facts::Facts::gather(&state, &watchdog, was_reset).lines(&node, clock));
         let greet = move || {
             if ec2::has_metadata() {
                 let mut console = State::Closed { devices: ec2::devices(), baud: ec2::BAUD };
-                console.say(&ec2::lines(now, &Platform::read()));
+                console.say(&ec2::lines(clock.0, &Platform::read()));
             }
         };
         let _ = self.lane.submit(Box::new(greet));
@@ -146,9 +147,9 @@ mod tests {
     fn a_report_reaches_the_first_console_that_opens() {
         let pty = Pty::new();
         let console = Console::new(vec!["/dev/none".into(), pty.device().into()], 115_200);
-        let (node, now) = (Some("mi-0123456789abcdef0"), Utc(1_795_335_599_123));
+        let (node, clock) = (Some("mi-0123456789abcdef0"), (Utc(1_795_335_599_123), true));
         let state = Folder::new();
-        console.started(node, state.path(), PathBuf::new(), false, now);
+        console.started(node, state.path(), PathBuf::new(), false, clock);
         console.online("ec2messages", node);
         console.online("bootagent", None);
         console.backing_off(Duration::from_secs(7), "can't reach \"hub\"\nat all");
@@ -156,6 +157,7 @@ mod tests {
         let text = pty.read();
         assert!(text.contains("stint: start version="), "{text}");
         assert!(text.contains(" node=mi-0123456789abcdef0"), "{text}");
+        assert!(text.contains("time=2026-11-22T08:19:59.123Z state=set\r\n"), "{text}");
         let online = "stint: online link=ec2messages node=mi-0123456789abcdef0\r\n";
         assert!(text.contains(online), "{text}");
         assert!(text.contains("stint: online link=bootagent\r\n"), "{text}");
