@@ -71,6 +71,9 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     // A file that is named is to be used, and to be found by the daemon, too.
     config.ca_file = identity.ca_file.clone().or(config.ca_file);
     crate::uplink::prepare(&config, &state, false)?;
+    if let Some(activation) = &wish.activation {
+        provision::note(&state, provision::BOOTAGENT, &activation.id)?;
+    }
     let mut uplink = BootAgent::new(&config, &state, identity)?;
     uplink.register(wish.activation.as_ref()).map_err(in_words)?;
     let identity = uplink.identity();
@@ -92,7 +95,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
 /// In words.
 pub fn link(config: &Config, state: &Path) -> Result<Option<Link>, String> {
     let known = BootIdentity::load(state).map_err(in_words)?;
-    let activation = provision::find().filter(provision::Activation::is_for_bootagent);
+    let activation = provision::find(provision::Activation::is_for_bootagent);
     let brought = activation.as_ref().and_then(|activation| activation.server.as_deref());
     if !is_wanted(config, known.as_ref()) && brought.is_none() {
         return Ok(None);
@@ -122,7 +125,10 @@ struct Image {
 
 impl Provision for Image {
     fn activation(&self) -> Option<Activation> {
-        let found = provision::find().filter(provision::Activation::is_for_bootagent)?;
+        let found = provision::find(provision::Activation::is_for_bootagent)?;
+        if let Err(error) = provision::note(&self.state, provision::BOOTAGENT, &found.id) {
+            log::warn!("{error}");
+        }
         Some(Activation { id: found.id, code: found.code })
     }
 

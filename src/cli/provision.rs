@@ -3,7 +3,8 @@
 //! The activation is a file on the image or on its boot partition, or is on the kernel's command
 //! line. It is used once: the file is wiped as soon as the registration is durable. One that names
 //! a `server` is for the BootAgent protocol (`enrol.rs`); one with both that and an `endpoint`
-//! registers the device twice, and is wiped by the second of the two.
+//! registers the device twice, and is wiped by the second of the two. One that this device wasn't
+//! registered with is set aside and not wiped: it may be worth something elsewhere.
 
 #[cfg(feature = "ssm")]
 use super::register;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::identity::Registration;
 #[cfg(feature = "bootagent")]
 use crate::identity::bootagent::BootIdentity;
+use crate::sys::durable;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,12 @@ const FILES: [&str; 3] = [
     "/boot/stint/activation.json",
     "/boot/firmware/stint/activation.json",
 ];
+
+/// The file in the state folder with the id of the activation that Systems Manager was asked with,
+pub const COMMANDS: &str = "activation.ssm";
+
+/// and the one for a BootAgent server.
+pub const BOOTAGENT: &str = "activation.bootagent";
 
 /// The kernel's command line.
 const COMMAND_LINE: &str = "/proc/cmdline";
@@ -60,7 +68,7 @@ impl Activation {
 /// Whether the image carries an activation for Systems Manager.
 #[cfg(feature = "ssm")]
 pub fn carries_commands() -> bool {
-    find().is_some_and(|activation| activation.is_for_commands())
+    find(Activation::is_for_commands).is_some()
 }
 
 /// Registers with the activation that the image carries. Whether it carries one was seen before
@@ -74,7 +82,7 @@ pub fn register(config: &Config, state: &Path) -> Result<Registration, String> {
     if let Ok(registration) = Registration::load(state) {
         return Ok(registration);
     }
-    match find().filter(Activation::is_for_commands) {
+    match find(Activation::is_for_commands) {
         Some(activation) => register_with(activation, config, state),
         None => Err("there is no activation that can be read at the moment".to_owned()),
     }
@@ -101,35 +109,75 @@ fn register_with(
     Ok(registration)
 }
 
-/// Wipes the activations that the image carried once this device is registered for all that they
-/// are meant for. What is on a read-only file system stays and is worth nothing once its places
-/// are taken.
-pub fn wipe(state: &Path) {
-    for path in FILES {
-        let kept = fs::read_to_string(path).ok().and_then(|text| parse(&text).ok());
-        if kept.is_some_and(|activation| !is_used(&activation, state)) {
-            continue;
-        }
-        match wipe_file(Path::new(path)) {
-            Ok(()) => log::info!("{path} was used and is wiped"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => log::warn!("{path} was used and can't be wiped: {error}"),
-        }
+/// Which activation this device asks to be registered with, by a protocol. It is noted before the server hears
+/// of it, so that after a power cut it is known whose file is of no more use.
+///
+/// # Errors
+/// In words: it can't be written.
+pub fn note(state: &Path, protocol: &str, id: &str) -> Result<(), String> {
+    let path = state.join(protocol);
+    match fs::read_to_string(&path) {
+        Ok(noted) if noted == id => Ok(()),
+        _ => durable::write(&path, id.as_bytes()).map_err(|error| error.to_string()),
     }
 }
 
-fn is_used(activation: &Activation, state: &Path) -> bool {
+fn is_noted(state: &Path, id: &str) -> bool {
+    let by = |protocol| fs::read_to_string(state.join(protocol)).is_ok_and(|noted| noted == id);
+    (cfg!(feature = "ssm") && by(COMMANDS)) || by(BOOTAGENT)
+}
+
+/// Wipes the activations that the image carried once this device is registered for all that they
+/// are meant for, and sets those aside that have no part in that. What is on a read-only file
+/// system stays and is worth nothing once its places are taken.
+pub fn wipe(state: &Path) {
+    for path in FILES {
+        settle(Path::new(path), state);
+    }
+}
+
+fn settle(path: &Path, state: &Path) {
+    let read = fs::read_to_string(path);
+    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return;
+    }
+    let name = path.display();
+    let parsed = read.map_err(|error| error.to_string()).and_then(|text| parse(&text));
+    let why = match parsed {
+        Ok(activation) if is_needed(&activation, state) => return,
+        Ok(activation) if is_noted(state, &activation.id) => {
+            return match wipe_file(path) {
+                Ok(()) => log::info!("{name} was used and is wiped"),
+                Err(error) => log::warn!("{name} was used and can't be wiped: {error}"),
+            };
+        }
+        Ok(_) => "this device was registered without it".to_owned(),
+        Err(error) => format!("it is no activation: {error}"),
+    };
+    let aside = path.with_extension("json.unused");
+    match durable::rename(path, &aside) {
+        Ok(()) => log::warn!(
+            "{name} is not used: {why}. It is kept as {}; to register with it, mend it, run `stint deregister`, \
+             give it its name back and start the agent again",
+            aside.display()
+        ),
+        Err(error) => log::warn!("{name} is not used: {why}. {error}"),
+    }
+}
+
+/// Whether it is still to register this device with.
+fn is_needed(activation: &Activation, state: &Path) -> bool {
     #[cfg(feature = "ssm")]
     if activation.is_for_commands() && !Registration::path(state).exists() {
-        return false;
+        return true;
     }
     #[cfg(feature = "bootagent")]
     if activation.is_for_bootagent() {
-        return BootIdentity::look(state).is_some_and(|identity| identity.registered);
+        return !BootIdentity::look(state).is_some_and(|identity| identity.registered);
     }
     // One that no part of this build has a use for.
     let _ = (activation, state);
-    true
+    false
 }
 
 /// Overwrites before it removes: on flash without wear levelling that is all one can do.
@@ -142,19 +190,26 @@ fn wipe_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// The activation that the image carries, if any.
-pub fn find() -> Option<Activation> {
-    for path in FILES {
+/// The first activation that the image carries and that is `wanted`.
+pub fn find(wanted: fn(&Activation) -> bool) -> Option<Activation> {
+    in_files(&FILES, wanted).or_else(|| {
+        from_command_line(&fs::read_to_string(COMMAND_LINE).unwrap_or_default()).filter(wanted)
+    })
+}
+
+fn in_files(files: &[&str], wanted: fn(&Activation) -> bool) -> Option<Activation> {
+    for path in files {
         match fs::read_to_string(path) {
             Ok(text) => match parse(&text) {
-                Ok(activation) => return Some(activation),
+                Ok(activation) if wanted(&activation) => return Some(activation),
+                Ok(_) => {}
                 Err(error) => log::error!("{path} is no activation: {error}"),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => log::error!("can't read {path}: {error}"),
         }
     }
-    from_command_line(&fs::read_to_string(COMMAND_LINE).unwrap_or_default())
+    None
 }
 
 fn parse(text: &str) -> Result<Activation, String> {
@@ -255,10 +310,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_activation_hides_none_that_is_for_something_else() {
+        let folder = Folder::new();
+        let write = |name: &str, more: &str| {
+            let path = folder.path().join(name);
+            let text = format!(r#"{{"activationId":"{name}","activationCode":"c"{more}}}"#);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let bad = write("bad", r#","no":"key""#);
+        let boot = write("boot", r#","server":"https://hub""#);
+        let other = write("other", r#","region":"r""#);
+        let files = ["/none", &bad, &boot, &other];
+        let found = |wanted| in_files(&files, wanted).map(|activation| activation.id);
+        assert_eq!(found(Activation::is_for_bootagent).as_deref(), Some("boot"));
+        let wanted = cfg!(feature = "ssm").then_some("other");
+        assert_eq!(found(Activation::is_for_commands).as_deref(), wanted);
+    }
+
     /// The two registrations come in any order, and the first must not take the other's means.
     #[cfg(all(feature = "ssm", feature = "bootagent"))]
     #[test]
-    fn an_activation_for_both_protocols_is_used_when_both_have_taken_the_device_in() {
+    fn an_activation_for_both_protocols_is_needed_until_both_have_taken_the_device_in() {
         let activation = |text: &str| {
             parse(&format!(r#"{{"activationId":"i","activationCode":"c"{text}}}"#)).unwrap()
         };
@@ -266,14 +340,43 @@ mod tests {
         let both = activation(r#","server":"https://hub","endpoint":"https://hub""#);
         let folder = Folder::new();
         let state = folder.path();
-        let used = || [&one, &other, &both].map(|it| is_used(it, state));
+        let needed = || [&one, &other, &both].map(|it| is_needed(it, state));
         let mut identity = BootIdentity::load_or_make(state).unwrap();
-        assert_eq!(used(), [false, false, false]);
+        assert_eq!(needed(), [true, true, true]);
         identity.registered = true;
         identity.save(state).unwrap();
-        assert_eq!(used(), [false, true, false]);
+        assert_eq!(needed(), [true, false, true]);
         fs::write(Registration::path(state), "{}").unwrap();
-        assert_eq!(used(), [true, true, true]);
+        assert_eq!(needed(), [false, false, false]);
+    }
+
+    #[cfg(feature = "ssm")]
+    #[test]
+    fn only_the_activation_that_the_device_was_registered_with_is_wiped() {
+        let (folder, image) = (Folder::new(), Folder::new());
+        let (state, file) = (folder.path(), image.path().join("activation.json"));
+        let aside = image.path().join("activation.json.unused");
+        let good = r#"{"activationId":"i","activationCode":"c"}"#;
+        let settle = |text: &str| {
+            fs::write(&file, text).unwrap();
+            super::settle(&file, state);
+            let there = (file.exists(), fs::read_to_string(&aside).ok());
+            let _ = fs::remove_file(&aside);
+            there
+        };
+        assert_eq!(settle(good), (true, None), "it may still be needed");
+        fs::write(Registration::path(state), "{}").unwrap();
+        assert_eq!(settle(good), (false, Some(good.to_owned())));
+        note(state, COMMANDS, "i").unwrap();
+        assert_eq!(settle(good), (false, None));
+        // Another one, and what is none, may be worth something.
+        for text in [r#"{"activationId":"j","activationCode":"c"}"#, r#"{"activationId":"i","#] {
+            assert_eq!(settle(text), (false, Some(text.to_owned())));
+        }
+        note(state, COMMANDS, "j").unwrap();
+        assert_eq!(settle(good), (false, Some(good.to_owned())));
+        super::settle(&file, state);
+        assert!(!aside.exists());
     }
 
     #[test]
