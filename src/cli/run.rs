@@ -486,6 +486,10 @@ impl Observer {
         // Also one that another feeds tells what it did.
         let watchdog = watchdog.unwrap_or_else(|| crate::board::BOARD.watchdog.into());
         self.0.started(node.as_deref(), state, watchdog, was_reset, clock);
+        #[cfg(feature = "ssm")]
+        if let Some(instance) = Instance::wanted(&config.identity, false) {
+            crate::serial::Console::greet(instance);
+        }
     }
 
     #[cfg(feature = "guardian")]

@@ -5,6 +5,7 @@
 //! costs a helper thread one second and the log one line.
 
 mod boots;
+#[cfg(feature = "ssm")]
 mod ec2;
 mod facts;
 mod line;
@@ -12,8 +13,9 @@ mod line;
 pub use boots::ended;
 
 use crate::lane::Lane;
-use crate::sys::host::Platform;
 use crate::sys::serial::Port;
+#[cfg(feature = "ssm")]
+use crate::uplink::ssm::instance::Instance;
 use line::Line;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,13 +64,13 @@ impl Console {
         let node = node.unwrap_or("not registered").to_owned();
         // The facts are gathered on the lane, too: /sys may be slow to answer.
         self.submit(move || facts::Facts::gather(&state, &watchdog, was_reset).lines(&node, clock));
-        let greet = move || {
-            if ec2::has_metadata() {
-                let mut console = State::Closed { devices: ec2::devices(), baud: ec2::BAUD };
-                console.say(&ec2::lines(clock.0, &Platform::read()));
-            }
-        };
-        let _ = self.lane.submit(Box::new(greet));
+    }
+
+    /// Greets those who read an EC2 instance's console output, in a thread of its own: that may take a minute.
+    #[cfg(feature = "ssm")]
+    pub fn greet(instance: Instance) {
+        let greet = move || ec2::greet(&instance, &ec2::devices(), ec2::PAUSE);
+        let _ = Lane::new("greet").submit(Box::new(greet));
     }
 
     /// Says that the agent had to be started again, how often so far, and why.
@@ -100,7 +102,9 @@ impl Console {
             let mut state = port.lock().unwrap_or_else(PoisonError::into_inner);
             if !matches!(*state, State::Lost) {
                 let text: String = lines().iter().map(Line::to_string).collect();
-                state.say(&text);
+                if let Err(complaint) = state.say(&text) {
+                    log::warn!("{complaint}");
+                }
             }
         };
         // What can't even wait for its turn isn't worth a complaint.
@@ -109,7 +113,19 @@ impl Console {
 }
 
 impl State {
-    fn say(&mut self, text: &str) {
+    /// Writes it, or gives the port up.
+    ///
+    /// # Errors
+    /// In words, once: a port that was given up isn't touched again.
+    fn say(&mut self, text: &str) -> Result<(), String> {
+        let done = self.try_to_say(text);
+        if done.is_err() {
+            *self = State::Lost;
+        }
+        done
+    }
+
+    fn try_to_say(&mut self, text: &str) -> Result<(), String> {
         if let State::Closed { devices, baud } = self {
             let mut last = String::new();
             let open = devices.iter().find_map(|device| {
@@ -117,17 +133,14 @@ impl State {
             });
             match open {
                 Some(port) => *self = State::Open(port),
-                None => {
-                    log::warn!("no serial console for the start-up report: {last}");
-                    *self = State::Lost;
-                }
+                None => return Err(format!("no serial console for the start-up report: {last}")),
             }
         }
-        if let State::Open(port) = self
-            && let Err(error) = port.write(text.as_bytes(), PATIENCE)
-        {
-            log::warn!("the serial console takes no report: {error}");
-            *self = State::Lost;
+        match self {
+            State::Open(port) => port
+                .write(text.as_bytes(), PATIENCE)
+                .map_err(|error| format!("the serial console takes no report: {error}")),
+            _ => Ok(()),
         }
     }
 }

@@ -152,6 +152,11 @@ pub mod testing {
             String::from_utf8(bytes[..count].to_vec()).unwrap()
         }
 
+        /// Whether nothing has arrived.
+        pub fn is_silent(&self) -> bool {
+            (&self.far).read(&mut [0]).is_err()
+        }
+
         /// Stops the near end's output, as held flow control does.
         pub fn hold(&self) {
             let near = std::fs::OpenOptions::new().write(true).open(&self.device).unwrap();

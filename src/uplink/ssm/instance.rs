@@ -83,6 +83,12 @@ impl Instance {
         Some(Instance { base })
     }
 
+    /// Whether the service is there: it hands out a session.
+    #[cfg(feature = "serial")]
+    pub fn answers(&self) -> bool {
+        self.session(&Http::trusting(Vec::new())).is_ok()
+    }
+
     /// Who this instance is. Its registration is in no file, and its key signs nothing.
     ///
     /// # Errors
