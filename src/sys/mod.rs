@@ -17,7 +17,7 @@ pub mod faults;
 #[cfg(any(feature = "logs", feature = "supervise"))]
 pub mod fifo;
 pub mod host;
-#[cfg(all(target_env = "musl", not(debug_assertions)))]
+#[cfg(all(target_env = "musl", target_feature = "crt-static", not(debug_assertions)))]
 mod lean_libc;
 pub mod lock;
 pub mod memory;
