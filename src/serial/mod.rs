@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stint_wire::time::Utc;
 
-/// What all lines of one report may take together. The original tries for 50 s.
+/// What all lines of one report may wait together. The original tries for 50 s.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The console. Clones share the port.
@@ -43,7 +43,8 @@ enum State {
 }
 
 impl Console {
-    /// The first of `devices` that can be opened, at `baud`, or as it is if that is 0; that happens when there is something to say.
+    /// The first of `devices` that can be opened, at `baud`, or as it is if that is 0. That happens when
+    /// there is something to say.
     pub fn new(devices: Vec<PathBuf>, baud: u32) -> Console {
         let state = if devices.is_empty() { State::Lost } else { State::Closed { devices, baud } };
         Console { lane: Lane::new("serial"), port: Arc::new(Mutex::new(state)) }
@@ -148,7 +149,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::serial::testing::Pty;
+    use crate::sys::serial::testing::{Pty, lose_privileges};
     use crate::testing::Folder;
 
     fn wait_for(console: &Console) {
@@ -181,17 +182,45 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= line::COLUMNS), "{text}");
     }
 
+    /// What is logged of three reports to that port.
+    fn complaints(device: &str) -> Vec<String> {
+        let mut console = State::Closed { devices: vec![device.into()], baud: 9600 };
+        let complaints = (0..3).filter_map(|_| console.say("stint: online\n").err()).collect();
+        assert!(matches!(console, State::Lost), "{device}");
+        complaints
+    }
+
     #[test]
-    fn a_stuck_or_missing_console_is_given_up_and_nobody_waits() {
-        let pty = Pty::new();
-        pty.hold();
-        for device in [pty.device(), "/dev/none", "/dev/null", "/proc/version"] {
-            let console = Console::new(vec![device.into()], 115_200);
-            for _ in 0..3 {
-                console.online("ec2messages", None);
-            }
-            wait_for(&console);
-            assert!(matches!(*console.port.lock().unwrap(), State::Lost), "{device}");
+    fn a_port_that_takes_nothing_is_given_up_with_one_line_in_the_log() {
+        let (held, taken) = (Pty::new(), Pty::new());
+        held.hold();
+        for (device, why) in [
+            (held.device(), "takes no report"),
+            ("/dev/none", "No such file"),
+            ("/dev/null", "ioctl"),
+            ("/proc/version", ""),
+        ] {
+            let said = complaints(device);
+            assert!(said.len() == 1 && said[0].contains(why), "{device}: {said:?}");
         }
+        let _taken = taken.take();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                lose_privileges();
+                let said = complaints(taken.device());
+                assert!(said.len() == 1 && said[0].contains("busy"), "{said:?}");
+            });
+        });
+        assert!(taken.is_silent());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_console_that_was_given_up() {
+        let console = Console::new(vec!["/dev/none".into()], 115_200);
+        for _ in 0..3 {
+            console.online("ec2messages", None);
+        }
+        wait_for(&console);
+        assert!(matches!(*console.port.lock().unwrap(), State::Lost));
     }
 }

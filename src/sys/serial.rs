@@ -26,38 +26,51 @@ impl Port {
         Ok(Port(file))
     }
 
-    /// Writes all of it within `patience`.
+    /// Writes all of it, and waits no longer than `patience` for the device to take it.
     ///
     /// # Errors
     /// The device refuses, or doesn't take it in time: flow control holds it, most often.
-    pub fn write(&mut self, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
-        let deadline = Instant::now() + patience;
-        while !bytes.is_empty() {
-            match self.0.write(bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(io::ErrorKind::TimedOut.into());
-                    }
-                    wait_for_room(&self.0, left)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    pub fn write(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        let (mut to, file) = (&self.0, &self.0);
+        write_all(bytes, patience, |bytes| to.write(bytes), |left| wait_for_room(file, left))
     }
 }
 
-fn wait_for_room(file: &File, patience: Duration) -> io::Result<()> {
+/// Writes all of it; all waits together are no longer than `patience`. `wait` waits so long at the most, and says
+/// how long it has.
+fn write_all(
+    mut bytes: &[u8],
+    mut patience: Duration,
+    mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    mut wait: impl FnMut(Duration) -> io::Result<Duration>,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if patience.is_zero() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                patience = patience.saturating_sub(wait(patience)?);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_room(file: &File, patience: Duration) -> io::Result<Duration> {
+    let begun = Instant::now();
     let mut set = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     let millis = patience.as_millis().clamp(1, i32::MAX as u128) as libc::c_int;
     // SAFETY: one element, alive through the call.
     match check(unsafe { libc::poll(&raw mut set, 1, millis) }) {
+        // The kernel's clock is coarser than this one, and what is over is over.
+        Ok(0) => Ok(patience),
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-        _ => Ok(()),
+        _ => Ok(begun.elapsed()),
     }
 }
 
@@ -108,6 +121,20 @@ pub mod testing {
     use std::io::Read;
     use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 
+    /// This thread may no longer open what others have for themselves.
+    pub fn lose_privileges() {
+        // _LINUX_CAPABILITY_VERSION_3, and this thread; effective, permitted, inheritable, in two halves.
+        let head = [0x2008_0522_u32, 0];
+        let mut sets = [0_u32; 6];
+        // SAFETY: both calls take a head and room for two sets, which live through them.
+        unsafe {
+            assert_eq!(libc::syscall(libc::SYS_capget, head.as_ptr(), sets.as_mut_ptr()), 0);
+            // CAP_SYS_ADMIN
+            sets[0] &= !(1 << 21);
+            assert_eq!(libc::syscall(libc::SYS_capset, head.as_ptr(), sets.as_ptr()), 0);
+        }
+    }
+
     /// The cable's far end.
     pub struct Pty {
         far: File,
@@ -152,6 +179,14 @@ pub mod testing {
             String::from_utf8(bytes[..count].to_vec()).unwrap()
         }
 
+        /// Lets nobody else open the near end, as a modem's program does, but for who may do everything.
+        pub fn take(&self) -> File {
+            let near = std::fs::OpenOptions::new().write(true).open(&self.device).unwrap();
+            // SAFETY: takes no argument.
+            check(unsafe { libc::ioctl(near.as_raw_fd(), libc::TIOCEXCL) }).unwrap();
+            near
+        }
+
         /// Whether nothing has arrived.
         pub fn is_silent(&self) -> bool {
             (&self.far).read(&mut [0]).is_err()
@@ -173,6 +208,53 @@ mod tests {
     use super::testing::Pty;
     use super::*;
     use crate::board::BAUDS;
+
+    const WAIT: Duration = Duration::from_millis(300);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A port that takes a byte and then none until it was waited for; each wait lasts for `WAIT`, or as long as
+    /// the caller bears. What comes of so many bytes, and how long was waited.
+    fn trickle(bytes: usize) -> (Result<(), io::ErrorKind>, Duration) {
+        let (mut has_room, mut waited) = (false, Duration::ZERO);
+        let has_room = std::cell::Cell::from_mut(&mut has_room);
+        let write = |_: &[u8]| match has_room.replace(false) {
+            true => Ok(1),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        let wait = |left: Duration| {
+            has_room.set(left >= WAIT);
+            waited += left.min(WAIT);
+            Ok(left.min(WAIT))
+        };
+        let done = write_all(&vec![0; bytes], SECOND, write, wait);
+        (done.map_err(|error| error.kind()), waited)
+    }
+
+    #[test]
+    fn a_slow_port_is_waited_for_and_no_longer_than_agreed_in_all() {
+        assert_eq!(trickle(3), (Ok(()), WAIT * 3));
+        assert_eq!(trickle(4), (Err(io::ErrorKind::TimedOut), SECOND));
+        assert_eq!(trickle(600), (Err(io::ErrorKind::TimedOut), SECOND));
+    }
+
+    #[test]
+    fn a_port_that_is_held_costs_one_wait_of_all_the_patience() {
+        let pty = Pty::new();
+        pty.hold();
+        let port = Port::open(Path::new(pty.device()), 9600).unwrap();
+        let (mut to, file) = (&port.0, &port.0);
+        let mut waits = 0;
+        let done = write_all(
+            b"text",
+            Duration::from_millis(20),
+            |bytes| to.write(bytes),
+            |left| {
+                waits += 1;
+                wait_for_room(file, left)
+            },
+        );
+        assert_eq!((done.unwrap_err().kind(), waits), (io::ErrorKind::TimedOut, 1));
+    }
 
     #[test]
     fn a_port_has_the_speed_that_is_wished_and_without_a_wish_the_one_it_had() {
