@@ -20,13 +20,13 @@ export STINT_TARGET := $(OUT)
 export RUFF_NO_CACHE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint unit features e2e chaos bench build clean
+.PHONY: help console console-if-possible demo test fmt lint unit features e2e chaos bench build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
 	  while IFS="$$(printf '\t')" read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
 
-demo: $(VENV)/ready ## a hub, an agent and the real AWS CLI, step by step (KEEP=1 leaves them running)
+demo: $(VENV)/ready console-if-possible ## a hub, an agent and the real AWS CLI, step by step (KEEP=1 leaves them running)
 	@scripts/need cargo cc
 	@echo 'building both programs (minutes the first time, nothing after that)'
 	@$(CARGO) build --quiet --workspace
@@ -39,12 +39,12 @@ fmt: $(VENV)/ready ## is the code formatted?
 	@echo '== cargo fmt --check' && $(CARGO) fmt --all --check
 	@echo '== ruff format --check' && $(RUFF) format --check --quiet $(PYTHON_CODE)
 
-lint: $(VENV)/ready ## clippy with warnings denied, and ruff
+lint: $(VENV)/ready console-if-possible ## clippy with warnings denied, and ruff
 	@scripts/need cargo cc
 	@echo '== cargo clippy' && $(CARGO) clippy --quiet --workspace --all-targets -- --deny warnings
 	@echo '== ruff check' && $(RUFF) check --quiet $(PYTHON_CODE)
 
-unit: ## unit and property tests of the crates
+unit: console-if-possible ## unit and property tests of the crates
 	@scripts/need cargo cc
 	@echo '== cargo test' && $(CARGO) test --quiet --workspace
 
@@ -52,7 +52,7 @@ features: ## lint and tests of each feature of the agent alone, of each set, and
 	@scripts/need cargo cc
 	@echo '== features' && scripts/features
 
-e2e: $(VENV)/ready ## end-to-end tests of the real programs with the real AWS CLI and boto3 (LONG=1: also those of a minute and more)
+e2e: $(VENV)/ready console-if-possible ## end-to-end tests of the real programs with the real AWS CLI and boto3 (LONG=1: also those of a minute and more)
 	@scripts/need cargo cc
 	@echo '== pytest' && $(CARGO) build --quiet --workspace
 	@$(PYTHON) -m pytest -c tests/pytest.ini --numprocesses $(JOBS) --dist worksteal $(if $(LONG),,-m 'not long') $(ARGS) tests
@@ -62,7 +62,7 @@ chaos: $(VENV)/ready ## ROUNDS=500 random faults while commands flow (root; SEED
 	@$(CARGO) build --quiet --workspace
 	@PYTHONPATH=tests $(PYTHON) -m chaos --rounds $(or $(ROUNDS),500) $(if $(SEED),--seed $(SEED)) --report docs/CHAOS.md
 
-bench: $(VENV)/ready ## measure the release builds and print the table of docs/BENCHMARKS.md
+bench: $(VENV)/ready console-if-possible ## measure the release builds and print the table of docs/BENCHMARKS.md
 	@scripts/need cargo cc
 	@echo 'building the release programs' && $(CARGO) build --quiet --release --package stint-agent
 	@$(CARGO) build --quiet --profile hub --package stint-hub
@@ -73,10 +73,18 @@ ifneq ($(TARGET)$(BOARD),)
 	@scripts/build $(if $(BOARD),--board $(BOARD),$(TARGET))
 else
 	@scripts/need cargo cc
+	@scripts/console $(OUT)/console --if-possible
 	@$(CARGO) build --release --package stint-agent
 	@$(CARGO) build --profile hub --package stint-hub
 	@ls -l $(OUT)/release/stint $(OUT)/hub/stint-hub
 endif
+
+console: ## fetch the hub's browser terminal (needs npm); what builds the hub does it by itself where npm is
+	@scripts/console $(OUT)/console
+
+# First of all, or the hub would be built twice.
+console-if-possible:
+	@scripts/console $(OUT)/console --if-possible
 
 clean: ## remove everything that was made
 	@rm -rf $(OUT)

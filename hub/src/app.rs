@@ -1,6 +1,7 @@
 //! What every request handler can reach.
 
 use crate::auth::seal::Seal;
+use crate::console::Console;
 use crate::nodes::wakeups::Wakeups;
 use crate::server::metrics::Metrics;
 use crate::sessions::Live;
@@ -20,6 +21,8 @@ pub struct App {
     pub wakeups: Wakeups,
     /// The sessions whose ends are here.
     pub sessions: Live,
+    /// The web pages' log-ins.
+    pub console: Console,
     /// Counts for `/metrics`; this process's own.
     pub metrics: Metrics,
     /// The twelve-digit account id that stands in ARNs.
@@ -55,6 +58,7 @@ impl App {
             seal,
             wakeups: Wakeups::default(),
             sessions: Live::default(),
+            console: Console::default(),
             metrics: Metrics::default(),
             account_id,
             s3_server: None,

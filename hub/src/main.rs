@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod cli;
 mod commands;
+mod console;
 mod error;
 mod model;
 mod nodes;

@@ -105,6 +105,11 @@ impl Wakeups {
         self.channels.lock().len()
     }
 
+    /// The nodes that hold one, in no order.
+    pub fn nodes_with_channels(&self) -> Vec<String> {
+        self.channels.lock().keys().cloned().collect()
+    }
+
     /// Waits until the hub stops.
     pub async fn closing(&self) {
         let closing = self.closing.notified();

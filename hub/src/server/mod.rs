@@ -7,6 +7,7 @@ mod agent;
 mod answer;
 pub mod attachments;
 mod channels;
+mod console;
 pub mod listener;
 pub mod metrics;
 pub mod probes;

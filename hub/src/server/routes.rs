@@ -1,6 +1,6 @@
 //! Paths, and what happens around each call: reading, timing, logging, counting.
 
-use super::{BODY_LIMIT, agent, answer, attachments, channels, probes, rpc, updates};
+use super::{BODY_LIMIT, agent, answer, attachments, channels, console, probes, rpc, updates};
 use crate::app::App;
 use crate::auth::request::Request;
 use crate::error::ApiError;
@@ -63,6 +63,7 @@ pub fn router(site: Site) -> Router {
             "/v1/data-channel/{session}",
             post(channels::create_data).get(channels::open_data).fallback(not_found),
         )
+        .merge(console::routes())
         .fallback(not_found)
         .with_state(site)
 }
@@ -140,7 +141,7 @@ pub fn endpoint(request: &Request, peer: Option<Peer>) -> String {
 }
 
 /// One line a call. Polls are too many for the default level.
-fn log(
+pub fn log(
     outcome: &rpc::Outcome,
     code: &str,
     elapsed: Duration,
@@ -164,7 +165,8 @@ fn log(
     }
 }
 
-async fn not_found() -> Response {
+/// Nothing is here.
+pub async fn not_found() -> Response {
     let error = ApiError {
         status: StatusCode::NOT_FOUND,
         ..ApiError::new(

@@ -28,6 +28,11 @@ impl Testbed {
         Testbed { app, caller, _dir: dir }
     }
 
+    /// The hub alone, and the folder that lives as long as the test holds it.
+    pub fn into_parts(self) -> (App, tempfile::TempDir) {
+        (self.app, self._dir)
+    }
+
     /// Calls an operation as an operator. The answer and the error code fit the model, or the
     /// test fails here.
     pub async fn call(&self, operation: &str, input: Value) -> Result<Value, ApiError> {

@@ -1,0 +1,184 @@
+"""Headless Chromium, driven over its own protocol: somebody who looks at a page, clicks and types."""
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import websocket
+
+from .programs import environment
+from .wait import until
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+_OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--remote-debugging-port=0",
+    "--window-size=1000,640",
+]
+
+# Seconds for one answer of the browser.
+_PATIENCE = 30
+
+# The terminal's lines as they are on the screen.
+_SCREEN = """[...document.querySelectorAll('.xterm-rows > div')]
+    .map((row) => row.textContent.replaceAll('\\u00a0', ' ').trimEnd()).join('\\n')"""
+
+
+class Browser:
+    """A browser with a profile of its own, and one page."""
+
+    def __init__(self, home: Path):
+        profile = home / "browser"
+        argv = [CHROMIUM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+        self._log = (home / "browser.log").open("wb")
+        self._process = subprocess.Popen(
+            argv, env=environment(home), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+        port = profile / "DevToolsActivePort"
+        until("the browser says its port", lambda: port.exists() and len(port.read_text().split()) == 2)
+        place = f"127.0.0.1:{port.read_text().split()[0]}"
+        targets = json.load(urllib.request.urlopen(f"http://{place}/json/list", timeout=_PATIENCE))
+        (page,) = [target for target in targets if target["type"] == "page"]
+        self.page = Page(
+            websocket.create_connection(page["webSocketDebuggerUrl"], _PATIENCE, suppress_origin=True)
+        )
+
+    def close(self) -> None:
+        """Ends it, and the processes that it has started."""
+        try:
+            self.page.ask("Browser.close")
+            self._process.wait(_PATIENCE)
+        except (OSError, websocket.WebSocketException, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait(_PATIENCE)
+        self._log.close()
+
+
+class Page:
+    """What somebody sees and does."""
+
+    def __init__(self, socket: websocket.WebSocket):
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        # What the page's scripts and the browser complained about.
+        self.complaints: list[str] = []
+        for domain in ("Page", "Runtime", "Log"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **parameters: object) -> dict:
+        """One command of the browser's protocol; its answer."""
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            said = json.loads(self._socket.recv())
+            if said.get("id") == number:
+                assert "error" not in said, (method, said)
+                return said["result"]
+            self._hear(said)
+
+    def _hear(self, event: dict) -> None:
+        words = event.get("params", {})
+        if event["method"] == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(words["exceptionDetails"]))
+        elif event["method"] == "Log.entryAdded":
+            entry = words["entry"]
+            # That nobody is logged in is an answer, and that a hub is away is what some tests are about.
+            if entry["level"] == "error" and entry["source"] != "network":
+                self.complaints.append(f"{entry['source']}: {entry['text']}")
+
+    def run(self, script: str) -> object:
+        """The value of a JavaScript expression."""
+        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def go(self, url: str) -> None:
+        """Types a URL."""
+        answer = self.ask("Page.navigate", url=url)
+        assert "errorText" not in answer, answer
+
+    def reload(self) -> None:
+        """Loads the page again."""
+        self.run("window.isOld = true")
+        self.ask("Page.reload")
+        until("the page was loaded again", lambda: self.run("window.isOld") is None)
+
+    def resize(self, width: int, height: int) -> None:
+        """Makes the window another size."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def text(self, selector: str) -> str:
+        """The text of what is visible; empty if it isn't there or isn't visible."""
+        return self.run(
+            f"(() => {{ const it = document.querySelector({json.dumps(selector)});"
+            " return it && it.checkVisibility() ? it.innerText : '' })()"
+        )
+
+    def wait_for(self, selector: str, words: str = "") -> str:
+        """Waits until something is visible, and has these words; all of its text."""
+
+        def seen() -> str | bool:
+            text = self.run(
+                f"(() => {{ const it = document.querySelector({json.dumps(selector)});"
+                " return it && it.checkVisibility() ? (it.innerText || ' ') : null })()"
+            )
+            return text if text is not None and words in text else False
+
+        return until(f"{selector} shows {words!r}; the page shows {self.text('body')!r}", seen)
+
+    def click(self, selector: str) -> None:
+        """Clicks on something."""
+        self.wait_for(selector)
+        x, y = self.run(
+            f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
+            " return [r.x + r.width / 2, r.y + r.height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def type(self, text: str) -> None:
+        """Presses one key after the other. A line's end is the Enter key."""
+        for letter in text:
+            if letter == "\n":
+                key = {"key": "Enter", "code": "Enter", "text": "\r", "windowsVirtualKeyCode": 13}
+            else:
+                key = {"key": letter, "text": letter}
+            self.ask("Input.dispatchKeyEvent", type="keyDown", **key)
+            key.pop("text")
+            self.ask("Input.dispatchKeyEvent", type="keyUp", **key)
+
+    def fill(self, selector: str, text: str) -> None:
+        """Types into a field."""
+        self.click(selector)
+        self.run(f"document.querySelector({json.dumps(selector)}).select()")
+        self.type(text)
+
+    def screen(self) -> list[str]:
+        """The terminal's lines."""
+        return self.run(_SCREEN).split("\n")
+
+    def shows(self, line: str) -> None:
+        """Waits until a line of the terminal is this."""
+        until(f"{line!r} is on the screen", lambda: line in self.screen())
+
+    def picture(self, path: Path) -> None:
+        """A PNG of the page."""
+        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot")["data"]))
