@@ -1,0 +1,136 @@
+"""A terminal in a browser: real keys in headless Chromium, the real hub, the real agent."""
+
+import re
+
+import pytest
+
+from harness.browser import CHROMIUM, Browser, Page
+from harness.hub import read_credentials
+from harness.wait import until
+
+
+@pytest.fixture
+def page(hub, home) -> Page:
+    """A browser's page, that has shown nothing yet."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    if 'data-terminal="there"' not in hub.get("/console")[1]:
+        pytest.skip("this hub was built without its browser terminal (make console)")
+    browser = Browser(home)
+    yield browser.page
+    browser.close()
+
+
+@pytest.fixture
+def reachable(client, agent):
+    """The agent, which holds a channel."""
+    connected = lambda: client.get_connection_status(Target=agent.node)["Status"] == "connected"  # noqa: E731
+    until("the node has a channel", connected)
+    return agent
+
+
+def log_in(page: Page, key: tuple[str, str]) -> None:
+    """Types a key into the form."""
+    page.fill("#access-key", key[0])
+    page.fill("#secret", key[1])
+    page.type("\n")
+
+
+def opened(page: Page, hub, node: str) -> None:
+    """Opens a shell on a node."""
+    page.go(f"{hub.endpoint}/console/sessions/{node}")
+    log_in(page, hub.credentials())
+    page.fill("#reason", "ticket 7")
+    page.type("\n")
+    page.wait_for("#state", "connected")
+
+
+def terminal_size(page: Page) -> tuple[int, int]:
+    """Rows and columns, as the shell knows them."""
+    before = len(sizes(page))
+    page.type("stty size\n")
+    until("stty has answered", lambda: len(sizes(page)) > before)
+    rows, columns = sizes(page)[-1].split()
+    return int(rows), int(columns)
+
+
+def sizes(page: Page) -> list[str]:
+    """What stty has said."""
+    return [line for line in page.screen() if re.fullmatch(r"\d+ \d+", line)]
+
+
+def test_a_shell_in_a_browser_follows_its_window_and_outlives_a_reload(page, hub, reachable):
+    opened(page, hub, reachable.node)
+    page.type("kept=yes; echo $((6*7))x\n")
+    page.shows("42x")
+    rows, columns = terminal_size(page)
+    assert rows == len(page.screen())
+    page.resize(720, 420)
+    until("the terminal is smaller", lambda: len(page.screen()) < rows)
+    smaller = terminal_size(page)
+    assert smaller[0] == len(page.screen()) and smaller[1] < columns
+    page.reload()
+    page.wait_for("#state", "connected")
+    page.type("echo kept:$kept\n")
+    page.shows("kept:yes")
+    page.click("#end")
+    page.wait_for("#state", "ended")
+    assert "terminated the session" in page.text("#why")
+    session = "SELECT COUNT(*), MAX(reason), MAX(access_key), MAX(status) FROM session"
+    on_record = (1, "ticket 7", hub.credentials()[0], "Terminated")
+    until("the session is on record", lambda: hub.row(session) == on_record)
+    # What has ended isn't gone on with.
+    page.click("#anew")
+    page.click("#open")
+    page.wait_for("#state", "connected")
+    page.type("echo kept:$kept; exit\n")
+    page.wait_for("#why", "The session has ended.")
+    assert "kept:" in page.screen()
+    assert page.complaints == []
+
+
+def test_a_hub_that_is_killed_asks_for_the_key_again_and_the_shell_goes_on(page, hub, reachable):
+    opened(page, hub, reachable.node)
+    page.type("kept=yes\n")
+    hub.kill()
+    page.wait_for("#state", "reconnecting")
+    hub.start()
+    log_in(page, hub.credentials())
+    page.wait_for("#state", "connected")
+    page.type("echo kept:$kept\n")
+    page.shows("kept:yes")
+    assert page.complaints == []
+
+
+def test_who_has_no_key_gets_no_terminal_and_who_logs_out_has_none_any_more(page, hub, reachable):
+    key, secret = hub.credentials()
+    page.go(f"{hub.endpoint}/console")
+    log_in(page, (key, "not-the-secret"))
+    page.wait_for("#wrong", "The access key id or the secret is wrong.")
+    assert page.text("#list") == ""
+    log_in(page, (key, secret))
+    page.click("#nodes a")
+    page.click("#open")
+    page.wait_for("#state", "connected")
+    assert page.run("document.cookie") == ""
+    page.click("#logout")
+    page.wait_for("#login")
+    status = page.run("fetch('/console/nodes').then((answer) => answer.status)")
+    assert (status, page.run("location.pathname")) == (401, "/console")
+    ended = "SELECT details FROM session WHERE ended_at IS NOT NULL OR end_wanted_at IS NOT NULL"
+    assert hub.row(ended) == (f"{key} terminated the session.",)
+    log = hub.program.logs()
+    for words in ("log-in refused", "ConsoleLogin", "ConsoleLogout", "StartSession"):
+        assert words in log, words
+    assert secret not in log and "not-the-secret" not in log
+    assert page.complaints == []
+
+
+def test_an_operator_whom_the_rules_forbid_the_node_gets_no_terminal_either(page, hub, reachable):
+    other = read_credentials(hub.access_key("create", "--description", "guest"))
+    hub.session("allow", hub.credentials()[0], "--documents", "*")
+    page.go(f"{hub.endpoint}/console/sessions/{reachable.node}")
+    log_in(page, other)
+    page.click("#open")
+    page.wait_for("#refused", "no rule allows it")
+    assert hub.row("SELECT COUNT(*) FROM session") == (0,)
