@@ -297,6 +297,24 @@ install_all() {
 	echo "stint is in $SBIN/stint, for $init"
 }
 
+# Child agents outlive the agent; what they run from is about to go. They are known by their environment, and
+# those of an agent in a container by its numbers. One of them that calls this isn't ended by it.
+end_children() {
+	case ${STINT_CHILD-} in /var/lib/stint/*) return 0 ;; esac
+	here_is=$(readlink /proc/self/ns/pid)
+	# Five seconds to end in order; 0 only asks.
+	for signal in TERM 0 0 0 0 KILL; do
+		found=
+		for process in /proc/[0-9]*; do
+			if [ "$(readlink "$process/ns/pid")" = "$here_is" ] &&
+				{ tr '\000' '\n' <"$process/environ"; } 2>/dev/null | grep -q '^STINT_CHILD=/var/lib/stint/' &&
+				kill "-$signal" "${process#/proc/}" 2>/dev/null; then found=yes; fi
+		done
+		[ -n "$found" ] || return 0
+		sleep 1
+	done
+}
+
 uninstall() {
 	if [ -z "$root" ]; then
 		[ "$(id -u)" = 0 ] || fail "only root can uninstall"
@@ -307,6 +325,7 @@ uninstall() {
 	rm -f "$ETC/init.d/stint" "$SBIN/stint"
 	[ -n "$root" ] || [ "$was" != systemd ] || systemctl daemon-reload
 	if [ -n "$purge" ]; then
+		[ -n "$root" ] || end_children
 		rm -rf "$ETC/stint" "$root/var/lib/stint" "$ETC/default/stint" "$ETC/config/stint"
 		echo "stint, its configuration and its registration are removed;" \
 			"retire the node with: aws ssm deregister-managed-instance"

@@ -117,7 +117,9 @@ def test_a_purged_package_leaves_nothing_behind(debian, package):
     debian.install(package("1.0.0"))
     debian.must("mkdir -p /var/lib/stint/spool; touch /var/lib/stint/registration.json")
     assert debian.files() > before
+    debian.must("STINT_CHILD=/var/lib/stint/supervise/camera setsid sleep 3001 >/dev/null 2>&1 &")
     debian.must("dpkg -P stint 2>&1")
+    assert debian.sh("pgrep -f 'sleep 3001'").stdout == ""
     assert debian.files() == before
     assert not debian.path("/etc/stint").exists()
     assert not debian.path("/var/lib/stint").exists()

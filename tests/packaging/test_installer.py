@@ -73,6 +73,28 @@ def test_uninstalling_keeps_configuration_and_registration(device):
     assert not device.exists("/etc/init.d/S90stint")
 
 
+def test_a_purge_ends_the_child_agents_and_an_uninstallation_does_not(device):
+    out = device.must(
+        f"""
+        {INSTALLER} --no-start >/dev/null
+        STINT_CHILD=/var/lib/stint/supervise/camera setsid sh -c 'sleep 3001; sleep 3002' &
+        STINT_CHILD=/var/lib/stint/supervise/deaf setsid sh -c 'trap "" TERM; sleep 3003; sleep 3004' &
+        STINT_CHILD=/data/stint/supervise/another setsid sleep 3005 &
+        sleep 3006 &
+        left() {{ ps -o args | grep -v grep | grep -o 'sleep 300[0-9]' | sort -u | tr '\n' ' '; }}
+        until [ "$(left | wc -w)" = 12 ]; do usleep 100000; done
+        sh /media/stint/install.sh --uninstall >/dev/null
+        echo "stays: $(left)"
+        {INSTALLER} --no-start >/dev/null
+        sh /media/stint/install.sh --uninstall --purge >/dev/null
+        echo "purged: $(left)"
+        """
+    )
+    stays, purged = out.splitlines()
+    assert "sleep 3001" in stays and "sleep 3003" in stays
+    assert purged.split() == ["purged:", "sleep", "3005", "sleep", "3006"]
+
+
 @pytest.mark.parametrize(
     ("sign", "link"),
     [

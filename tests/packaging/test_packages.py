@@ -129,12 +129,12 @@ def test_a_deb_asks_before_it_replaces_what_the_owner_changed(tmp_path):
 
 @needs_dpkg
 def test_lintian_has_nothing_to_say_but_what_is_overridden_with_a_reason(tmp_path):
-    if not shutil.which("lintian"):
+    # The real program only where it has just been built (make test-packages); else one that differs in
+    # needing a C library.
+    built = bool(os.environ.get("STINT_PACKAGES"))
+    if not built and not shutil.which("lintian"):
         pytest.skip("no lintian here: apt-get install lintian")
-    # lintian looks into the program: the real one, or one that differs in needing a C library.
-    built = sorted((project.OUT / "boards").glob("*/stint"))
-    board = built[0].parent.name if built else "x86-64-gateway"
-    command = [sys.executable, ROOT / "scripts/package", "--board", board, "--format", "deb"]
+    command = [sys.executable, ROOT / "scripts/package", "--board", "x86-64-gateway", "--format", "deb"]
     if not built:
         command += ["--binary", shutil.copy("/bin/true", tmp_path / "agent")]
     subprocess.run([*command, "--out", tmp_path], check=True, capture_output=True)
