@@ -23,7 +23,8 @@ PACKAGED_BOARD := x86-64-gateway
 
 test-packages: $(VENV)/ready ## install, upgrade, remove and purge the .deb in a minimal Debian (as root)
 	@scripts/need cargo cc
-	@command -v debootstrap >/dev/null || { echo 'needs debootstrap: apt-get install debootstrap' >&2; exit 1; }
+	@for tool in debootstrap lintian; do command -v $$tool >/dev/null || \
+	  { echo "make test-packages needs $$tool: apt-get install $$tool" >&2; exit 1; }; done
 	@scripts/build --board $(PACKAGED_BOARD)
 	@$(CARGO) build --quiet --package stint-hub
 	@STINT_PACKAGES=1 $(PYTHON) -m pytest -c tests/pytest.ini -rs $(ARGS) tests/packaging
