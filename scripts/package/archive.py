@@ -25,6 +25,7 @@ INSTALLER_FILES = [
     "procd/stint.keep",
     "stint.8",
     "stint.default",
+    "systemd/hardened.conf",
     "systemd/stint.service",
 ]
 PROGRAMS = {"init.d/stint", "install.sh", "openrc/stint", "procd/stint.init"}

@@ -55,6 +55,7 @@ def contents(agent: bytes, version: str) -> Tree:
         "usr/share/man/man8/stint.8.gz": (DATA, compressed(source("stint.8"))),
         f"{doc}/changelog.Debian.gz": (DATA, compressed(changelog.encode())),
         f"{doc}/changelog.gz": (DATA, compressed((project.ROOT / "CHANGELOG.md").read_bytes())),
+        f"{doc}/examples/hardened.conf": (DATA, source("systemd/hardened.conf")),
         f"{doc}/copyright": (DATA, source("debian/copyright")),
         "usr/share/lintian/overrides/stint": (DATA, source("debian/lintian-overrides")),
     }

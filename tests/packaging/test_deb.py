@@ -85,6 +85,17 @@ def test_an_installed_package_registers_at_its_first_start_and_runs_commands(deb
     debian.must("stint status")
 
 
+@pytest.mark.parametrize("debian", [Systemd], ids=["systemd"], indirect=True)
+def test_under_systemd_the_hardened_agent_comes_online_and_its_documents_gain_nothing(debian, client, node):
+    debian.must("mkdir -p /etc/systemd/system/stint.service.d")
+    debian.must("cp /usr/share/doc/stint/examples/hardened.conf /etc/systemd/system/stint.service.d/")
+    debian.must("systemctl daemon-reload; systemctl restart stint")
+    answer = finished(
+        client, send(client, node, "grep NoNewPrivs /proc/self/status; touch /usr/x || echo no"), node
+    )
+    assert answer["StandardOutputContent"].split() == ["NoNewPrivs:", "1", "no"]
+
+
 def test_an_upgrade_restarts_the_agent_and_no_document_notices(debian, client, node, package):
     debian.must("""echo '{"logLevel": "debug"}' >/etc/stint/agent.json""")
     command = send(client, node, "echo begun; touch /tmp/begun", "sleep 6", "echo ended")
