@@ -142,11 +142,17 @@ fn settle(path: &Path, state: &Path) {
         return;
     }
     let name = path.display();
-    let parsed = read.map_err(|error| error.to_string()).and_then(|text| parse(&text));
+    // One of blanks was just being wiped when the power went.
+    let is_blank = read.as_ref().is_ok_and(|text| text.trim().is_empty());
+    let parsed = match is_blank {
+        true => Ok(None),
+        false => read.map_err(|error| error.to_string()).and_then(|text| parse(&text).map(Some)),
+    };
+    let is_used = |activation: &Activation| is_noted(state, &activation.id);
     let why = match parsed {
-        Ok(activation) if is_needed(&activation, state) => return,
-        Ok(activation) if is_noted(state, &activation.id) => {
-            return match wipe_file(path) {
+        Ok(Some(activation)) if is_needed(&activation, state) => return,
+        Ok(activation) if activation.as_ref().is_none_or(is_used) => {
+            return match durable::wipe(path) {
                 Ok(()) => log::info!("{name} was used and is wiped"),
                 Err(error) => log::warn!("{name} was used and can't be wiped: {error}"),
             };
@@ -178,16 +184,6 @@ fn is_needed(activation: &Activation, state: &Path) -> bool {
     // One that no part of this build has a use for.
     let _ = (activation, state);
     false
-}
-
-/// Overwrites before it removes: on flash without wear levelling that is all one can do.
-fn wipe_file(path: &Path) -> io::Result<()> {
-    let length = fs::metadata(path)?.len();
-    let file = fs::OpenOptions::new().write(true).open(path)?;
-    let blanks = vec![b' '; length.min(64 * 1024) as usize];
-    io::Write::write_all(&mut &file, &blanks)?;
-    file.sync_all()?;
-    fs::remove_file(path)
 }
 
 /// The first activation that the image carries and that is `wanted`.
@@ -369,6 +365,7 @@ mod tests {
         assert_eq!(settle(good), (false, Some(good.to_owned())));
         note(state, COMMANDS, "i").unwrap();
         assert_eq!(settle(good), (false, None));
+        assert_eq!(settle("      \n"), (false, None));
         // Another one, and what is none, may be worth something.
         for text in [r#"{"activationId":"j","activationCode":"c"}"#, r#"{"activationId":"i","#] {
             assert_eq!(settle(text), (false, Some(text.to_owned())));
@@ -377,15 +374,5 @@ mod tests {
         assert_eq!(settle(good), (false, Some(good.to_owned())));
         super::settle(&file, state);
         assert!(!aside.exists());
-    }
-
-    #[test]
-    fn a_used_activation_is_wiped() {
-        let folder = Folder::new();
-        let path = folder.path().join("activation.json");
-        fs::write(&path, "secret").unwrap();
-        wipe_file(&path).unwrap();
-        assert!(!path.exists());
-        assert_eq!(wipe_file(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

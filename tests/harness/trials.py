@@ -53,10 +53,16 @@ class Walk:
     """Trials of one kind, several at once: they wait more than they compute."""
 
     def __init__(
-        self, home: Path, register: Callable[[Agent], object], make: Callable[..., Trial], at_once: int
+        self,
+        home: Path,
+        register: Callable[[Agent], object],
+        make: Callable[..., Trial],
+        at_once: int,
+        kind: type[Agent] = Agent,
     ):
-        """`register` gives an agent its server; `make(agent, fault)` makes a trial."""
+        """`register` gives an agent its server; `make(agent, fault)` makes a trial; `kind` of agents."""
         self._home, self._register, self._make, self._at_once = home, register, make, at_once
+        self._kind = kind
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._trials: list[Trial] = []
@@ -67,7 +73,7 @@ class Walk:
             # The last two names of each path have to be the same in every trial.
             folder = self._home / str(next(self._numbers)) / "home"
             folder.mkdir(parents=True)
-        agent = Agent(folder)
+        agent = self._kind(folder)
         self._register(agent)
         trial = self._make(agent, fault)
         self._trials.append(trial)
