@@ -100,11 +100,24 @@ impl Control {
         self.desk().wake.is_some()
     }
 
-    /// Ends it: this node is another one from now on.
+    /// Ends it: this node is another one from now on. What has come for the one before is dropped; the server
+    /// offers it again, to whoever is that node now.
     pub fn quit(&self) {
         let mut desk = self.desk();
         desk.quits = desk.wake.is_some();
+        desk.arrived.clear();
         desk.wake();
+    }
+
+    /// It is up. False: this node has become another one while it was opened, so nobody attends it. That is asked
+    /// with the desk held, so that [`Control::quit`] either came before or finds the channel.
+    fn goes_up(&self, wake: PipeWriter, is_same_node: &dyn Fn() -> bool) -> bool {
+        let mut desk = self.desk();
+        let is_same_node = is_same_node();
+        if is_same_node {
+            desk.wake = Some(wake);
+        }
+        is_same_node
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
@@ -268,7 +281,10 @@ impl Control {
     }
 
     fn arrived(&self, delivery: Delivery) {
-        self.desk().arrived.push(delivery);
+        let mut desk = self.desk();
+        if !desk.quits {
+            desk.arrived.push(delivery);
+        }
     }
 
     fn told(&self, id: MessageId) {
@@ -451,10 +467,10 @@ impl Ssm {
         let node = self.node().instance_id.clone();
         let (reader, writer) = pipe().map_err(super::rotation::local)?;
         let socket = self.open_control_channel()?;
-        *line = Some(Line::new(socket, reader, node));
-        let mut desk = self.control.desk();
-        desk.wake = Some(writer);
-        log::info!("the control channel is up; commands come over it");
+        if self.control.goes_up(writer, &|| self.node().instance_id == node) {
+            *line = Some(Line::new(socket, reader, node));
+            log::info!("the control channel is up; commands come over it");
+        }
         Ok(())
     }
 
@@ -609,6 +625,31 @@ mod tests {
             let (arrived, outgoing) = heard(&frame);
             assert!(arrived.is_empty() && outgoing.is_empty());
         }
+    }
+
+    #[test]
+    fn what_comes_for_the_node_before_is_nobodys() {
+        let control = Control::new(true);
+        let (_reader, writer) = pipe().unwrap();
+        assert!(control.goes_up(writer, &|| true));
+        let job = job("aws.ssm.sendCommand.x", r#"{"DocumentContent":{}}"#);
+        control.hear(&job, "mi-1");
+        assert_eq!(control.desk().arrived.len(), 1);
+        control.quit();
+        assert!(control.desk().arrived.is_empty());
+        // The socket may have held more of it.
+        control.hear(&job, "mi-1");
+        assert!(control.desk().arrived.is_empty() && control.desk().quits);
+    }
+
+    #[test]
+    fn a_channel_that_was_opened_for_the_node_before_never_goes_up() {
+        let control = Control::new(true);
+        let (_reader, writer) = pipe().unwrap();
+        // There is nothing to be ended yet.
+        control.quit();
+        assert!(!control.goes_up(writer, &|| false));
+        assert!(!control.is_up() && !control.desk().quits);
     }
 
     #[test]
