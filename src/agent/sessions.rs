@@ -15,7 +15,9 @@ use smol::{Async, LocalExecutor, Timer};
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::rc::Rc;
+use std::time::Duration;
 use stint_wire::mgs::sessions::SessionOrder;
 
 /// The file in a session's folder that names its process.
@@ -23,6 +25,12 @@ const PID: &str = "pid";
 
 /// The end of a session is told so often at most: by then its server has found out by itself.
 const TELLS: u32 = 8;
+
+/// How long a process whose doorbell is silent is waited for at first. Most have gone by then.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+
+/// Between two looks at one that stays.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// The sessions that are not over.
 pub struct Sessions {
@@ -51,13 +59,17 @@ struct Open {
 pub async fn begin(shared: &Shared, id: String, order: String) {
     let sessions = &shared.sessions;
     let settings = &shared.settings.session;
-    if sessions.open.borrow().iter().any(|open| open.id == id) {
-        // It was asked for again because its data channel was long in coming.
+    let is_fit = session::is_fit_for_a_name(&id);
+    // It was asked for again because its data channel was long in coming. One that is over may still send its
+    // transcript, and one of an earlier daemon may not be adopted yet: each has its folder.
+    let is_open = sessions.open.borrow().iter().any(|open| open.id == id);
+    if is_open || (is_fit && has_folder(&shared.settings.status_dir, &id)) {
+        log::info!("session {id} is wanted again, and is here");
         return;
     }
     let refusal = if !settings.enabled {
         Some("sessions are switched off on this device (session.enabled)".to_owned())
-    } else if !session::is_fit_for_a_name(&id) {
+    } else if !is_fit {
         Some("the session's id has characters that it must not have".to_owned())
     } else if sessions.open.borrow().len() >= settings.limit {
         Some(format!(
@@ -80,6 +92,11 @@ pub async fn begin(shared: &Shared, id: String, order: String) {
     sessions.open.borrow_mut().push(Open { id: id.clone(), process: None, ends: false });
     sessions.wanted.borrow_mut().push((id, order));
     sessions.bell.ring();
+}
+
+/// Whether something is left of the session with this id, which is fit for a name.
+fn has_folder(status_dir: &Path, id: &str) -> bool {
+    status_dir.join(FOLDER).join(id).exists()
 }
 
 /// A server wants a session to end.
@@ -162,8 +179,9 @@ async fn adopt(shared: Rc<Shared>, id: String, folder: PathBuf) {
         Ok(listener) => listen(&shared, &id, &folder, listener, None).await,
         Err(error) => log::error!("session {id}: {error}"),
     }
-    // It may be this process's child, if that has become another program meanwhile.
-    if let Some(process) = process {
+    // It may be this process's child, if that has become another program meanwhile. By now its number may be
+    // another child's.
+    if let Some(process) = process.filter(|process| process.is_alive()) {
         process::reap(process.pid);
     }
     put_away(shared, &id, folder).await;
@@ -239,7 +257,10 @@ async fn listen(shared: &Shared, id: &str, folder: &Path, listener: File, child:
             }
         }
     }
-    let status = child.and_then(|mut child| child.wait().ok());
+    let status = match child {
+        Some(child) => ended(child).await,
+        None => None,
+    };
     if !is_told {
         let end = End::read(folder).unwrap_or_else(|| match status {
             // On a full disk there is no room for its last words.
@@ -249,6 +270,19 @@ async fn listen(shared: &Shared, id: &str, folder: &Path, listener: File, child:
             _ => End::failed("the session's process on the device ended without a word".to_owned()),
         });
         over(shared, id, end).await;
+    }
+}
+
+/// Waits for the end of a process, which its doorbell may be silent long before; `None`: nobody knows how it ended.
+async fn ended(mut child: Child) -> Option<ExitStatus> {
+    let mut pause = FIRST_LOOK;
+    loop {
+        match child.try_wait() {
+            Ok(None) => Timer::after(pause).await,
+            Ok(status) => return status,
+            Err(_) => return None,
+        };
+        pause = (pause * 2).min(LAST_LOOK);
     }
 }
 
@@ -282,15 +316,46 @@ async fn put_away(shared: Rc<Shared>, id: &str, folder: PathBuf) {
 /// Sends transcripts that sessions have left.
 async fn send_left(shared: Rc<Shared>, folder: PathBuf) {
     match start(&shared, &folder, None) {
-        Ok((mut child, listener)) => {
+        Ok((child, listener)) => {
             if let Ok(listener) = Async::new(listener) {
                 while !matches!(doorbell::look(listener.get_ref()), Ok(Look::Gone) | Err(_))
                     && listener.readable().await.is_ok()
                 {}
             }
-            let _ = child.wait();
+            ended(child).await;
         }
         Err(error) => log::warn!("transcripts can't be sent: {error}"),
     }
     let _ = fs::remove_dir_all(folder);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn a_process_that_outlives_its_doorbell_does_not_hold_up_the_loop() {
+        let mut command = Command::new("sleep");
+        let child = command.arg("600").spawn().unwrap();
+        let pid = child.id();
+        let status = smol::block_on(smol::future::or(ended(child), async move {
+            // The loop's turn comes while it is waited for.
+            Timer::after(FIRST_LOOK * 3).await;
+            process::signal(pid, libc::SIGKILL).unwrap();
+            std::future::pending().await
+        }));
+        assert!(status.is_some_and(|status| !status.success()));
+    }
+
+    #[test]
+    fn a_session_is_here_until_its_folder_has_gone() {
+        let status = Folder::new();
+        assert!(!has_folder(status.path(), "a-1"));
+        let folder = status.path().join(FOLDER).join("a-1");
+        fs::create_dir_all(&folder).unwrap();
+        assert!(has_folder(status.path(), "a-1") && !has_folder(status.path(), "a-2"));
+        fs::remove_dir(&folder).unwrap();
+        assert!(!has_folder(status.path(), "a-1"));
+    }
 }
