@@ -132,25 +132,27 @@ impl Work for Running {
 
     fn turn(&mut self, out: &mut dyn Sink, now: u64) -> Option<Result<(), String>> {
         self.turned = now;
-        let ended = self.child.try_wait();
+        let ended = self.child.has_ended();
         let mut has_more = false;
         self.streams.retain_mut(|stream| {
             let left = stream.read(out);
             has_more |= left == Left::More;
             left != Left::End
         });
-        let status = match ended {
-            Ok(None) => return None,
-            Ok(Some(status)) => status,
+        match ended {
+            Ok(false) => return None,
+            Ok(true) => {}
             Err(error) => return Some(Err(error.to_string())),
-        };
+        }
         // What it printed is in the pipes by then. What it has started in the background may keep
         // them open.
         if has_more {
             return None;
         }
+        // What it has started ends first: with its own end its number is anybody's.
+        let status = user::end_session(&mut self.child);
         if self.separate {
-            let code = status.code().or(status.signal().map(|signal| 128 + signal));
+            let code = status.and_then(|it| it.code().or(it.signal().map(|signal| 128 + signal)));
             let text = exit_code(code.unwrap_or(1));
             out.send(PayloadType::ExitCode, text.as_bytes());
         }
@@ -175,13 +177,14 @@ impl Work for Running {
     }
 
     fn close(&mut self) {
-        user::end_session(self.child.id());
+        user::end_session(&mut self.child);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::process::Identity;
     use crate::testing::Folder;
 
     /// Counts what it gets.
@@ -223,13 +226,18 @@ mod tests {
         let mut running = Running::start(None, program).unwrap();
         descriptors::enlarge_pipe(running.streams[0].file.as_fd(), 1 << 20).unwrap();
         std::fs::write(&go, "").unwrap();
-        running.child.wait().unwrap();
+        let pid = running.child.id();
+        while !running.child.has_ended().unwrap() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let mut counter = Counter::default();
         let mut now = 0;
         while running.turn(&mut counter, now).is_none() {
+            assert!(Identity::of(pid).is_some(), "until then its number may be signalled");
             now += 1;
         }
         running.close();
+        assert_eq!(Identity::of(pid), None);
         assert_eq!(counter.printed, 500_000);
         assert!(counter.complained > 0);
         assert_eq!(counter.code, b"EXIT_CODE: 3");

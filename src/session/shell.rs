@@ -135,7 +135,7 @@ impl Work for Shell {
         self.turned = now;
         self.write();
         // Looked at first: what it had to say is in the terminal by then.
-        let ended = !matches!(self.child.try_wait(), Ok(None));
+        let ended = !matches!(self.child.has_ended(), Ok(false));
         self.read(out);
         let said_all = self.silent || (ended && out.has_room() && !self.has_more());
         (ended && said_all).then_some(Ok(()))
@@ -167,7 +167,7 @@ impl Work for Shell {
     }
 
     fn close(&mut self) {
-        user::end_session(self.child.id());
+        user::end_session(&mut self.child);
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::order::RunAs;
 use crate::document::DEFAULT_PATH;
-use crate::sys::command::Command;
+use crate::sys::command::{Child, Command};
+use crate::sys::pty;
 use crate::sys::users::{self, Who};
-use crate::sys::{process, pty};
 use std::env;
 use std::path::Path;
+use std::process::ExitStatus;
 
 /// The shell of those who have none.
 const SHELL: &str = "/bin/sh";
@@ -68,18 +69,26 @@ pub fn settle<'a>(command: &'a mut Command, who: Option<&Who>) -> &'a mut Comman
 }
 
 /// Ends all processes of the session that `leader` leads: they are told, and killed if that doesn't
-/// help. Programs that have left it – daemons – stay.
-pub fn end_session(leader: u32) {
-    pty::signal_session(leader, libc::SIGHUP);
-    pty::signal_session(leader, libc::SIGCONT);
-    for _ in 0..GLANCES {
-        process::reap(leader);
-        if pty::signal_session(leader, 0) == 0 {
-            return;
+/// help. Programs that have left it – daemons – stay. The leader is waited for last, as the session's number may be
+/// another's then; a second call does nothing. Returns how the leader ended, if that is known.
+pub fn end_session(leader: &mut Child) -> Option<ExitStatus> {
+    if leader.status().is_none() {
+        let session = leader.id();
+        pty::signal_session(session, libc::SIGHUP);
+        pty::signal_session(session, libc::SIGCONT);
+        let mut glances = 0;
+        while pty::signal_session(session, 0) > 0 {
+            if glances == GLANCES {
+                pty::signal_session(session, libc::SIGKILL);
+                break;
+            }
+            glances += 1;
+            std::thread::sleep(GLANCE);
         }
-        std::thread::sleep(GLANCE);
+        // One that was killed just now may take a moment more; then it goes with this process.
+        let _ = leader.try_wait();
     }
-    pty::signal_session(leader, libc::SIGKILL);
+    leader.status()
 }
 
 /// Between two looks whether they are gone.

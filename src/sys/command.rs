@@ -381,6 +381,32 @@ impl Child {
         }
     }
 
+    /// How it has ended, if it was waited for.
+    #[cfg(feature = "session")]
+    pub fn status(&self) -> Option<ExitStatus> {
+        self.ended
+    }
+
+    /// Looks whether it has ended, without waiting for it: until that is done its number stays its own, and signals to
+    /// its group or its session reach nobody else.
+    ///
+    /// # Errors
+    /// What waitid(2) says.
+    #[cfg(feature = "session")]
+    pub fn has_ended(&self) -> io::Result<bool> {
+        if self.ended.is_some() {
+            return Ok(true);
+        }
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: all zero is valid, and stays so of a child that lives; the structure lives through the call.
+        let (found, signal) = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            (libc::waitid(libc::P_PID, self.pid, &raw mut info, options), info.si_signo)
+        };
+        super::check(found)?;
+        Ok(signal == libc::SIGCHLD)
+    }
+
     /// Looks whether it has ended.
     ///
     /// # Errors
@@ -466,6 +492,24 @@ mod tests {
         let mut living = sh("exec sleep 600").spawn().unwrap();
         assert_eq!(living.try_wait().unwrap(), None);
         super::super::process::signal(living.id(), libc::SIGKILL).unwrap();
+        living.wait().unwrap();
+    }
+
+    #[cfg(feature = "session")]
+    #[test]
+    fn who_has_ended_keeps_its_number_until_it_is_waited_for() {
+        use super::super::process::{Identity, signal};
+        let mut child = sh("exit 3").spawn().unwrap();
+        while !child.has_ended().unwrap() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(Identity::of(child.id()).is_some() && child.status().is_none());
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+        assert_eq!(Identity::of(child.id()), None);
+        assert!(child.has_ended().unwrap() && child.status().is_some());
+        let mut living = sh("exec sleep 600").spawn().unwrap();
+        assert!(!living.has_ended().unwrap());
+        signal(living.id(), libc::SIGKILL).unwrap();
         living.wait().unwrap();
     }
 
