@@ -6,7 +6,7 @@ use super::order::Destination;
 use crate::document::remote::{LogStream, Remote, S3Object};
 use crate::patience::Patience;
 use crate::sys::{durable, lock};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ impl Transcript {
             let path = folder.join(id).with_added("log");
             let file = options.open(&path).map_err(|error| error.to_string())?;
             if !lock::take(&file).map_err(|error| error.to_string())? {
-                return Err("another session writes it".to_owned());
+                return Err("another writes or sends it".to_owned());
             }
             let text = ObjectWriter::new()
                 .string("session", id)
@@ -53,7 +53,13 @@ impl Transcript {
                 .string("group", &to.group)
                 .finish();
             let written = durable::write(&folder.join(id).with_added("to"), text.as_bytes());
-            written.map_err(|error| error.to_string())?;
+            if let Err(error) = written {
+                // Nobody would ever look for it. It is still locked, so it isn't another's.
+                if file.metadata().is_ok_and(|it| it.len() == 0) {
+                    let _ = fs::remove_file(&path);
+                }
+                return Err(error.to_string());
+            }
             Ok(file)
         };
         match begin() {
@@ -123,26 +129,52 @@ fn waiting(state: &Path) -> Vec<PathBuf> {
 }
 
 /// Sends the transcripts of sessions that are over. Those that can't be sent are kept for the next time,
-/// some of them.
+/// some of them. One process at a time does that for all: it holds a lock on the folder, which takes no room on a full
+/// disk, and looks again when it has given that back, as what ended meanwhile was left to it.
 ///
 /// # Errors
 /// What the last one that couldn't be sent met, in words.
 pub fn deliver(state: &Path, remote: &dyn Remote) -> Result<(), String> {
+    deliver_by(state, &mut |note| {
+        let text = fs::read_to_string(note).unwrap_or_default();
+        send(&text, &note.with_extension("log"), remote)
+    })
+}
+
+/// See [`deliver`]; `send` sends what a note stands for.
+fn deliver_by(
+    state: &Path,
+    send: &mut dyn FnMut(&Path) -> Result<(), String>,
+) -> Result<(), String> {
     let mut result = Ok(());
-    let mut kept = Vec::new();
-    for note in waiting(state) {
-        let text = fs::read_to_string(&note).unwrap_or_default();
-        match send(&text, &note.with_extension("log"), remote) {
-            Ok(()) => forget(&note),
-            Err(error) => {
-                log::warn!("the transcript {} can't be sent: {error}", note.display());
-                result = Err(error);
-                kept.push(note);
+    let (mut tried, mut kept) = (Vec::new(), Vec::new());
+    while waiting(state).iter().any(|note| !tried.contains(note)) {
+        let folder = File::open(state.join(FOLDER)).map_err(|error| error.to_string())?;
+        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+            break;
+        }
+        for note in waiting(state) {
+            if tried.contains(&note) {
+                continue;
+            }
+            tried.push(note.clone());
+            // A session that has the same id doesn't begin to write it now.
+            let log = OpenOptions::new().append(true).open(note.with_extension("log"));
+            if log.as_ref().is_ok_and(|log| !lock::take(log).unwrap_or(true)) {
+                continue;
+            }
+            match send(&note) {
+                Ok(()) => forget(&note),
+                Err(error) => {
+                    log::warn!("the transcript {} can't be sent: {error}", note.display());
+                    result = Err(error);
+                    kept.push(note);
+                }
             }
         }
+        let superfluous = kept.len().saturating_sub(KEPT);
+        kept.drain(..superfluous).for_each(|note| forget(&note));
     }
-    let superfluous = kept.len().saturating_sub(KEPT);
-    kept.iter().take(superfluous).for_each(|note| forget(note));
     result
 }
 
@@ -195,6 +227,42 @@ mod tests {
         transcript.end();
         let text = fs::read_to_string(state.path().join("transcripts/a.b-1.log")).unwrap();
         assert_eq!(text, "0123456789\n[stint: the transcript ends here; it is full]\n");
+    }
+
+    #[test]
+    fn each_is_sent_once_by_one_process_for_all() {
+        let state = Folder::new();
+        let write = |id: &str| {
+            Transcript::begin(state.path(), id, &destination(), 10).unwrap().add(b"x");
+        };
+        write("s-1");
+        let mut sent = Vec::new();
+        let delivered = deliver_by(state.path(), &mut |note| {
+            if sent.is_empty() {
+                assert!(Transcript::begin(state.path(), "s-1", &destination(), 10).is_none());
+                // Another ends meanwhile, and its process leaves both to this one.
+                write("s-2");
+                let other = deliver_by(state.path(), &mut |note| panic!("{}", note.display()));
+                assert_eq!(other, Ok(()));
+            }
+            sent.push(note.file_stem().unwrap().to_owned());
+            Ok(())
+        });
+        assert_eq!(delivered, Ok(()));
+        assert_eq!(sent, ["s-1", "s-2"]);
+        assert!(!are_waiting(state.path()));
+    }
+
+    #[test]
+    fn one_that_can_not_be_noted_leaves_nothing_behind() {
+        let state = Folder::new();
+        let folder = state.path().join(FOLDER);
+        fs::create_dir_all(folder.join("s-1.to")).unwrap();
+        assert!(Transcript::begin(state.path(), "s-1", &destination(), 10).is_none());
+        assert!(!folder.join("s-1.log").exists());
+        fs::write(folder.join("s-1.log"), "of a session before").unwrap();
+        assert!(Transcript::begin(state.path(), "s-1", &destination(), 10).is_none());
+        assert!(folder.join("s-1.log").exists());
     }
 
     #[test]
