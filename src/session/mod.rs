@@ -10,6 +10,7 @@ mod command;
 mod finish;
 mod line;
 mod link;
+mod lookup;
 mod mux;
 mod order;
 mod port;

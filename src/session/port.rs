@@ -1,6 +1,7 @@
 //! A port without multiplexing: one connection at a time, its bytes as they are.
 
-use super::link::{self, Link};
+use super::link::Link;
+use super::lookup::Lookup;
 use super::order::Target;
 use super::work::{MAX_INPUT, PER_TURN, Sink, Work};
 use crate::sys::descriptors::Set;
@@ -12,7 +13,9 @@ pub const CHUNK: usize = 8 * 1024;
 
 /// A connection, and its successors where the client makes connections of its own.
 pub struct Port {
+    /// The port's addresses, once they are known.
     addresses: Vec<SocketAddr>,
+    lookup: Option<Lookup>,
     name: String,
     /// See [`Target::forwards`].
     forwards: bool,
@@ -26,12 +29,26 @@ impl Port {
     /// # Errors
     /// In words for the operator.
     pub fn start(target: &Target) -> Result<Port, String> {
-        let addresses = link::addresses(&target.host, target.port)?;
         let host = if target.host.is_empty() { "localhost" } else { &target.host };
-        let name = format!("{host}:{}", target.port);
-        let link = Link::dial(&addresses);
-        let link = link.map_err(|error| format!("Unable to connect to {name}: {error}"))?;
-        Ok(Port { addresses, name, forwards: target.forwards, link: Some(link), over: false })
+        let mut port = Port {
+            addresses: Vec::new(),
+            lookup: Some(Lookup::begin(&target.host, target.port)),
+            name: format!("{host}:{}", target.port),
+            forwards: target.forwards,
+            link: Some(Link::default()),
+            over: false,
+        };
+        port.look()?;
+        Ok(port)
+    }
+
+    /// Goes on with the look-up, and begins to connect when it is done.
+    fn look(&mut self) -> Result<(), String> {
+        let Some(found) = Lookup::take(&mut self.lookup) else { return Ok(()) };
+        self.addresses = found?;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let dialled = link.dial(&self.addresses);
+        dialled.map_err(|error| format!("Unable to connect to {}: {error}", self.name))
     }
 
     /// Carries bytes from the port to the client.
@@ -61,6 +78,9 @@ impl Work for Port {
     }
 
     fn watch(&self, set: &mut Set, room: bool) {
+        if let Some(lookup) = &self.lookup {
+            lookup.watch(set);
+        }
         if let Some(link) = &self.link {
             link.watch(set, room);
         }
@@ -69,6 +89,9 @@ impl Work for Port {
     fn turn(&mut self, out: &mut dyn Sink, _now: u64) -> Option<Result<(), String>> {
         if self.over {
             return Some(Ok(()));
+        }
+        if let Err(what) = self.look() {
+            return Some(Err(what));
         }
         match self.read(out) {
             Ok(true) => None,
@@ -88,7 +111,9 @@ impl Work for Port {
             (PayloadType::Flag, Some(Flag::TerminateSession)) => self.over = true,
             (PayloadType::Output, _) => {
                 if self.link.is_none() {
-                    self.link = Link::dial(&self.addresses).ok();
+                    let mut link = Link::default();
+                    let can = self.lookup.is_some() || link.dial(&self.addresses).is_ok();
+                    self.link = can.then_some(link);
                 }
                 // Nobody to take them: the client hears nothing on its connection either.
                 let Some(link) = &mut self.link else { return true };
