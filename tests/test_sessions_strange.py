@@ -87,6 +87,16 @@ def test_an_order_that_comes_twice_begins_one_session(server, agent, way):
     assert server.sessions[shell.session].agents == 1
 
 
+def test_one_denial_of_its_data_channel_does_not_end_a_session(server, agent):
+    server.creation = "denied"
+    started = server.start("Standard_Stream")
+    server.wait("it is denied", lambda: "CreateDataChannel" in server.calls)
+    server.creation = 201
+    shell = Plugin(started)
+    shell.type_in("echo re''ady\n")
+    shell.until("ready")
+
+
 def test_sessions_beyond_the_limit_are_refused_and_the_others_go_on(server, agent, way):
     shells = [way.shell() for _ in range(4)]
     for shell in shells:

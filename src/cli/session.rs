@@ -28,7 +28,7 @@ pub fn run(
     let content = io::read_to_string(io::stdin()).map_err(|error| error.to_string())?;
     let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let means = Means {
-        dial: &mut Way { network: &network, session: &id },
+        dial: &mut Way { network: &network, session: &id, denied: None },
         remote: &network,
         state,
         run_as: settings.run_as.as_deref(),
