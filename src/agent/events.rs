@@ -60,6 +60,9 @@ pub async fn run(state: PathBuf, settings: Settings) -> Ended {
         if changed {
             inbox.save(&wishes).map_err(words)?;
         }
+        if !came.is_empty() {
+            inbox.make_room();
+        }
         for (id, asked) in &came {
             if let Some(wish) = wishes.iter().find(|wish| wish.event == asked.event) {
                 inbox.answer(id, wish);

@@ -103,15 +103,15 @@ impl Inbox {
 
     /// Tells the first verdict.
     pub fn answer(&self, id: &str, wish: &Wish) {
-        self.make_room();
         let path = self.file(id, "verdict");
         if let Err(error) = durable::write(&path, json::to_string(wish).as_bytes()) {
             log::warn!("{error}");
         }
     }
 
-    /// Removes the oldest verdicts that nobody has collected.
-    fn make_room(&self) {
+    /// Removes the oldest verdicts that nobody has collected, before others are told. Not one by one: of those that
+    /// are told together each has somebody who waits for it.
+    pub fn make_room(&self) {
         let names = durable::list(&self.folder()).unwrap_or_default();
         let verdicts = names.iter().filter(|name| name.ends_with(".verdict"));
         let mut verdicts: Vec<_> = verdicts
@@ -119,7 +119,7 @@ impl Inbox {
             .map(|path| (fs::metadata(&path).and_then(|meta| meta.modified()).ok(), path))
             .collect();
         verdicts.sort();
-        let surplus = (verdicts.len() + 1).saturating_sub(VERDICTS);
+        let surplus = verdicts.len().saturating_sub(VERDICTS);
         for (_, path) in verdicts.into_iter().take(surplus) {
             if let Err(error) = durable::remove(&path) {
                 log::warn!("{error}");
@@ -180,8 +180,23 @@ mod tests {
         for id in 0..3 * VERDICTS {
             inbox.answer(&id.to_string(), &wish);
         }
+        inbox.make_room();
         assert_eq!(durable::list(&inbox.folder()).unwrap().len(), VERDICTS);
         inbox.answer("last", &wish);
         assert_eq!(inbox.collect("last").unwrap(), Some(wish));
+    }
+
+    #[test]
+    fn of_many_who_are_answered_together_each_gets_its_verdict() {
+        let place = Folder::new();
+        let inbox = Inbox::of(place.path());
+        inbox.open().unwrap();
+        let wish = Wish::new("instance-healthcheck", None, Utc(0));
+        inbox.make_room();
+        let ids: Vec<String> = (0..3 * VERDICTS).map(|id| id.to_string()).collect();
+        ids.iter().for_each(|id| inbox.answer(id, &wish));
+        for id in &ids {
+            assert_eq!(inbox.collect(id).unwrap().as_ref(), Some(&wish), "{id}");
+        }
     }
 }
