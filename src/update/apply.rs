@@ -1,6 +1,7 @@
 //! Fetches a new version into the slot that isn't in use, and puts it on trial.
 
 use super::state::{Last, Slot, State, Trial};
+use super::trial::can_count;
 use super::{UpdateError, boot, file_name, folder, program, trust};
 use crate::agent::status;
 use crate::board::VERSION;
@@ -325,7 +326,9 @@ pub fn wait(state: &Path, order: &str, patience: &Patience, poke: &dyn Fn()) -> 
         };
         let is_mine = trial.as_ref().is_some_and(|trial| trial.order == order);
         if poked.elapsed() >= POKE && trial.is_some_and(|trial| trial.tries == 0) {
-            poke();
+            if can_count(state) {
+                poke();
+            }
             poked = Instant::now();
         }
         if let Some(last) = last.filter(|last| last.order == order) {

@@ -1,8 +1,9 @@
 //! What a version on trial does to be kept: it lets the server hear it, in its time.
 
+use super::folder;
 use super::state::{State, Trial};
 use crate::agent::status::Board;
-use crate::sys::{faults, process};
+use crate::sys::{faults, host, process};
 use smol::Timer;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,6 +14,10 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Between two looks whether another version can be started.
 const AGAIN: Duration = Duration::from_secs(15);
+
+/// A start is counted only where so much is free, bytes: on a disk that takes this file once and not the next time
+/// the daemon would start again and again.
+const ROOM: u64 = 16 * 1024;
 
 /// A daemon that has no server to be heard by is good if it is still there after this.
 const ALONE: Duration = Duration::from_secs(60);
@@ -64,12 +69,21 @@ pub async fn see_to_it(state: PathBuf) -> Result<(), String> {
             return Ok(());
         }
         // Only if a start could be counted now.
-        if known.save(&state).is_ok() {
+        if can_count(&state) && known.save(&state).is_ok() {
             log::warn!("looking again which version is to run");
             let _ = process::signal(std::process::id(), libc::SIGHUP);
             return Ok(());
         }
     }
+}
+
+/// Whether a start can be counted, as far as the room on the disk says.
+pub fn can_count(state: &Path) -> bool {
+    has_room(host::free_bytes(&folder(state)))
+}
+
+fn has_room(free: Option<u64>) -> bool {
+    free.is_none_or(|free| free >= ROOM)
 }
 
 fn settle(state: &Path, trial: &Trial, failure: Option<&str>) -> Result<(), crate::sys::FileError> {
@@ -87,4 +101,15 @@ fn settle(state: &Path, trial: &Trial, failure: Option<&str>) -> Result<(), crat
     faults::point("update on disk");
     crate::audit::updates(&known, "agent");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_disk_that_takes_one_file_more_no_start_is_tried_again_and_again() {
+        assert!(!has_room(Some(0)) && !has_room(Some(4096)));
+        assert!(has_room(Some(ROOM)) && has_room(None));
+    }
 }
