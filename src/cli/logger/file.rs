@@ -18,6 +18,8 @@ const MAX_LINE: usize = 4096;
 /// A log file, with those before it as `.1`, `.2` and so on.
 pub struct LogFile {
     path: PathBuf,
+    /// The path leads through no symbolic link, which would be moved away in the file's place.
+    real: bool,
     /// It is turned over before it gets larger, bytes.
     max: u64,
     /// How many files there are at most.
@@ -32,7 +34,7 @@ pub struct LogFile {
 impl LogFile {
     /// At `path`; it is opened with the first line.
     pub fn new(path: &Path, max: u64, files: u64) -> LogFile {
-        LogFile { path: path.to_owned(), max, files, open: None, torn: false, lost: 0 }
+        LogFile { path: path.to_owned(), real: false, max, files, open: None, torn: false, lost: 0 }
     }
 
     /// Adds a line. False if it can't be written, most often because the disk is full.
@@ -84,6 +86,10 @@ impl LogFile {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
         let mut file = options.open(&self.path)?;
+        if !self.real {
+            self.path = fs::canonicalize(&self.path)?;
+            self.real = true;
+        }
         let mut last = [b'\n'];
         if file.metadata()?.len() > 0 {
             file.seek(SeekFrom::End(-1))?;
@@ -176,6 +182,21 @@ mod tests {
         assert_eq!(names(&folder), ["log"]);
         let text = fs::read_to_string(folder.path().join("log")).unwrap();
         assert!(text.len() <= 500 && text.ends_with("] 99\n"));
+    }
+
+    #[test]
+    fn a_log_behind_a_symbolic_link_is_turned_over_where_it_is() {
+        let folder = Folder::new();
+        let (link, other) = (folder.path().join("log"), folder.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        std::os::unix::fs::symlink(other.join("real"), &link).unwrap();
+        let mut file = LogFile::new(&link, 500, 2);
+        for number in 0..100 {
+            assert!(write(&mut file, &number.to_string()));
+        }
+        assert_eq!(names(&folder), ["log", "other"]);
+        assert_eq!(crate::sys::durable::list(&other).unwrap(), ["real", "real.1"]);
+        assert!(fs::read_to_string(&link).unwrap().ends_with("] 99\n"));
     }
 
     #[test]
