@@ -1,6 +1,7 @@
 //! What is known of updates over restarts: one file, replaced as a whole.
 
 use super::folder;
+use crate::board::VERSION;
 use crate::sys::{FileError, durable};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -88,8 +89,8 @@ pub struct State {
 }
 
 impl State {
-    /// Reads the file. One that isn't there or makes no sense says nothing: then the factory's
-    /// program runs.
+    /// Reads the file. One that isn't there says nothing: then the factory's program runs. So does it where the
+    /// file makes no sense; but no version below the one that reads it is to be had then.
     ///
     /// # Errors
     /// The system can't read it now. That says nothing about what is in it.
@@ -106,7 +107,7 @@ impl State {
         let known = known.and_then(|text| State::parse(std::str::from_utf8(&text).ok()?));
         Ok(known.unwrap_or_else(|| {
             log::error!("{} is damaged; nothing is known of updates", path.display());
-            State::default()
+            State { highest: VERSION.to_owned(), ..State::default() }
         }))
     }
 
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_comes_back_and_a_damaged_one_says_nothing() {
+    fn the_file_comes_back_and_a_damaged_one_says_no_more_than_that_there_was_this_version() {
         let folder = Folder::new();
         assert_eq!(State::load(folder.path()), State::default());
         let state = State {
@@ -314,7 +315,8 @@ mod tests {
         let path = path(folder.path());
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.split_at(text.len() / 2).0).unwrap();
-        assert_eq!(State::load(folder.path()), State::default());
+        let bare = State { highest: VERSION.to_owned(), ..State::default() };
+        assert_eq!(State::load(folder.path()), bare);
         fs::write(&path, text.replace("\"slot\":\"a\"", "\"slot\":\"../a\"")).unwrap();
         assert_eq!(State::load(folder.path()).committed, None);
     }
