@@ -100,10 +100,7 @@ pub fn link(config: &Config, state: &Path) -> Result<Option<Link>, String> {
     if !is_wanted(config, known.as_ref()) && brought.is_none() {
         return Ok(None);
     }
-    let mut identity = match known {
-        Some(identity) => identity,
-        None => BootIdentity::load_or_make(state).map_err(in_words)?,
-    };
+    let mut identity = BootIdentity::load_or_make(state).map_err(in_words)?;
     // What lies beside a registration is wiped when a server has shown that it knows this node.
     if let Some(server) = brought.filter(|_| !identity.registered) {
         let list = servers::parse(server, config.bootagent.tls);

@@ -4,6 +4,8 @@
 //! It is durable before a server first hears of it, so a device that loses power before it has
 //! the answer asks again as the same one.
 
+#[cfg(feature = "ssm")]
+use super::hardware::Hardware;
 use super::{KeyPair, folder};
 use crate::sys::{FileError, durable, random};
 use std::fmt;
@@ -54,6 +56,9 @@ pub struct BootIdentity {
     pub pushed: String,
     /// The time between two reports that a server has set, seconds.
     pub step: Option<u64>,
+    /// What the device was made of when the key was made ([`super::hardware`]); empty if nobody looked.
+    #[cfg(feature = "ssm")]
+    pub hardware: String,
 }
 
 /// Why there is no identity.
@@ -120,16 +125,38 @@ impl BootIdentity {
         [FILE, DAMAGED].into_iter().try_for_each(|file| durable::wipe(&folder(state).join(file)))
     }
 
-    /// Reads it, or makes a new one and writes that down.
+    /// Reads it, or makes a new one and writes that down. An id that no server has taken in, and that another
+    /// device has made of which this one's card is a copy, is left to that one.
     ///
     /// # Errors
     /// See [`IdentityError`].
     pub fn load_or_make(state: &Path) -> Result<BootIdentity, IdentityError> {
         if let Some(identity) = BootIdentity::load(state)? {
+            #[cfg(feature = "ssm")]
+            if identity.is_of_another(&Hardware::read()) {
+                log::warn!("{} is another device's; this one makes its own id", identity.agentsn);
+                let BootIdentity { servers, ca_file, .. } = identity;
+                let identity = BootIdentity { servers, ca_file, ..BootIdentity::generate()? };
+                identity.save(state)?;
+                return Ok(identity);
+            }
             return Ok(identity);
         }
+        let identity = BootIdentity::generate()?;
+        durable::make_folder(folder(state))?;
+        identity.save(state)?;
+        Ok(identity)
+    }
+
+    /// Whether no server has taken it in, and another device than this one has made it.
+    #[cfg(feature = "ssm")]
+    fn is_of_another(&self, device: &Hardware) -> bool {
+        !self.registered && !self.settled && device.is_another_than(&self.hardware)
+    }
+
+    fn generate() -> Result<BootIdentity, IdentityError> {
         let key = KeyPair::generate(KeyType::Ed25519);
-        let identity = BootIdentity {
+        Ok(BootIdentity {
             agentsn: random::uuid().map_err(|error| IdentityError::Random(error.to_string()))?,
             key: key.map_err(|error| IdentityError::Random(error.to_string()))?,
             registered: false,
@@ -141,10 +168,9 @@ impl BootIdentity {
             ca_file: None,
             pushed: String::new(),
             step: None,
-        };
-        durable::make_folder(folder(state))?;
-        identity.save(state)?;
-        Ok(identity)
+            #[cfg(feature = "ssm")]
+            hardware: Hardware::read().as_str().to_owned(),
+        })
     }
 
     /// Replaces the file; durable when it returns.
@@ -167,6 +193,8 @@ impl BootIdentity {
             .optional("servers", text(&self.servers).as_deref())
             .optional("caFile", self.ca_file.as_ref().and_then(|path| path.to_str()))
             .optional("svrlist", text(&self.pushed).as_deref());
+        #[cfg(feature = "ssm")]
+        let out = out.optional("hardware", text(&self.hardware).as_deref());
         let out = match self.step {
             Some(step) => out.raw("step", &step.to_string()),
             None => out,
@@ -204,6 +232,8 @@ fn read(mut node: Node) -> Option<BootIdentity> {
         ca_file: Some(text("caFile")).filter(|path| !path.is_empty()).map(PathBuf::from),
         pushed: text("svrlist"),
         step: node.get("step").and_then(Node::as_u64),
+        #[cfg(feature = "ssm")]
+        hardware: text("hardware"),
     })
 }
 
@@ -236,6 +266,34 @@ mod tests {
         assert_eq!((read.ca_file, read.pushed, read.step), (made.ca_file, made.pushed, made.step));
         let mode = fs::metadata(state.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[cfg(feature = "ssm")]
+    #[test]
+    fn a_device_from_a_captured_image_makes_its_own_id_unless_a_server_has_taken_that_one_in() {
+        let folder = Folder::new();
+        let mut made = BootIdentity::load_or_make(folder.path()).unwrap();
+        assert_eq!(made.hardware, Hardware::read().as_str());
+        assert!(!made.is_of_another(&Hardware::read()));
+        // Serial numbers tell the two apart, where a device has one.
+        made.hardware = "serial=a network=a".to_owned();
+        let other = Hardware::of("serial=b network=b");
+        assert!(made.is_of_another(&other));
+        (made.registered, made.settled) = (true, false);
+        assert!(!made.is_of_another(&other));
+        (made.registered, made.settled) = (false, true);
+        assert!(!made.is_of_another(&other));
+        // As every test machine has one of the two, if only in part.
+        let here = Hardware::read();
+        let copied = here.as_str().replace("serial=", "serial=x").replace("network=", "network=x");
+        (made.settled, made.hardware, made.servers) = (false, copied.clone(), "http://hub".into());
+        made.save(folder.path()).unwrap();
+        let own = BootIdentity::load_or_make(folder.path()).unwrap();
+        assert_eq!(own.agentsn != made.agentsn, here.is_another_than(&copied));
+        assert_eq!(own.public_key() != made.public_key(), here.is_another_than(&copied));
+        assert_eq!(own.servers, "http://hub");
+        let again = BootIdentity::load_or_make(folder.path()).unwrap();
+        assert_eq!(again.agentsn, own.agentsn);
     }
 
     #[test]
