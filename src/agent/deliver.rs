@@ -97,6 +97,10 @@ async fn turn(shared: &Shared, rounds: &mut Rounds) -> Next {
                 let wait = rounds.refuse(&report.job, now);
                 let (job, seconds) = (&report.job, wait.as_secs());
                 log::warn!("the report on job {job} isn't taken, again in {seconds} s: {error}");
+                #[cfg(feature = "ssm")]
+                if let Some(server) = shared.server.get() {
+                    server.board.met(&error);
+                }
                 in_a_row += 1;
                 if in_a_row == IN_A_ROW {
                     // Those behind come first in the next round.

@@ -207,13 +207,23 @@ impl Link {
     /// An exchange with the server failed, and is tried again after `wait`.
     pub fn failed(&self, what: &str, error: &UplinkError, wait: Duration) {
         log::warn!("{what} failed, trying again in {} s: {error}", wait.as_secs());
-        let first = self.state().last_error.is_none();
+        let first = self.state().backoff_seconds.is_none();
         if let (true, Some(observer)) = (first, &self.board.observer) {
             observer.backing_off(wait, &error.to_string());
         }
         self.change(|link| {
             link.online = false;
             link.backoff_seconds = Some(wait.as_secs());
+            link.last_error = Some(error.to_string());
+            link.error_kind = Some(error.kind().to_owned());
+        });
+    }
+
+    /// One exchange met something that others may not meet, such as a web page in the place of its answer. It is shown
+    /// until the next that goes well.
+    #[cfg(feature = "ssm")]
+    pub fn met(&self, error: &UplinkError) {
+        self.change(|link| {
             link.last_error = Some(error.to_string());
             link.error_kind = Some(error.kind().to_owned());
         });
@@ -366,6 +376,21 @@ mod tests {
             look(folder.path()).is_none()
         };
         assert!((0..600).any(gone));
+    }
+
+    #[cfg(feature = "ssm")]
+    #[test]
+    fn what_one_exchange_meets_is_shown_until_the_next_goes_well() {
+        let folder = Folder::new();
+        let _claim = super::claim(folder.path()).unwrap();
+        let link = Board::new(folder.path(), None).link("ec2messages");
+        let seen = || look(folder.path(), folder.path()).unwrap().links.remove(0);
+        link.pinged(Duration::from_secs(60));
+        link.met(&UplinkError::Portal { operation: "SendReply" });
+        assert!(seen().online && seen().backoff_seconds.is_none());
+        assert_eq!(seen().error_kind.as_deref(), Some("portal"));
+        link.polled();
+        assert_eq!((seen().online, seen().error_kind), (true, None));
     }
 
     #[test]
