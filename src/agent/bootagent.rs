@@ -61,6 +61,10 @@ pub struct Link {
     pub provision: Box<dyn Provision>,
 }
 
+/// Makes a link that couldn't be made at the start, or says in words why it still can't be.
+#[cfg(feature = "guardian")]
+pub type Make = Box<dyn Fn() -> Result<Link, String>>;
+
 /// What a call of the link brings.
 #[derive(Default)]
 struct Heard {

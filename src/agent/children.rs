@@ -5,10 +5,13 @@
 
 #[cfg(feature = "bootagent")]
 use super::bootagent;
-#[cfg(feature = "bootagent")]
+#[cfg(all(feature = "bootagent", feature = "guardian"))]
+use super::links::Changes;
 #[cfg(feature = "bootagent")]
 use super::links::Listener;
 use super::modules::{Ended, Modules};
+#[cfg(all(feature = "bootagent", feature = "guardian"))]
+use super::status::Board;
 use super::status::Link;
 use crate::supervise::{self, Settings, Supervisor};
 use smol::LocalExecutor;
@@ -68,6 +71,28 @@ impl Children {
                     }
                     None => Ok(()),
                 }
+            }
+        });
+    }
+
+    /// The same of one that is yet to be made; where it can't be, that is tried again as for every module.
+    #[cfg(all(feature = "bootagent", feature = "guardian"))]
+    pub fn link_later(
+        &self,
+        modules: &Rc<Modules>,
+        make: bootagent::Make,
+        board: &Rc<Board>,
+        changes: &Rc<Changes>,
+    ) {
+        let (children, board, changes) = (self.clone(), board.clone(), changes.clone());
+        modules.start(crate::uplink::bootagent::NAME, move || {
+            let (children, board, changes) = (children.clone(), board.clone(), changes.clone());
+            let made = make();
+            async move {
+                let link = made?;
+                let supervisor = children.supervisor().await;
+                let board = board.link(crate::uplink::bootagent::NAME);
+                bootagent::run(link, supervisor, board, changes.listener()).await
             }
         });
     }

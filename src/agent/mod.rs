@@ -25,6 +25,8 @@ pub mod loudness;
 pub mod modules;
 #[cfg(feature = "offline")]
 mod offline;
+#[cfg(any(feature = "ssm", feature = "offline"))]
+mod open;
 mod poll;
 #[cfg(feature = "documents")]
 mod reboot;
@@ -47,7 +49,7 @@ use crate::uplink::{Uplink, UplinkError};
 #[cfg(feature = "supervise")]
 use children::Children;
 use links::Changes;
-use modules::{Ended, Modules};
+use modules::Modules;
 use smol::{Async, LocalExecutor};
 use status::Board;
 use std::cell::{OnceCell, RefCell};
@@ -57,7 +59,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use turn::Turns;
 
@@ -309,6 +311,9 @@ pub struct Links {
     /// To a BootAgent server.
     #[cfg(feature = "bootagent")]
     pub bootagent: Option<bootagent::Link>,
+    /// Makes that link, where it couldn't be made at the start.
+    #[cfg(all(feature = "bootagent", feature = "guardian"))]
+    pub later: Option<bootagent::Make>,
 }
 
 /// Runs the daemon until SIGTERM or SIGINT, or SIGHUP where it can replace itself. Workers and children go on; what they bring about is
@@ -360,6 +365,12 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
             let board = board.link(crate::uplink::bootagent::NAME);
             children.link(&modules, link, board, changes.listener());
         }
+        #[cfg(feature = "guardian")]
+        None if links.later.is_some() => {
+            if let Some(make) = links.later {
+                children.link_later(&modules, make, &board, &changes);
+            }
+        }
         None => modules.disabled(crate::uplink::bootagent::NAME, NO_SERVER),
     }
     #[cfg(feature = "events")]
@@ -378,7 +389,7 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
     // Nothing of it is in a build that has neither.
     #[cfg(any(feature = "ssm", feature = "offline"))]
     if links.commands.is_some() || settings.takes_documents() {
-        take_jobs(
+        open::take_jobs(
             &modules,
             &executor,
             &board,
@@ -459,153 +470,3 @@ fn guarded(modules: &Rc<Modules>, settings: &mut Settings) {
 
 /// Why a link isn't started.
 const NO_SERVER: &str = "this device is registered with no server for it";
-
-/// The link to Systems Manager, if there is to be one, and what the daemon is told.
-type Given = (Option<Commands>, Settings, Rc<Changes>);
-
-/// Starts the module that opens the spool and starts all that works with it.
-#[cfg(any(feature = "ssm", feature = "offline"))]
-fn take_jobs(
-    modules: &Rc<Modules>,
-    executor: &Rc<LocalExecutor<'static>>,
-    board: &Rc<Board>,
-    commands: Option<Commands>,
-    (settings, changes): (Settings, Rc<Changes>),
-    #[cfg(feature = "supervise")] children: Children,
-) {
-    let (own, executor, board) = (modules.clone(), executor.clone(), board.clone());
-    // None is taken before it can be put to use: a start that failed is repeated.
-    let given = Rc::new(RefCell::new(Some((commands, settings, changes))));
-    modules.start("spool", move || {
-        open_up(
-            own.clone(),
-            executor.clone(),
-            board.clone(),
-            given.clone(),
-            #[cfg(feature = "supervise")]
-            children.clone(),
-        )
-    });
-}
-
-/// Opens the spool, and starts the modules that do jobs: those of an earlier daemon, and local
-/// documents, before there is a server; then the link to it.
-#[cfg(any(feature = "ssm", feature = "offline"))]
-async fn open_up(
-    modules: Rc<Modules>,
-    #[cfg_attr(not(feature = "documents"), allow(unused_variables))] executor: Rc<
-        LocalExecutor<'static>,
-    >,
-    #[cfg_attr(not(feature = "ssm"), allow(unused_variables))] board: Rc<Board>,
-    given: Rc<RefCell<Option<Given>>>,
-    #[cfg(feature = "supervise")]
-    #[cfg_attr(not(feature = "ssm"), allow(unused_variables))]
-    children: Children,
-) -> Ended {
-    let open = |settings: &Settings| -> Result<_, FileError> {
-        let spool = Spool::open(&settings.state)?.keeping(settings.retention);
-        Ok((spool, Outbox::open(&settings.state)?))
-    };
-    let opened = given.borrow().as_ref().map(|(_, settings, _)| open(settings));
-    let Some(opened) = opened else { return Ok(()) };
-    let (spool, outbox) = opened.map_err(|error| error.to_string())?;
-    let Some((commands, settings, changes)) = given.take() else { return Ok(()) };
-    let shared = Rc::new(Shared {
-        server: OnceCell::new(),
-        poll_lane: Lane::new("poll"),
-        talk_lane: Lane::new("talk"),
-        spool,
-        outbox,
-        state: settings.state.clone(),
-        #[cfg(feature = "session")]
-        sessions: sessions::Sessions::new(),
-        #[cfg(feature = "offline")]
-        offline: crate::offline::Folder::of(
-            &settings.state,
-            settings.offline.unwrap_or(crate::offline::KEEP),
-        ),
-        settings,
-        changes,
-        acknowledged: RefCell::default(),
-        running: RefCell::default(),
-        jobs: Bell::new(),
-        reports: Bell::new(),
-        reboot: Bell::new(),
-    });
-    #[cfg(feature = "ssm")]
-    if let Some(commands) = commands {
-        let (own, with) = (modules.clone(), shared.clone());
-        let commands = Arc::new(Mutex::new(Some(commands)));
-        modules.start("ssm", move || {
-            link_up(
-                own.clone(),
-                board.clone(),
-                commands.clone(),
-                with.clone(),
-                #[cfg(feature = "supervise")]
-                children.clone(),
-            )
-        });
-    }
-    #[cfg(not(feature = "ssm"))]
-    drop(commands);
-    #[cfg(feature = "documents")]
-    {
-        let with = shared.clone();
-        #[cfg(feature = "session")]
-        {
-            let (with, executor) = (shared.clone(), executor.clone());
-            modules.start("sessions", move || sessions::run(with.clone(), executor.clone()));
-        }
-        modules.start("jobs", move || jobs::run(with.clone(), executor.clone()));
-        let with = shared.clone();
-        modules.start("reboot", move || reboot::run(with.clone()));
-    }
-    #[cfg(feature = "offline")]
-    if shared.settings.takes_documents() {
-        let with = shared.clone();
-        modules.start("offline", move || offline::run(with.clone()));
-    }
-    // The spool stays open.
-    smol::future::pending().await
-}
-
-/// Sets the link to Systems Manager up, and starts the modules that take commands from there and
-/// report what becomes of them.
-#[cfg(feature = "ssm")]
-async fn link_up(
-    modules: Rc<Modules>,
-    board: Rc<Board>,
-    commands: Arc<Mutex<Option<Commands>>>,
-    shared: Rc<Shared>,
-    #[cfg(feature = "supervise")] children: Children,
-) -> Ended {
-    let link = move || {
-        let commands = commands.lock().unwrap_or_else(PoisonError::into_inner).take();
-        commands.and_then(|commands| commands())
-    };
-    let linked = Lane::new("register").run(link).await;
-    let Some(uplink) = linked.map_err(|error| error.to_string())? else { return Ok(()) };
-    let board = board.link(uplink.name());
-    board.is_node(uplink.node_id());
-    let _ = shared.server.set(Server { uplink, board });
-    let with = shared.clone();
-    modules.start("poll", move || poll::run(with.clone()));
-    let with = shared.clone();
-    modules.start("health", move || health::run(with.clone()));
-    let with = shared.clone();
-    modules.start("deliver", move || deliver::run(with.clone()));
-    #[cfg(feature = "supervise")]
-    {
-        let with = shared.clone();
-        modules.start("inventory", move || inventory::run(with.clone(), children.clone()));
-    }
-    #[cfg(feature = "audit")]
-    if shared.settings.send_audit {
-        let with = shared.clone();
-        modules.start("audit", move || audit::run(with.clone()));
-    }
-    shared.jobs.ring();
-    // The link stands.
-    smol::future::pending().await
-}

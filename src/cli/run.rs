@@ -271,7 +271,13 @@ fn links(
     match super::enrol::link(config, state) {
         Ok(link) => links.bootagent = link,
         // The other link needn't suffer for it.
-        Err(error) => log::error!("there is no link to a BootAgent server: {error}"),
+        Err(error) => {
+            log::error!("there is no link to a BootAgent server: {error}");
+            #[cfg(feature = "guardian")]
+            {
+                links.later = Some(bootagent_later(config.clone(), state.to_owned()));
+            }
+        }
     }
     #[cfg(feature = "bootagent")]
     if let Some(link) = &links.bootagent {
@@ -299,6 +305,8 @@ fn links(
         }
         Err(error) if has_link(&links) || has_own_work(config, state) => {
             log::error!("there is no link for commands: {error}");
+            let make = again(config.clone(), state.to_owned());
+            links.commands = Some(patiently(observer.clone(), make));
         }
         Err(error) => return Err(error.to_string().into()),
     }
@@ -398,6 +406,25 @@ fn first_boot(config: Config, state: PathBuf) -> Make {
     })
 }
 
+/// The same of one whose registration can't be read at the moment.
+#[cfg(feature = "ssm")]
+fn again(config: Config, state: PathBuf) -> Make {
+    Box::new(move || {
+        let found = Registration::load(&state).map_err(in_words);
+        let commands = found.and_then(|registration| commands(&config, &state, registration));
+        Ok(commands.map_err(|error| ("there is no link for commands", error))?())
+    })
+}
+
+/// Makes the link to a BootAgent server that couldn't be made at the start: the disk was full perhaps.
+#[cfg(all(feature = "bootagent", feature = "guardian"))]
+fn bootagent_later(config: Config, state: PathBuf) -> crate::agent::bootagent::Make {
+    Box::new(move || {
+        let link = super::enrol::link(&config, &state)?;
+        link.ok_or_else(|| "nobody names a server any more".to_owned())
+    })
+}
+
 /// Whether there is something to do without any server: child agents to look after, local documents.
 #[cfg(all(uplink, feature = "supervise"))]
 fn has_own_work(config: &Config, state: &Path) -> bool {
@@ -434,6 +461,10 @@ fn has_documents(_config: &Config, _state: &Path) -> bool {
 
 #[cfg(feature = "bootagent")]
 fn has_link(links: &crate::agent::Links) -> bool {
+    #[cfg(feature = "guardian")]
+    if links.later.is_some() {
+        return true;
+    }
     links.bootagent.is_some()
 }
 
