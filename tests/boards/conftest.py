@@ -1,4 +1,8 @@
-"""Tests of cross-built agents. The slow ones are left to `make test-boards` and `make test-targets`."""
+"""Tests of cross-built agents. The slow ones are left to `make test-boards` and `make test-targets`.
+
+Those say which: $STINT_BOARDS and $STINT_TARGETS. What is named and can't be run is a failure, for a test
+that is skipped is green.
+"""
 
 import os
 
@@ -17,12 +21,40 @@ BOARDS = [
 ]
 
 
+def pytest_collection_modifyitems(config, items: list) -> None:
+    """Leaves out the boards and targets that are not asked for, and those that a test doesn't need."""
+    boards, targets = (os.environ.get(name, "").split() for name in ("STINT_BOARDS", "STINT_TARGETS"))
+
+    def wanted(item) -> bool:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        only = item.get_closest_marker("only_on")
+        model, emulator = params.get("model"), params.get("emulator")
+        if only and model and model.name not in only.args:
+            return False
+        named = [model.name] if model else []
+        named += [params["program"]] if "program" in params else []
+        if boards and not set(named) <= set(boards):
+            return False
+        return not (targets and emulator and emulator.target not in targets)
+
+    left_out = [item for item in items if not wanted(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if wanted(item)]
+
+
 @pytest.fixture(params=BOARDS, ids=lambda board: board.name)
-def machine(request, home, hub, activate):
-    """A board that is off, with an empty disk and an activation for its first boot."""
+def model(request) -> Board:
+    """Each board that has an image."""
     if not (request.param.image / "initramfs").exists():
-        pytest.skip(f"no image: make image BOARD={request.param.name}")
-    machine = Machine(request.param, home, hub, activate())
+        pytest.fail(f"there is no image of {request.param.name}: make image BOARD={request.param.name}")
+    return request.param
+
+
+@pytest.fixture
+def machine(model, home, hub, activate):
+    """A board that is off, with an empty disk and an activation for its first boot."""
+    machine = Machine(model, home, hub, activate())
     yield machine
     machine.unplug()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -13,13 +14,21 @@ from harness.hub import Hub
 from harness.programs import environment
 from harness.wait import until
 
-# What the guest calls this machine's loopback.
-HOST = "10.0.2.2"
+# What the guest calls this machine's loopback, and what it is called itself.
+HOST, GUEST = "10.0.2.2", "10.0.2.15"
 # A boot takes 5 s on an idle machine, and a RSA key on an emulated processor up to half a minute.
 PATIENCE = 240
 _DISK = "16M"
 _PROMPT = b"/ # "
 _ASKS_FOR_COLUMN = "\x1b[6n"
+
+
+def _reported(heard: bytes) -> list[str]:
+    """The lines of the agent's report among what the serial line has carried."""
+    # The shell's prompt may stand before a line: they share the port.
+    *lines, _unfinished = heard.decode(errors="replace").replace("\r", "").split("\n")
+    lines = [line.removeprefix(_PROMPT.decode()).removeprefix(_ASKS_FOR_COLUMN) for line in lines]
+    return [line for line in lines if line.startswith("stint: ")]
 
 
 @dataclass(frozen=True)
@@ -108,22 +117,26 @@ class Machine:
         return self._heard.decode(errors="replace").replace("\r", "")
 
     def report(self) -> list[str]:
-        """The lines of the agent's report on the serial line."""
-        # The shell's prompt may stand before a line: they share the port.
-        lines = [
-            line.removeprefix(_PROMPT.decode()).removeprefix(_ASKS_FOR_COLUMN)
-            for line in self.console().splitlines()
-        ]
-        return [line for line in lines if line.startswith("stint: ")]
+        """The lines of the agent's reports on the serial line since the board was switched on."""
+        return _reported(self._heard[self._heard_before :])
+
+    def reports(self) -> list[str]:
+        """Those of all its boots."""
+        return _reported(self._heard)
 
     def says(self, what: str) -> str:
-        """Waits until the agent's report has a line with `what`, and returns it."""
+        """Waits until the agent's report of this boot has a line with `what`, and returns it."""
 
         def probe() -> str | None:
             self._must_be_on()
             return next((line for line in self.report() if what in line), None)
 
         return until(f"{self.board.name} reports '{what}'", probe, PATIENCE)
+
+    def words(self, event: str) -> dict[str, str]:
+        """The `key=value` pairs of the line of an event of this boot, as docs/OPERATIONS.md has it."""
+        said = shlex.split(self.says(f"stint: {event} "))
+        return dict(word.split("=", 1) for word in said[2:])
 
     def type(self, line: str) -> None:
         """Types a line into the shell on the serial console, when there is one: a UART keeps 16 bytes."""
@@ -167,13 +180,13 @@ class Machine:
         """Waits until the board has gone down by itself: QEMU ends instead of booting again."""
         until(f"{self.board.name} goes down", lambda: self.process.poll() is not None, PATIENCE)
 
-    def power_cut(self) -> None:
-        """Nothing is written back, nothing ends in order."""
+    def power_off_at_once(self) -> None:
+        """`poweroff -f`: nothing ends in order, but BusyBox may write its files back first."""
         self.type("poweroff -f")
         self.process.wait(PATIENCE)
 
     def unplug(self) -> None:
-        """Ends the emulator, if it is on."""
+        """Cuts the power, if it is on: what the guest had not written to its disk is lost."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(20)

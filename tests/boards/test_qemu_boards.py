@@ -1,8 +1,9 @@
 """Whole boards, booted in QEMU with the image of `make image`: what a person with a serial cable sees."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
-from boards.machine import HOST
+from boards.machine import GUEST, HOST, PATIENCE
 from harness.clients import finished, shell
 from harness.wait import until
 
@@ -12,12 +13,31 @@ COLUMNS = 120
 MEMORY_AT_MOST_KB = 4096
 
 
+# uname -m, and what Rust calls that.
+PROCESSORS = {"qemu-virt-armv7": ("armv7l", "arm"), "qemu-virt-aarch64": ("aarch64", "aarch64")}
+
+
 def test_a_board_registers_at_first_boot_and_says_so_on_its_serial_console(machine, aws, client, node):
     machine.switch_on()
     name = node()
-    start = machine.says("stint: start ")
-    assert re.search(r" version=\d+\.\d+\.\d+", start)
-    machine.says("stint: online ")
+    start = machine.words("start")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", start.pop("version"))
+    assert start == {"board": machine.board.name, "node": "not registered"}
+    assert machine.words("system") == {
+        "kernel": machine.shell("uname -r"),
+        "arch": PROCESSORS[machine.board.name][1],
+        "host": machine.board.name,
+        "os": "stint test image 1",
+    }
+    boot = machine.words("boot")
+    assert boot["id"] == machine.shell("cat /proc/sys/kernel/random/boot_id")
+    assert boot["reason"] == "unknown", "the board's file names no watchdog that could know"
+    assert 0 < int(boot["uptime"]) < PATIENCE
+    clock = machine.words("clock")
+    assert clock["state"] == "set"
+    assert abs(datetime.fromisoformat(clock["time"]) - datetime.now(UTC)) < timedelta(seconds=PATIENCE)
+    assert machine.words("address") == {"interface": "eth0", "ip": GUEST}
+    assert machine.words("online")["link"]
     assert all(len(line) <= COLUMNS for line in machine.report())
 
     command = aws(
@@ -28,8 +48,7 @@ def test_a_board_registers_at_first_boot_and_says_so_on_its_serial_console(machi
     )["Command"]["CommandId"]
     result = finished(client, command, name, 120)
     assert result["Status"] == "Success"
-    machine_name = {"qemu-virt-armv7": "armv7l", "qemu-virt-aarch64": "aarch64"}[machine.board.name]
-    assert result["StandardOutputContent"] == f"{machine_name}\n{machine.board.name}\n"
+    assert result["StandardOutputContent"] == f"{PROCESSORS[machine.board.name][0]}\n{machine.board.name}\n"
 
 
 def test_a_killed_agent_is_back_and_takes_commands(machine, client, node):
@@ -47,15 +66,18 @@ def test_a_killed_agent_is_back_and_takes_commands(machine, client, node):
 def test_a_power_cut_in_the_middle_of_a_document_is_reported_after_the_reboot(machine, client, node):
     machine.switch_on()
     name = node()
-    command = shell(client, [name], "echo once >>/var/lib/stint/ran; sync; sleep 300")
-    until("the document runs", lambda: machine.shell("cat /var/lib/stint/ran") == "once", 120)
-    machine.power_cut()
+    for ran, cut in [("poweroff", machine.power_off_at_once), ("power", machine.unplug)]:
+        file = f"/var/lib/stint/{ran}"
+        command = shell(client, [name], f"echo once >>{file}; sync; sleep 300")
+        until("the document runs", lambda file=file: machine.shell(f"cat {file}") == "once", 120)
+        cut()
 
-    machine.switch_on()
-    result = finished(client, command, name, 240)
-    assert result["Status"] == "Failed"
-    assert "interrupted" in (result["StandardErrorContent"] + result["StandardOutputContent"]).lower()
-    assert machine.shell("cat /var/lib/stint/ran") == "once"
+        machine.switch_on()
+        assert machine.words("start")["node"] == name
+        result = finished(client, command, name, 240)
+        assert result["Status"] == "Failed"
+        assert "interrupted" in (result["StandardErrorContent"] + result["StandardOutputContent"]).lower()
+        assert machine.shell(f"cat {file}") == "once"
     # The same node: the second boot found the registration and needed no activation.
     assert [n["InstanceId"] for n in client.describe_instance_information()["InstanceInformationList"]] == [
         name
@@ -85,6 +107,9 @@ def test_a_document_that_asks_for_a_reboot_gets_a_real_one_and_goes_on(machine, 
 def test_a_board_whose_clock_starts_in_1970_registers_and_takes_commands(machine, client, node):
     machine.switch_on(clock="1970-01-02")
     name = node()
+    clock = machine.words("clock")
+    assert clock["state"] == "unset"
+    assert clock["time"].startswith("1970-01-02T")
     result = finished(client, shell(client, [name], "date +%Y"), name, 120)
     assert result["Status"] == "Success"
     # The agent corrects its own idea of the time, not the board's clock.

@@ -14,12 +14,13 @@ from harness.web import Web
 
 STATE = "/var/lib/stint"
 
+pytestmark = pytest.mark.only_on("qemu-virt-armv7")
+
 
 @pytest.fixture(scope="session")
 def newer():
     """A second cross build, of version NEXT."""
-    if not (OUT / "boards" / "qemu-virt-armv7" / "stint").exists():
-        pytest.skip("for ARMv7, with `make build BOARD=qemu-virt-armv7`")
+    assert (OUT / "boards" / "qemu-virt-armv7" / "stint").exists(), "make build BOARD=qemu-virt-armv7"
     return next_build("qemu-virt-armv7")
 
 
@@ -86,8 +87,6 @@ class Board:
 @pytest.fixture
 def board(machine, newer, hub, client, node):
     """A board that is off and will know the release key."""
-    if machine.board.name != "qemu-virt-armv7":
-        pytest.skip("one board is enough")
     return Board(machine, hub, client, node)
 
 

@@ -19,12 +19,18 @@ EMULATORS = [
 
 
 @pytest.fixture(params=EMULATORS, ids=lambda emulator: emulator.target)
-def emulated(request, home):
-    """An agent of each target that has been built."""
+def emulator(request) -> Emulator:
+    """Each processor that can be emulated."""
     reason = request.param.missing()
     if reason:
-        pytest.skip(reason)
-    agent = EmulatedAgent(home, request.param)
+        pytest.fail(f"{request.param.target}: {reason}")
+    return request.param
+
+
+@pytest.fixture
+def emulated(emulator, home):
+    """An agent of it."""
+    agent = EmulatedAgent(home, emulator)
     yield agent
     agent.clean_up()
 

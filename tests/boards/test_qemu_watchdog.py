@@ -16,7 +16,7 @@ DOG = "/sys/class/watchdog/watchdog0"
 
 def boots(machine) -> list[str]:
     """Why the board came up, boot by boot. Each start of the agent in a boot says the same."""
-    said = [re.search(r"stint: boot id=(\S+) reason=(\S+)", line) for line in machine.report()]
+    said = [re.search(r"stint: boot id=(\S+) reason=(\S+)", line) for line in machine.reports()]
     return [reason for _, reason in dict.fromkeys(match.groups() for match in said if match)]
 
 
