@@ -10,23 +10,40 @@ from harness.wait import until
 
 
 @pytest.fixture
-def page(hub, home) -> Page:
-    """A browser's page, that has shown nothing yet."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed (apt-get install chromium)")
-    if 'data-terminal="there"' not in hub.get("/console")[1]:
-        pytest.skip("this hub was built without its browser terminal (make console)")
-    browser = Browser(home)
-    yield browser.page
-    browser.close()
+def browse(home):
+    """Opens browsers; the page of one, that has shown nothing yet."""
+    browsers = []
+
+    def make(hub, *options: str) -> Page:
+        if CHROMIUM is None:
+            pytest.skip("chromium is not installed (apt-get install chromium)")
+        if 'data-terminal="there"' not in hub.get("/console")[1]:
+            pytest.skip("this hub was built without its browser terminal (make console)")
+        browsers.append(Browser(home, *options))
+        return browsers[-1].page
+
+    yield make
+    for browser in browsers:
+        browser.close()
+
+
+@pytest.fixture
+def page(hub, browse) -> Page:
+    """A browser's page."""
+    return browse(hub)
 
 
 @pytest.fixture
 def reachable(client, agent):
     """The agent, which holds a channel."""
-    connected = lambda: client.get_connection_status(Target=agent.node)["Status"] == "connected"  # noqa: E731
-    until("the node has a channel", connected)
+    has_channel(client, agent.node)
     return agent
+
+
+def has_channel(client, node: str) -> None:
+    """Waits until a node can be reached."""
+    connected = lambda: client.get_connection_status(Target=node)["Status"] == "connected"  # noqa: E731
+    until("the node has a channel", connected)
 
 
 def log_in(page: Page, key: tuple[str, str]) -> None:
@@ -134,3 +151,22 @@ def test_an_operator_whom_the_rules_forbid_the_node_gets_no_terminal_either(page
     page.click("#open")
     page.wait_for("#refused", "no rule allows it")
     assert hub.row("SELECT COUNT(*) FROM session") == (0,)
+
+
+def test_over_tls_a_log_in_stays_on_tls_and_the_terminal_is_the_same(browse, new_hub, client_of, new_agent):
+    hub = new_hub("--tls-self-signed")
+    client = client_of(hub, verify=str(hub.ca()))
+    agent = new_agent()
+    activation = client.create_activation(IamRole="EdgeRole", RegistrationLimit=1)
+    agent.register(hub, activation, "--ca-file", hub.ca())
+    agent.start()
+    has_channel(client, agent.node)
+    # No browser knows the hub's own authority.
+    page = browse(hub, "--ignore-certificate-errors")
+    opened(page, hub, agent.node)
+    page.type("echo $((6*7))x\n")
+    page.shows("42x")
+    (cookie,) = page.ask("Network.getCookies", urls=[f"{hub.endpoint}/console/nodes"])["cookies"]
+    assert cookie["secure"] and cookie["httpOnly"] and cookie["sameSite"] == "Strict", cookie
+    assert page.ask("Network.getCookies", urls=[hub.endpoint])["cookies"] == []
+    assert page.complaints == []

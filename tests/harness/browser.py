@@ -39,9 +39,9 @@ _SCREEN = """[...document.querySelectorAll('.xterm-rows > div')]
 class Browser:
     """A browser with a profile of its own, and one page."""
 
-    def __init__(self, home: Path):
+    def __init__(self, home: Path, *options: str):
         profile = home / "browser"
-        argv = [CHROMIUM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+        argv = [CHROMIUM, *_OPTIONS, *options, f"--user-data-dir={profile}", "about:blank"]
         self._log = (home / "browser.log").open("wb")
         self._process = subprocess.Popen(
             argv, env=environment(home), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log

@@ -107,7 +107,7 @@ class World {
 }
 
 async function until(what, probe) {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 1000; i++) {
     if (probe()) return
     await new Promise((done) => setTimeout(done, 10))
   }
@@ -299,4 +299,14 @@ test('a paste goes in pieces, so many at a time, and too much is refused in word
   assert.equal(world.socket.came.data.slice(1).map(([, , words]) => words).join('').length, paste.length)
   channel.type(new Uint8Array(2 * 1024 * 1024))
   assert.equal(world.notes.length, 1)
+})
+
+test('a node that acknowledges nothing for seconds does not answer, until it does', async (t) => {
+  const { world, channel } = shell()
+  t.after(() => channel.leave(''))
+  world.socket.acknowledge(0)
+  channel.type(bytes('x'))
+  await until('it counts as gone', () => world.states.at(-1) === State.GONE)
+  world.socket.acknowledge(1)
+  assert.equal(world.states.at(-1), State.CONNECTED)
 })
