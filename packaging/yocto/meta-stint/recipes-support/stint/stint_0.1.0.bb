@@ -1,8 +1,9 @@
 SUMMARY = "Systems Manager agent for small Linux devices"
 DESCRIPTION = "Makes this device a managed node of AWS Systems Manager or of a \
-self-hosted stint-hub: it reports its health, polls for commands and runs them \
-in worker processes that outlive it."
+               self-hosted stint-hub: it reports its health, polls for commands and runs them \
+               in worker processes that outlive it."
 HOMEPAGE = "https://github.com/stint-edge/stint"
+BUGTRACKER = "https://github.com/stint-edge/stint/issues"
 SECTION = "console/network"
 LICENSE = "Apache-2.0"
 LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
