@@ -106,6 +106,25 @@ def test_a_shell_in_a_browser_follows_its_window_and_outlives_a_reload(page, hub
     assert page.complaints == []
 
 
+def test_a_session_that_goes_on_in_another_tab_is_left_by_the_first(page, hub, reachable):
+    opened(page, hub, reachable.node)
+    page.type("kept=yes; echo here\n")
+    page.shows("here")
+    # As when a tab is duplicated: the other one has all that the first has kept.
+    kept = page.run("JSON.stringify({...sessionStorage})")
+    other = page.browser.new_tab()
+    other.go(f"{hub.endpoint}/console")
+    other.wait_for("#nodes a")
+    other.run(f"Object.assign(sessionStorage, {kept})")
+    other.click("#nodes a")
+    other.wait_for("#state", "connected")
+    page.wait_for("#why", "The session goes on in another tab.")
+    other.type("echo kept:$kept\n")
+    other.shows("kept:yes")
+    assert hub.row("SELECT COUNT(*) FROM session") == (1,)
+    assert page.complaints + other.complaints == []
+
+
 def test_a_hub_that_is_killed_asks_for_the_key_again_and_the_shell_goes_on(page, hub, reachable):
     opened(page, hub, reachable.node)
     page.type("kept=yes\n")

@@ -48,12 +48,21 @@ class Browser:
         )
         port = profile / "DevToolsActivePort"
         until("the browser says its port", lambda: port.exists() and len(port.read_text().split()) == 2)
-        place = f"127.0.0.1:{port.read_text().split()[0]}"
-        targets = json.load(urllib.request.urlopen(f"http://{place}/json/list", timeout=_PATIENCE))
-        (page,) = [target for target in targets if target["type"] == "page"]
-        self.page = Page(
-            websocket.create_connection(page["webSocketDebuggerUrl"], _PATIENCE, suppress_origin=True)
-        )
+        self._place = f"127.0.0.1:{port.read_text().split()[0]}"
+        self.page = self._page(json.load(self._fetch("/json/list"))[0])
+
+    def _fetch(self, path: str, method: str = "GET"):
+        request = urllib.request.Request(f"http://{self._place}{path}", method=method)
+        return urllib.request.urlopen(request, timeout=_PATIENCE)
+
+    def _page(self, target: dict) -> "Page":
+        assert target["type"] == "page", target
+        socket = websocket.create_connection(target["webSocketDebuggerUrl"], _PATIENCE, suppress_origin=True)
+        return Page(socket, self)
+
+    def new_tab(self) -> "Page":
+        """One more page, of the same browser."""
+        return self._page(json.load(self._fetch("/json/new?about:blank", "PUT")))
 
     def close(self) -> None:
         """Ends it, and the processes that it has started."""
@@ -69,8 +78,8 @@ class Browser:
 class Page:
     """What somebody sees and does."""
 
-    def __init__(self, socket: websocket.WebSocket):
-        self._socket = socket
+    def __init__(self, socket: websocket.WebSocket, browser: Browser):
+        self._socket, self.browser = socket, browser
         self._numbers = itertools.count(1)
         # What the page's scripts and the browser complained about.
         self.complaints: list[str] = []
