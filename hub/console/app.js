@@ -20,18 +20,21 @@ const MISSING =
 // While somebody types, the log-in is kept: asked so often, milliseconds.
 const KEEP_LOGIN = 5 * 60 * 1000
 
+// How long another tab may take to hand over its session, milliseconds.
+const HANDOVER = 250
+
 // The node in the page's path; empty on the list.
 const node = decodeURIComponent(location.pathname.match(/^\/console\/sessions\/([^/]+)$/)?.[1] ?? '')
 
 // What other tabs of this browser are told.
 const tabs = new BroadcastChannel('stint-console')
-const me = crypto.getRandomValues(new Uint32Array(2)).join('-')
 
 let session = null
 let channel = null
 let screen = null
 let loggingIn = null
 let asked = 0
+let handed = () => {}
 
 function show(view) {
   for (const id of VIEWS) at(id).hidden = id !== view
@@ -106,9 +109,30 @@ function isOut() {
 
 tabs.onmessage = ({ data }) => {
   if (data.out) isOut()
-  else if (data.by !== me && data.session === session?.id) {
-    channel.leave('The session goes on in another tab.')
-  }
+  else if (data.handed) handed(data)
+  else if (data.wanted === session?.id) handOver()
+}
+
+// A tab that was duplicated has its session twice, and what it has kept was overtaken. The newer one asks for
+// the session, and gets it with all that the older one knows.
+function takeOver(id) {
+  return new Promise((done) => {
+    handed = (data) => {
+      if (data.handed !== id) return
+      kept.put(sessionStorage, node, data.text)
+      done()
+    }
+    setTimeout(done, HANDOVER)
+    tabs.postMessage({ wanted: id })
+  })
+}
+
+function handOver() {
+  const text = kept.text(sessionStorage, node)
+  if (text === null) return
+  channel.leave('The session goes on in another tab.')
+  kept.forget(sessionStorage, node)
+  tabs.postMessage({ handed: session.id, text })
 }
 
 // --- nodes ----------------------------------------------------------------------------------------------
@@ -188,7 +212,6 @@ async function go(its, before, token) {
     },
     (cols, rows) => channel.resize(cols, rows),
   )
-  tabs.postMessage({ session: its.id, by: me })
   if (token) channel.start(token)
   else channel.resume()
 }
@@ -241,9 +264,10 @@ async function main() {
   isLoggedIn((await asOperator(hub.who)).accessKey)
   if (!node) return list()
   if (document.body.dataset.terminal !== 'there') return trouble(MISSING)
+  if (kept.load(sessionStorage, node) === null) return prepare()
+  await takeOver(kept.load(sessionStorage, node).session.id)
   const before = kept.load(sessionStorage, node)
-  if (before) return go(before.session, before.channel, null)
-  return prepare()
+  return go(before.session, before.channel, null)
 }
 
 main().catch((error) => trouble(error.message))

@@ -12,6 +12,12 @@ export function keep(storage, node, session, channel) {
   storage.setItem(PREFIX + node, JSON.stringify({ session, channel: { ...channel, waiting } }))
 }
 
+/** All that is kept for a node, as text; null if nothing is. */
+export const text = (storage, node) => storage.getItem(PREFIX + node)
+
+/** Keeps what another tab has kept. */
+export const put = (storage, node, text) => storage.setItem(PREFIX + node, text)
+
 /** What was kept for a node; null if nothing was that makes sense. */
 export function load(storage, node) {
   try {
