@@ -1,5 +1,7 @@
 """Modules: what the agent does is listed by `stint status`, and one that fails takes no other along."""
 
+import json
+
 from harness.clients import finished, shell, wait_until_online
 from harness.wait import until
 
@@ -67,6 +69,22 @@ def test_a_spool_that_cannot_be_opened_takes_nothing_else_along(hub, client, act
     assert _running(agent, "ssm")
     agent.stop()
     assert "stopping on signal 15" in agent.logs()
+
+
+def test_a_link_that_cannot_be_made_at_the_start_is_made_when_it_can(hub, client, activate, new_agent):
+    agent = new_agent()
+    agent.register(hub, activate())
+    agent.config = agent.state.parent / "config.json"
+    agent.config.write_text(json.dumps({"bootagent": {"servers": "http://127.0.0.1:1"}}))
+    identity = agent.state / "bootagent.json"
+    identity.mkdir()
+    agent.start()
+    failed = until("it fails", lambda: _in_state(agent, "bootagent", "failed"), 30)
+    assert str(identity) in failed["lastError"]
+    wait_until_online(client, agent.node)
+    identity.rmdir()
+    until("it is made", lambda: _running(agent, "bootagent"), 60)
+    until("it has an id", identity.is_file)
 
 
 def _running(agent, name: str) -> dict | None:
