@@ -1,60 +1,14 @@
 """A full disk: new commands are refused with the reason, and everything else goes on."""
 
 import json
-import subprocess
 
 import pytest
 
-from harness.agent import Agent
 from harness.clients import finished, shell, wait_until_online
-from harness.programs import AGENT, Program
+from harness.mgs.ways import ThroughHub
+from harness.programs import AGENT
+from harness.smalldisk import SmallDisk
 from harness.wait import until
-
-# A tmpfs of this size holds an agent's state, and little else.
-_SIZE = "1m"
-
-
-class SmallDisk(Agent):
-    """An agent whose state is on a file system of its own, which the test can fill."""
-
-    def register(self, hub, activation, *options) -> str:
-        """On the large disk; `start` moves it."""
-        self.disk = self.state
-        self.state = self.home / "registered"
-        node = super().register(hub, activation, *options)
-        self.state = self.disk
-        self.disk.mkdir()
-        return node
-
-    def start(self) -> "SmallDisk":
-        """`stint run` with its state on a small file system."""
-        mount = f"mount -t tmpfs -o size={_SIZE} none {self.disk}"
-        inside = f'{mount} && cp -a {self.home}/registered/. "$0" && exec "$@"'
-        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", inside, self.disk]
-        log = self.home / f"{self.name}.log"
-        config = self.home / "agent.json"
-        config.write_text(json.dumps({"healthIntervalMinutes": 1}))
-        command += [AGENT, "run", "--state-dir", self.state, "--config", config]
-        self.program = Program(command, log, self.surroundings())
-        return self
-
-    def inside(self, *words: object) -> subprocess.CompletedProcess:
-        """Runs a command that sees the small file system."""
-        enter = ["nsenter", "--user", "--mount", "--preserve-credentials", "--target", self.program.pid]
-        return subprocess.run([str(w) for w in [*enter, *words]], capture_output=True, text=True, timeout=60)
-
-    def fill(self) -> None:
-        """Takes the last free byte."""
-        self.inside("dd", "if=/dev/zero", f"of={self.disk}/fill", "bs=4k")
-        until("the disk is full", lambda: self.free() == 0)
-
-    def free(self) -> int:
-        """Free bytes."""
-        return int(self.inside("stat", "-f", "-c", "%f", self.disk).stdout)
-
-    def make_room(self) -> None:
-        """Gives it all back."""
-        self.inside("rm", f"{self.disk}/fill")
 
 
 @pytest.fixture
@@ -116,3 +70,19 @@ def test_status_and_health_go_on_with_a_full_disk(hub, client, device):
         return seen["LastPingDateTime"] > before
 
     until("the hub hears it", heard, 150)
+
+
+def test_a_shell_opens_with_a_full_disk_and_repairs_it_though_there_is_no_transcript(hub, client, device):
+    ThroughHub.prefer(client, hubTranscriptEnabled=True)
+    until(
+        "it has a channel", lambda: client.get_connection_status(Target=device.node)["Status"] == "connected"
+    )
+    device.fill()
+    shell = ThroughHub(client, device).shell()
+    shell.type_in(f"rm {device.disk}/fill && echo re''paired\n")
+    shell.until("repaired")
+    shell.type_in("exit\n")
+    assert shell.ended() == ""
+    assert device.free() > 0
+    (line,) = hub.session("list").splitlines()
+    assert line.split("\t")[-1] == "wanted", "none was begun"

@@ -1,7 +1,7 @@
 //! The sessions of operators: each has a process of its own (`stint session`), which goes on while this
 //! one is restarted. Here they are started, counted, ended, and reported when they are over.
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, pause};
 use super::modules::Ended;
 use super::{Shared, spawn};
 use crate::audit;
@@ -32,19 +32,26 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// Between two looks at one that stays.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
+/// A transcript that can't be sent is tried again after this, then twice that, and so on up to the
+/// longest, seconds. A process is started for each try.
+const AGAIN: u64 = 30;
+const SELDOM: u64 = 1920;
+
 /// The sessions that are not over.
 pub struct Sessions {
     open: RefCell<Vec<Open>>,
     /// Those that nobody has started yet, with their orders.
     wanted: RefCell<Vec<(String, String)>>,
     bell: crate::bell::Bell,
+    /// A session's process has ended, and may have left its transcript.
+    left: crate::bell::Bell,
 }
 
 impl Sessions {
     /// None yet.
     pub fn new() -> Sessions {
-        let bell = crate::bell::Bell::new();
-        Sessions { open: RefCell::default(), wanted: RefCell::default(), bell }
+        let (bell, left) = (crate::bell::Bell::new(), crate::bell::Bell::new());
+        Sessions { open: RefCell::default(), wanted: RefCell::default(), bell, left }
     }
 }
 
@@ -118,9 +125,6 @@ fn stop(open: &Open) {
 pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) -> Ended {
     let folder = shared.settings.status_dir.join(FOLDER);
     durable::make_folder(&folder).map_err(|error| error.to_string())?;
-    if session::are_waiting(&shared.settings.state) {
-        spawn(&executor, send_left(shared.clone(), folder.join(SENDER)));
-    }
     for id in durable::list(&folder).map_err(|error| error.to_string())? {
         if id == SENDER {
             continue;
@@ -136,6 +140,8 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) -> En
             spawn(&executor, adopt(shared.clone(), id, folder));
         }
     }
+    // Nothing fails from here on, so that there is one of it.
+    spawn(&executor, send_left(shared.clone(), folder.join(SENDER)));
     loop {
         let wanted: Vec<_> = shared.sessions.wanted.borrow_mut().drain(..).collect();
         for (id, order) in wanted {
@@ -303,19 +309,32 @@ async fn over(shared: &Shared, id: &str, end: End) {
     }
 }
 
-/// Removes the folder. The transcript of a session that was killed is sent.
+/// Removes the folder.
 async fn put_away(shared: Rc<Shared>, id: &str, folder: PathBuf) {
     shared.sessions.open.borrow_mut().retain(|open| open.id != id);
-    let was_killed = End::read(&folder).is_none();
-    if was_killed && session::are_waiting(&shared.settings.state) {
-        return send_left(shared, folder).await;
-    }
     let _ = fs::remove_dir_all(folder);
+    shared.sessions.left.ring();
 }
 
-/// Sends transcripts that sessions have left.
+/// Sends for ever, by a process of its own each time, the transcripts that sessions couldn't send themselves: they
+/// were killed, or nobody took them.
 async fn send_left(shared: Rc<Shared>, folder: PathBuf) {
-    match start(&shared, &folder, None) {
+    let mut wait = AGAIN;
+    loop {
+        if session::are_waiting(&shared.settings.state) {
+            send_once(&shared, &folder).await;
+        }
+        if !session::are_waiting(&shared.settings.state) {
+            shared.sessions.left.wait().await;
+            wait = AGAIN;
+        } else if !pause(Duration::from_secs(wait), &shared.sessions.left).await {
+            wait = (wait * 2).min(SELDOM);
+        }
+    }
+}
+
+async fn send_once(shared: &Shared, folder: &Path) {
+    match start(shared, folder, None) {
         Ok((child, listener)) => {
             if let Ok(listener) = Async::new(listener) {
                 while !matches!(doorbell::look(listener.get_ref()), Ok(Look::Gone) | Err(_))

@@ -393,6 +393,16 @@ mod tests {
             Nowhere.log(a, b, c)
         }
 
+        #[cfg(feature = "session")]
+        fn transcript(
+            &self,
+            a: &str,
+            b: &std::path::Path,
+            c: &Patience,
+        ) -> Result<(), RemoteError> {
+            Nowhere.transcript(a, b, c)
+        }
+
         fn github(&self) -> Result<String, RemoteError> {
             Nowhere.github()
         }

@@ -102,6 +102,19 @@ pub trait Remote {
     /// See [`RemoteError`]; [`RemoteError::Unusable`] where no logs server is configured.
     fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Result<(), RemoteError>;
 
+    /// Hands the transcript of a session in `file` to the hub that this node has for its server; what the hub has
+    /// already isn't sent again. One that it doesn't want is done with.
+    ///
+    /// # Errors
+    /// See [`RemoteError`].
+    #[cfg(feature = "session")]
+    fn transcript(
+        &self,
+        session: &str,
+        file: &Path,
+        patience: &Patience,
+    ) -> Result<(), RemoteError>;
+
     /// Where GitHub's interface is, without a trailing slash.
     ///
     /// # Errors
@@ -196,6 +209,11 @@ impl Remote for Nowhere {
     }
 
     fn log(&self, _: &LogStream, _: &Path, _: &Patience) -> Result<(), RemoteError> {
+        Nowhere::reason()
+    }
+
+    #[cfg(feature = "session")]
+    fn transcript(&self, _: &str, _: &Path, _: &Patience) -> Result<(), RemoteError> {
         Nowhere::reason()
     }
 

@@ -5,6 +5,7 @@ use super::words;
 use crate::document::Parameters;
 use stint_wire::json::{Node, Value};
 use stint_wire::mgs::sessions::{self, SessionOrder};
+use stint_wire::transcript;
 
 /// The only version of session documents.
 const SCHEMA: &str = "1.0";
@@ -84,6 +85,8 @@ pub struct Destination {
     pub prefix: String,
     /// The group of CloudWatch Logs.
     pub group: String,
+    /// Whether the hub that this node has for its server keeps it.
+    pub hub: bool,
 }
 
 /// Whether a session's id is one that may name a folder.
@@ -165,6 +168,7 @@ impl Order {
             bucket: text(&inputs, "s3BucketName"),
             prefix: text(&inputs, "s3KeyPrefix"),
             group: text(&inputs, "cloudWatchLogGroupName"),
+            hub: truth(&inputs, transcript::WANTED),
         };
         Ok(Order { id: order.session_id, kind, run_as, destination })
     }
@@ -243,7 +247,7 @@ mod tests {
     fn a_shell_has_its_profile_user_and_destination() {
         let order = with(
             r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream","inputs":{"runAsEnabled":"true",
-                "runAsDefaultUser":"web","s3BucketName":"b","shellProfile":{"linux":"cd {{ d }}"}},
+                "runAsDefaultUser":"web","s3BucketName":"b","hubTranscriptEnabled":true,"shellProfile":{"linux":"cd {{ d }}"}},
                 "parameters":{"d":{"type":"String","default":"/tmp"}}}"#,
             r#"{"d":["/srv"]}"#,
             "",
@@ -251,11 +255,13 @@ mod tests {
         let order = order.unwrap();
         assert_eq!(order.kind, Kind::Shell("cd /srv".to_owned()));
         assert_eq!((order.run_as.user.as_str(), order.destination.bucket.as_str()), ("web", "b"));
+        assert!(order.destination.hub);
         let document = r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream",
             "inputs":{"runAsEnabled":true,"runAsDefaultUser":"web"}}"#;
         assert_eq!(with(document, "{}", "ann").unwrap().run_as.user, "ann");
         let document = r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream"}"#;
-        assert_eq!(with(document, "{}", "ann").unwrap().run_as, RunAs::default());
+        let order = with(document, "{}", "ann").unwrap();
+        assert_eq!((order.run_as, order.destination), (RunAs::default(), Destination::default()));
     }
 
     #[test]

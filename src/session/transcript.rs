@@ -16,8 +16,9 @@ use stint_wire::json::{self, Node, ObjectWriter};
 /// The folder below the state folder.
 const FOLDER: &str = "transcripts";
 
-/// Those that can't be sent are kept, so many at most.
+/// Those that can't be sent are kept, so many at most, and the newest ones of so many bytes together.
 const KEPT: usize = 16;
+const KEPT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What sending one may take.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -33,7 +34,7 @@ impl Transcript {
     /// Begins the transcript of a session, of `limit` bytes at most. `None`: there is nowhere to send
     /// it, or no room on disk for it; the session goes on without.
     pub fn begin(state: &Path, id: &str, to: &Destination, limit: u64) -> Option<Transcript> {
-        if to.bucket.is_empty() && to.group.is_empty() {
+        if to.is_nowhere() {
             return None;
         }
         let begin = || -> Result<File, String> {
@@ -46,13 +47,7 @@ impl Transcript {
             if !lock::take(&file).map_err(|error| error.to_string())? {
                 return Err("another writes or sends it".to_owned());
             }
-            let text = ObjectWriter::new()
-                .string("session", id)
-                .string("bucket", &to.bucket)
-                .string("prefix", &to.prefix)
-                .string("group", &to.group)
-                .finish();
-            let written = durable::write(&folder.join(id).with_added("to"), text.as_bytes());
+            let written = durable::write(&folder.join(id).with_added("to"), to.note(id).as_bytes());
             if let Err(error) = written {
                 // Nobody would ever look for it. It is still locked, so it isn't another's.
                 if file.metadata().is_ok_and(|it| it.len() == 0) {
@@ -135,10 +130,7 @@ fn waiting(state: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// What the last one that couldn't be sent met, in words.
 pub fn deliver(state: &Path, remote: &dyn Remote) -> Result<(), String> {
-    deliver_by(state, &mut |note| {
-        let text = fs::read_to_string(note).unwrap_or_default();
-        send(&text, &note.with_extension("log"), remote)
-    })
+    deliver_by(state, &mut |note| send(note, remote))
 }
 
 /// See [`deliver`]; `send` sends what a note stands for.
@@ -172,10 +164,26 @@ fn deliver_by(
                 }
             }
         }
-        let superfluous = kept.len().saturating_sub(KEPT);
-        kept.drain(..superfluous).for_each(|note| forget(&note));
+        give_up(&mut kept);
     }
     result
+}
+
+/// Leaves as many as are kept, the newest.
+fn give_up(kept: &mut Vec<PathBuf>) {
+    let (mut count, mut bytes) = (0, 0);
+    for note in kept.iter().rev().take(KEPT) {
+        bytes += fs::metadata(note.with_extension("log")).map_or(0, |log| log.len());
+        if bytes > KEPT_BYTES && count > 0 {
+            break;
+        }
+        count += 1;
+    }
+    let superfluous = kept.len().saturating_sub(count);
+    for note in kept.drain(..superfluous) {
+        log::warn!("the transcript {} is given up: there are too many", note.display());
+        forget(&note);
+    }
 }
 
 fn forget(note: &Path) {
@@ -183,37 +191,80 @@ fn forget(note: &Path) {
     let _ = fs::remove_file(note);
 }
 
-fn send(note: &str, log: &Path, remote: &dyn Remote) -> Result<(), String> {
-    let Ok(note) = json::parse(note) else { return Ok(()) };
-    let text = |name| note.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
-    let (session, bucket, group) = (text("session"), text("bucket"), text("group"));
-    if fs::metadata(log).map_or(true, |log| log.len() == 0) {
+/// Sends one to each place where it isn't yet; the note then says where it still is to go.
+fn send(note: &Path, remote: &dyn Remote) -> Result<(), String> {
+    let log = note.with_extension("log");
+    let text = fs::read_to_string(note).unwrap_or_default();
+    let Some((session, mut to)) = Destination::read(&text) else { return Ok(()) };
+    if fs::metadata(&log).map_or(true, |log| log.len() == 0) {
         return Ok(());
     }
-    if !bucket.is_empty() {
-        let prefix = text("prefix");
-        let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
-        let object =
-            S3Object { bucket, key: format!("{prefix}{slash}{session}.log"), region: None };
-        let sent = remote.s3_put(&object, log, &Patience::of_time(PATIENCE));
-        sent.map_err(|error| error.to_string())?;
+    let mut result = Ok(());
+    if to.hub {
+        match remote.transcript(&session, &log, &Patience::of_time(PATIENCE)) {
+            Ok(()) => to.hub = false,
+            Err(error) => result = Err(error),
+        }
     }
-    if !group.is_empty() {
-        let stream = LogStream { group, name: session };
-        let sent = remote.log(&stream, log, &Patience::of_time(PATIENCE));
-        sent.map_err(|error| error.to_string())?;
+    if !to.bucket.is_empty() {
+        let slash = if to.prefix.is_empty() || to.prefix.ends_with('/') { "" } else { "/" };
+        let key = format!("{}{slash}{session}.log", to.prefix);
+        let object = S3Object { bucket: to.bucket.clone(), key, region: None };
+        match remote.s3_put(&object, &log, &Patience::of_time(PATIENCE)) {
+            Ok(()) => to.bucket.clear(),
+            Err(error) => result = Err(error),
+        }
     }
-    Ok(())
+    if !to.group.is_empty() {
+        let stream = LogStream { group: to.group.clone(), name: session.clone() };
+        match remote.log(&stream, &log, &Patience::of_time(PATIENCE)) {
+            Ok(()) => to.group.clear(),
+            Err(error) => result = Err(error),
+        }
+    }
+    let left = to.note(&session);
+    if result.is_err() && left != text {
+        // Without room for it, it is sent there once more.
+        let _ = durable::write(note, left.as_bytes());
+    }
+    result.map_err(|error| error.to_string())
+}
+
+impl Destination {
+    fn is_nowhere(&self) -> bool {
+        self.bucket.is_empty() && self.group.is_empty() && !self.hub
+    }
+
+    /// As it stands beside a transcript.
+    fn note(&self, session: &str) -> String {
+        ObjectWriter::new()
+            .string("session", session)
+            .string("bucket", &self.bucket)
+            .string("prefix", &self.prefix)
+            .string("group", &self.group)
+            .raw("hub", if self.hub { "true" } else { "false" })
+            .finish()
+    }
+
+    /// Reads a note: the session, and where its transcript is to go.
+    fn read(note: &str) -> Option<(String, Destination)> {
+        let note = json::parse(note).ok()?;
+        let text = |name| note.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
+        let hub = note.get("hub").and_then(Node::as_bool).unwrap_or_default();
+        let (bucket, prefix, group) = (text("bucket"), text("prefix"), text("group"));
+        Some((text("session"), Destination { bucket, prefix, group, hub }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::remote::Nowhere;
+    use crate::document::remote::{Nowhere, Page, Parameter, Place, RemoteError};
     use crate::testing::Folder;
+    use std::cell::RefCell;
 
     fn destination() -> Destination {
-        Destination { bucket: "b".into(), prefix: "p".into(), group: String::new() }
+        Destination { bucket: "b".into(), prefix: "p".into(), ..Destination::default() }
     }
 
     #[test]
@@ -282,6 +333,92 @@ mod tests {
         }
         assert!(deliver(state.path(), &Nowhere).is_err());
         assert_eq!(waiting(state.path()).len(), KEPT);
-        assert!(Transcript::begin(state.path(), "s", &Destination::default(), 10).is_none());
+        for number in 0..3 {
+            let id = format!("u-{number}");
+            let mut large = Transcript::begin(state.path(), &id, &destination(), u64::MAX).unwrap();
+            large.add(&vec![b'z'; KEPT_BYTES as usize / 2]);
+        }
+        assert!(deliver(state.path(), &Nowhere).is_err());
+        let left = ["u-1.to", "u-2.to"].map(|name| state.path().join("transcripts").join(name));
+        assert_eq!(waiting(state.path()), left);
+        let nowhere = Destination { prefix: "p".into(), ..Destination::default() };
+        assert!(Transcript::begin(state.path(), "s", &nowhere, 10).is_none());
+    }
+
+    /// A hub that takes transcripts, and nothing else.
+    struct OnlyHub(RefCell<Vec<String>>);
+
+    impl Remote for OnlyHub {
+        fn transcript(&self, id: &str, log: &Path, _: &Patience) -> Result<(), RemoteError> {
+            self.0.borrow_mut().push(format!("{id} {}", fs::read_to_string(log).unwrap()));
+            Ok(())
+        }
+
+        fn s3_put(&self, a: &S3Object, b: &Path, c: &Patience) -> Result<(), RemoteError> {
+            Nowhere.s3_put(a, b, c)
+        }
+
+        fn parameters(
+            &self,
+            a: &[&str],
+            b: bool,
+            c: &Patience,
+        ) -> Result<Vec<Parameter>, RemoteError> {
+            Nowhere.parameters(a, b, c)
+        }
+
+        fn document(&self, a: &str, b: Option<&str>, c: &Patience) -> Result<String, RemoteError> {
+            Nowhere.document(a, b, c)
+        }
+
+        fn fetch(&self, a: &Page<'_>, b: &Place<'_>, c: &Patience) -> Result<(), RemoteError> {
+            Nowhere.fetch(a, b, c)
+        }
+
+        fn read(&self, a: &Page<'_>, b: &Patience) -> Result<String, RemoteError> {
+            Nowhere.read(a, b)
+        }
+
+        fn s3_object(&self, a: &str) -> Result<S3Object, RemoteError> {
+            Nowhere.s3_object(a)
+        }
+
+        fn s3_list(&self, a: &S3Object, b: &Patience) -> Result<Vec<String>, RemoteError> {
+            Nowhere.s3_list(a, b)
+        }
+
+        fn s3_get(&self, a: &S3Object, b: &Place<'_>, c: &Patience) -> Result<(), RemoteError> {
+            Nowhere.s3_get(a, b, c)
+        }
+
+        fn log(&self, a: &LogStream, b: &Path, c: &Patience) -> Result<(), RemoteError> {
+            Nowhere.log(a, b, c)
+        }
+
+        fn github(&self) -> Result<String, RemoteError> {
+            Nowhere.github()
+        }
+    }
+
+    #[test]
+    fn a_place_that_has_it_does_not_get_it_again_for_the_sake_of_one_that_has_not() {
+        let state = Folder::new();
+        let hub = OnlyHub(RefCell::default());
+        let both = Destination { hub: true, ..destination() };
+        let mut transcript = Transcript::begin(state.path(), "s-1", &both, 10).unwrap();
+        transcript.add(b"x");
+        drop(transcript);
+        assert!(deliver(state.path(), &hub).is_err());
+        assert!(deliver(state.path(), &hub).is_err());
+        assert_eq!(*hub.0.borrow(), ["s-1 x"]);
+        let note = fs::read_to_string(state.path().join("transcripts/s-1.to")).unwrap();
+        assert_eq!(Destination::read(&note), Some(("s-1".to_owned(), destination())));
+        let only = Destination { hub: true, ..Destination::default() };
+        let mut transcript = Transcript::begin(state.path(), "s-2", &only, 10).unwrap();
+        transcript.add(b"y");
+        drop(transcript);
+        assert!(deliver(state.path(), &hub).is_err());
+        assert_eq!(waiting(state.path()), [state.path().join("transcripts/s-1.to")]);
+        assert_eq!(*hub.0.borrow(), ["s-1 x", "s-2 y"]);
     }
 }

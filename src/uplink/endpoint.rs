@@ -15,7 +15,7 @@ pub enum Service {
     /// Commands and sessions by websocket.
     SsmMessages,
     /// What only a hub answers; at the same place as `Ssm`.
-    #[cfg(feature = "audit")]
+    #[cfg(any(feature = "audit", feature = "session"))]
     Hub,
 }
 
@@ -26,7 +26,7 @@ impl Service {
             Service::Ssm => stint_wire::ssm::SERVICE,
             Service::Ec2Messages => stint_wire::ec2messages::SERVICE,
             Service::SsmMessages => stint_wire::mgs::SERVICE,
-            #[cfg(feature = "audit")]
+            #[cfg(any(feature = "audit", feature = "session"))]
             Service::Hub => stint_wire::ssm::SERVICE,
         }
     }
@@ -37,7 +37,7 @@ impl Service {
             Service::Ssm => stint_wire::ssm::TARGET_PREFIX,
             Service::Ec2Messages => stint_wire::ec2messages::TARGET_PREFIX,
             Service::SsmMessages => "",
-            #[cfg(feature = "audit")]
+            #[cfg(any(feature = "audit", feature = "session"))]
             Service::Hub => stint_wire::audit::TARGET_PREFIX,
         }
     }
@@ -99,7 +99,7 @@ pub fn resolve(
         Service::Ssm => ssm,
         Service::Ec2Messages => ec2messages,
         Service::SsmMessages => ssmmessages,
-        #[cfg(feature = "audit")]
+        #[cfg(any(feature = "audit", feature = "session"))]
         Service::Hub => ssm,
     };
     let url = match own.as_deref().or(all.as_deref()).or(registered) {

@@ -276,6 +276,18 @@ impl Remote for Network {
         logs.add(stream, file, patience)
     }
 
+    #[cfg(feature = "session")]
+    fn transcript(
+        &self,
+        session: &str,
+        file: &Path,
+        patience: &Patience,
+    ) -> Result<(), RemoteError> {
+        let ssm = self.ssm()?;
+        budget::admit(fs::metadata(file).ok().map(|meta| meta.len()))?;
+        ssm.put_transcript(session, file, patience)
+    }
+
     fn github(&self) -> Result<String, RemoteError> {
         let config = self.config()?;
         let base = config.endpoints.github.clone().unwrap_or_else(|| GITHUB.to_owned());

@@ -22,4 +22,5 @@ pub mod ssm;
 pub mod stream;
 pub mod text;
 pub mod time;
+pub mod transcript;
 pub mod websocket;

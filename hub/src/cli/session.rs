@@ -4,17 +4,21 @@ use super::{Data, open};
 use crate::auth::roles::{DEFAULT_RULE, RoleError};
 use crate::auth::session_rules::{self, Rule};
 use crate::error::StartError;
+use crate::sessions::transcripts;
 use crate::store::Store;
 use crate::store::data_dir::DataDir;
 use clap::{Args, Subcommand};
+use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
 pub enum Command {
     /// List all sessions, oldest first: id, start, end, status, owner, node, document, bytes in
-    /// and out, reason, details.
+    /// and out, reason, details, transcript (bytes, or what became of it).
     List(Data),
+    /// Print what a session has printed, as far as the hub has it: bytes for a terminal.
+    Transcript(Transcript),
     /// Let an access key open sessions; replaces the rule of the same name. With the first rule,
     /// what no rule allows is refused.
     Allow(Allow),
@@ -22,6 +26,14 @@ pub enum Command {
     Rules(Data),
     /// Delete an access key's rules, or one of them. With the last one all is open again.
     Forbid(Forbid),
+}
+
+#[derive(Args)]
+pub struct Transcript {
+    #[command(flatten)]
+    data: Data,
+    /// The session's id.
+    session: String,
 }
 
 #[derive(Args)]
@@ -62,6 +74,7 @@ pub fn run(command: &Command) -> Result<(), StartError> {
     super::runtime()?.block_on(async {
         match command {
             Command::List(data) => list(data).await,
+            Command::Transcript(transcript) => print(transcript).await,
             Command::Allow(allow) => make(allow).await,
             Command::Rules(data) => rules(data).await,
             Command::Forbid(forbid) => remove(forbid).await,
@@ -82,13 +95,15 @@ struct Line {
     bytes_out: i64,
     reason: String,
     details: String,
+    transcript: String,
+    transcript_bytes: i64,
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
     let store = store(data).await?;
     let lines: Result<Vec<Line>, _> = sqlx::query_as(
         "SELECT id, requested_at, ended_at, status, owner, node_id, document_name, bytes_in,
-           bytes_out, reason, details
+           bytes_out, reason, details, transcript, transcript_bytes
          FROM session ORDER BY requested_at, id",
     )
     .fetch_all(&store.read)
@@ -99,7 +114,7 @@ async fn list(data: &Data) -> Result<(), StartError> {
     let flat = |text: &str| text.replace(|c: char| c.is_control(), " ");
     for line in lines.map_err(|e| failed(e.into()))? {
         println!(
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
             line.id,
             moment(line.requested_at),
             line.ended_at.map_or_else(|| "-".to_owned(), moment),
@@ -110,8 +125,58 @@ async fn list(data: &Data) -> Result<(), StartError> {
             line.bytes_in,
             line.bytes_out,
             flat(&line.reason),
-            flat(&line.details)
+            flat(&line.details),
+            match line.transcript.as_str() {
+                "" => "-".to_owned(),
+                "whole" => line.transcript_bytes.to_string(),
+                word => word.to_owned(),
+            }
         );
+    }
+    Ok(())
+}
+
+/// Prints the transcript, and says on standard error what is missing of it.
+async fn print(asked: &Transcript) -> Result<(), StartError> {
+    let store = store(&asked.data).await?;
+    let printed = print_from(&store, &asked.session).await;
+    store.close().await;
+    printed
+}
+
+async fn print_from(store: &Store, id: &str) -> Result<(), StartError> {
+    let sql = "SELECT transcript, transcript_size, transcript_bytes FROM session WHERE id = $1";
+    let row: Option<(String, i64, i64)> = sqlx::query_as(sql)
+        .bind(id)
+        .fetch_optional(&store.read)
+        .await
+        .map_err(|e| failed(e.into()))?;
+    let why = match row.as_ref().map(|(transcript, _, _)| transcript.as_str()) {
+        None => "the hub knows no such session",
+        Some("") => "it is not wanted (hubTranscriptEnabled in the session's document)",
+        Some("wanted") => "nothing has come from the node; it sends it when the session is over",
+        Some("deleted") => "it was too old, or there were too many, and is deleted",
+        _ => "",
+    };
+    let Some((transcript, size, bytes)) = row.filter(|_| why.is_empty()) else {
+        return Err(StartError::new(
+            format!("there is no transcript of {id}: {why}"),
+            "`stint-hub session list` shows those there are",
+        ));
+    };
+    let mut out = std::io::stdout().lock();
+    let mut position = 0;
+    while let Some((next, piece)) =
+        transcripts::piece(store, id, position).await.map_err(|e| failed(e.into()))?
+    {
+        out.write_all(&piece)
+            .map_err(|e| StartError::new(format!("can't write it: {e}"), "open standard output"))?;
+        position = next;
+    }
+    match transcript.as_str() {
+        "whole" if bytes == size => {}
+        "whole" => eprintln!("the hub keeps the first {bytes} of its {size} bytes"),
+        _ => eprintln!("{bytes} of {size} bytes have come so far"),
     }
     Ok(())
 }

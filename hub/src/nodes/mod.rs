@@ -18,6 +18,7 @@ pub mod reidentification;
 pub mod role_token;
 pub mod rotation;
 pub mod sightings;
+mod transcripts;
 pub mod wakeups;
 
 use crate::app::App;
@@ -26,6 +27,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::model;
 use crate::tools::{documents, fleet_manager};
 use serde_json::Value;
+use stint_wire::transcript::PUT_SESSION_TRANSCRIPT;
 
 /// Operations of `ssm` that only nodes call with their temporary credentials. They are no part
 /// of the public model, so operators get to hear that they may not.
@@ -79,6 +81,7 @@ pub async fn call_own(
 ) -> ApiResult<Value> {
     match operation {
         stint_wire::audit::PUT_AUDIT_RECORDS => audit::put(app, node, input).await,
+        PUT_SESSION_TRANSCRIPT => transcripts::put(app, node, input).await,
         _ => Err(ApiError::new(
             "UnknownOperationException",
             format!("this hub has no operation {operation} of its own"),

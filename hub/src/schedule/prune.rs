@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::error::ApiResult;
+use crate::sessions::transcripts;
 use stint_wire::time::Utc;
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -70,5 +71,5 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
             .execute(&app.store.write)
             .await?;
     }
-    Ok(())
+    transcripts::prune(app, now).await
 }

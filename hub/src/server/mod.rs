@@ -15,6 +15,7 @@ pub mod routes;
 pub mod rpc;
 pub mod self_signed;
 pub mod tls;
+mod transcripts;
 mod updates;
 
 /// Bytes of a request's body. The largest honest one is a reply with several steps of 48 kB

@@ -1,6 +1,8 @@
 //! Paths, and what happens around each call: reading, timing, logging, counting.
 
-use super::{BODY_LIMIT, agent, answer, attachments, channels, console, probes, rpc, updates};
+use super::{
+    BODY_LIMIT, agent, answer, attachments, channels, console, probes, rpc, transcripts, updates,
+};
 use crate::app::App;
 use crate::auth::request::Request;
 use crate::error::ApiError;
@@ -55,6 +57,7 @@ pub fn router(site: Site) -> Router {
         .route("/metrics", get(probes::metrics))
         .route("/attachments/{hash}/{name}", get(attachments::get))
         .route("/updates/{*path}", get(updates::get))
+        .route("/transcripts/{session}", get(transcripts::get))
         .route(
             "/v1/control-channel/{node}",
             post(channels::create_control).get(channels::open_control).fallback(not_found),

@@ -8,6 +8,7 @@
 pub mod limits;
 pub mod relay;
 mod table;
+pub mod transcripts;
 
 pub use limits::enforce;
 pub use relay::Live;
@@ -59,6 +60,8 @@ pub async fn over(
             seconds = (now.0 as i64 - session.requested_at) / 1000,
             bytes_in = session.bytes_in,
             bytes_out = session.bytes_out,
+            transcript = session.transcript,
+            output_url = session.output_url,
             "session ended"
         );
     }

@@ -35,6 +35,10 @@ pub struct Draft<'d> {
     pub idle_seconds: i64,
     /// After how many seconds it ends in any case; 0 for never.
     pub longest_seconds: i64,
+    /// Whether the hub keeps what it prints.
+    pub transcript: bool,
+    /// Where in S3 the node puts that; empty for nowhere.
+    pub output_url: &'d str,
 }
 
 /// A row.
@@ -72,6 +76,10 @@ pub struct Session {
     pub bytes_in: i64,
     /// Bytes from the node to the client.
     pub bytes_out: i64,
+    /// What the hub has of what it printed: empty if it isn't wanted, `wanted`, `partial`, `whole`, `deleted`.
+    pub transcript: String,
+    /// Where in S3 that is; empty for nowhere.
+    pub output_url: String,
 }
 
 /// How a session is to end.
@@ -87,8 +95,9 @@ pub struct End<'e> {
 pub async fn insert(app: &App, draft: &Draft<'_>, now: Utc) -> ApiResult<()> {
     sqlx::query(
         "INSERT INTO session (id, node_id, access_key, owner, reason, document_name, content,
-           status, details, requested_at, used_at, idle_seconds, longest_seconds)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'Connecting', '', $8, $8, $9, $10)",
+           status, details, requested_at, used_at, idle_seconds, longest_seconds, transcript,
+           output_url)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'Connecting', '', $8, $8, $9, $10, $11, $12)",
     )
     .bind(draft.id)
     .bind(draft.node)
@@ -100,6 +109,8 @@ pub async fn insert(app: &App, draft: &Draft<'_>, now: Utc) -> ApiResult<()> {
     .bind(now.0 as i64)
     .bind(draft.idle_seconds)
     .bind(draft.longest_seconds)
+    .bind(if draft.transcript { "wanted" } else { "" })
+    .bind(draft.output_url)
     .execute(&app.store.write)
     .await?;
     Ok(())

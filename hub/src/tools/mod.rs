@@ -60,7 +60,7 @@ async fn dispatch(app: &App, caller: &Caller, operation: &str, input: Value) -> 
         "StartSession" => session_manager::start(app, caller, parse(input)?).await,
         "ResumeSession" => session_manager::resume(app, caller, parse(input)?).await,
         "TerminateSession" => session_manager::terminate(app, caller, parse(input)?).await,
-        "DescribeSessions" => session_manager::describe(app, parse(input)?).await,
+        "DescribeSessions" => session_manager::describe(app, caller, parse(input)?).await,
         "GetConnectionStatus" => session_manager::connection_status(app, parse(input)?).await,
         "PutInventory" => inventory::put(app, parse(input)?).await,
         "ListInventoryEntries" => inventory::list(app, parse(input)?).await,

@@ -73,7 +73,10 @@ const TOOLS: [(&str, &[(&str, &str)]); 8] = [
             ),
             ("ResumeSession", "only by the key that opened the session"),
             ("TerminateSession", "one that has ended, or never was, is no error"),
-            ("DescribeSessions", "kept for 400 days; `AccessType` is always `Standard`"),
+            (
+                "DescribeSessions",
+                "kept for 400 days; `AccessType` is always `Standard`; `OutputUrl.S3OutputUrl` is the transcript's, in S3 or on the hub",
+            ),
             ("GetConnectionStatus", "`connected` while the node holds a control channel"),
         ],
     ),

@@ -16,6 +16,8 @@ mod reidentify;
 mod rotation;
 #[cfg(feature = "documents")]
 mod store;
+#[cfg(feature = "session")]
+mod transcript;
 
 use super::clock::Clock;
 use super::endpoint::{self, Service, UrlRefused};
@@ -177,7 +179,7 @@ impl Ssm {
             Service::Ssm => &self.ssm,
             Service::Ec2Messages => &self.ec2messages,
             Service::SsmMessages => &self.ssmmessages,
-            #[cfg(feature = "audit")]
+            #[cfg(any(feature = "audit", feature = "session"))]
             Service::Hub => &self.ssm,
         }
     }

@@ -119,7 +119,8 @@ impl Ssm {
     }
 }
 
-fn no_sense(operation: &str) -> RemoteError {
+/// An answer that can't be read.
+pub(super) fn no_sense(operation: &str) -> RemoteError {
     let answer = "the answer makes no sense".to_owned();
     RemoteError::Refused { place: operation.to_owned(), answer }
 }

@@ -13,6 +13,8 @@ ACTIVATION = {
     "ActivationCode": "12345678901234567890",
 }
 
+PREFERENCES = "SSM-SessionManagerRunShell"
+
 PORT = {"type": "LocalPortForwarding", "localPortNumber": "0"}
 
 
@@ -27,6 +29,14 @@ class ThroughHub:
     def __init__(self, client, agent: Agent):
         self.client, self.agent = client, agent
         self._documents = 0
+
+    @staticmethod
+    def prefer(client, **inputs: object) -> None:
+        """The operator's own preferences of sessions."""
+        document = {"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": inputs}
+        client.create_document(
+            Name=PREFERENCES, DocumentType="Session", DocumentFormat="JSON", Content=json.dumps(document)
+        )
 
     def shell(self) -> Plugin:
         """A login shell."""

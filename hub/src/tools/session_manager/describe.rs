@@ -1,9 +1,11 @@
 //! DescribeSessions and GetConnectionStatus.
 
-use crate::app::App;
+use crate::app::{App, Caller};
+use crate::auth::session_rules;
 use crate::error::{ApiError, ApiResult};
-use crate::sessions::Session;
+use crate::sessions::{Session, transcripts};
 use crate::store::select::{Bound, Select};
+use crate::tools::tags::{self, MANAGED_INSTANCE};
 use crate::tools::{paging, present, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,7 +40,7 @@ pub struct Target {
 ///
 /// # Errors
 /// `InvalidFilterKey`, `InvalidNextToken`, `ValidationException` for a date that is none.
-pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
+pub async fn describe(app: &App, caller: &Caller, input: Describe) -> ApiResult<Value> {
     let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
     let select = Select::new("SELECT * FROM session");
     let mut select = match input.state.as_str() {
@@ -76,11 +78,30 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
     let rows: Vec<Session> = select.rows(order, Some(limit + 1), &app.store.read).await?;
     let (rows, next) =
         paging::page(OPERATION, rows, limit, |r| vec![r.requested_at.to_string(), r.id.clone()]);
-    let sessions: Vec<Value> = rows.into_iter().map(shown).collect();
+    let mut sessions = Vec::new();
+    for row in rows {
+        let url = output(app, caller, &row).await?;
+        sessions.push(shown(row, url));
+    }
     Ok(present(json!({"Sessions": sessions, "NextToken": next})))
 }
 
-fn shown(row: Session) -> Value {
+/// Where what a session printed is: in S3, or here. A link of the hub's own is for those who might have opened
+/// the session themselves.
+async fn output(app: &App, caller: &Caller, row: &Session) -> ApiResult<String> {
+    if !row.output_url.is_empty() || !["partial", "whole"].contains(&row.transcript.as_str()) {
+        return Ok(row.output_url.clone());
+    }
+    let tags = tags::of(&app.store.read, MANAGED_INSTANCE, &row.node_id).await?;
+    let key = caller.access_key.as_str();
+    if !session_rules::allow(&app.store.read, key, &row.document_name, &tags).await? {
+        return Ok(String::new());
+    }
+    let endpoint = app.public_url.as_deref().unwrap_or(&caller.endpoint).trim_end_matches('/');
+    Ok(format!("{endpoint}{}", transcripts::link(app, &row.id, app.now())?))
+}
+
+fn shown(row: Session, output: String) -> Value {
     let said = |text: String| (!text.is_empty()).then_some(text);
     let longest = (row.longest_seconds > 0).then(|| (row.longest_seconds / 60).to_string());
     present(json!({
@@ -93,7 +114,7 @@ fn shown(row: Session) -> Value {
         "Owner": row.owner,
         "Reason": said(row.reason),
         "Details": said(row.details),
-        "OutputUrl": {},
+        "OutputUrl": present(json!({"S3OutputUrl": said(output)})),
         "MaxSessionDuration": longest,
         "AccessType": "Standard",
     }))

@@ -5,12 +5,16 @@ use crate::error::{ApiError, ApiResult};
 use crate::tools::documents::{self, Document};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use stint_wire::transcript::WANTED;
 
 /// The document of a session without one, which holds everybody's preferences, too.
 pub const PREFERENCES: &str = "SSM-SessionManagerRunShell";
 
 /// After how many idle minutes a session ends when nothing says (AWS's documentation).
 const IDLE_MINUTES: i64 = 20;
+
+/// The keys of a document's `inputs` about transcripts begin so, for each place where they may go.
+const PLACES: [&str; 3] = ["s3", "cloudWatch", "hubTranscript"];
 
 /// The longest idle time, minutes (AWS's documentation).
 const MOST_IDLE_MINUTES: i64 = 60;
@@ -85,11 +89,74 @@ fn minutes(value: &Value, most: i64) -> Option<i64> {
     (1..=most).contains(&minutes).then_some(minutes)
 }
 
+/// The document as the node is told it: about places of transcripts of which it says nothing, it says what the
+/// preferences say. So no document is a way around them by itself. Ports have no transcript.
+///
+/// # Errors
+/// `InternalServerError` when the store fails.
+pub async fn content(app: &App, document: &Document) -> ApiResult<Value> {
+    let preferences = documents::find(app, PREFERENCES, None).await?;
+    let mut content = document.content.value().clone();
+    if content.get("sessionType").and_then(Value::as_str) != Some("Port") {
+        merge(&mut content, preferences.content.value());
+    }
+    Ok(content)
+}
+
+fn merge(content: &mut Value, preferences: &Value) {
+    let Some(said) = preferences.get("inputs").and_then(Value::as_object) else { return };
+    let own = content.get("inputs").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut inputs = own.clone();
+    for place in PLACES {
+        if own.keys().any(|name| name.starts_with(place)) {
+            continue;
+        }
+        let of_place = said.iter().filter(|(name, _)| name.starts_with(place));
+        inputs.extend(of_place.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    if let Some(content) = content.as_object_mut().filter(|_| !inputs.is_empty()) {
+        content.insert("inputs".to_owned(), Value::Object(inputs));
+    }
+}
+
+/// Whether a node that is told this hands the hub what the session prints.
+pub fn has_transcript(content: &Value) -> bool {
+    if content.get("sessionType").and_then(Value::as_str) == Some("Port") {
+        return false;
+    }
+    let said = content.pointer("/inputs").and_then(|inputs| inputs.get(WANTED));
+    said.is_some_and(|said| said.as_bool() == Some(true) || said.as_str() == Some("true"))
+}
+
+/// Where in S3 a node that is told this puts what the session prints; empty for nowhere, and where only the node
+/// knows it.
+pub fn output_url(app: &App, region: &str, session: &str, content: &Value) -> String {
+    let said = |name| {
+        let said = content.pointer("/inputs").and_then(|inputs| inputs.get(name));
+        said.and_then(Value::as_str).unwrap_or_default()
+    };
+    let (bucket, prefix) = (said("s3BucketName"), said("s3KeyPrefix"));
+    let is_port = content.get("sessionType").and_then(Value::as_str) == Some("Port");
+    if bucket.is_empty() || is_port || [bucket, prefix].iter().any(|text| text.contains("{{")) {
+        return String::new();
+    }
+    let own = format!("https://s3.{region}.amazonaws.com");
+    let server = app.s3_server.as_deref().unwrap_or(&own);
+    let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
+    format!("{server}/{bucket}/{prefix}{slash}{session}.log")
+}
+
 /// The text of the order.
-pub fn text(document: &Document, session: &str, values: Map<String, Value>, owner: &str) -> String {
+pub fn text(
+    document: &Document,
+    content: &Value,
+    session: &str,
+    values: Map<String, Value>,
+    owner: &str,
+) -> String {
     json!({
         "DocumentName": document.summary.name,
-        "DocumentContent": document.content.value(),
+        "DocumentContent": content,
         "SessionId": session,
         "Parameters": values,
         "RunAsUser": "",
@@ -101,6 +168,60 @@ pub fn text(document: &Document, session: &str, values: Map<String, Value>, owne
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn preferences_speak_for_a_document_that_says_nothing_of_a_place() {
+        let preferences = json!({"inputs": {"s3BucketName": "b", "s3KeyPrefix": "p",
+            "cloudWatchLogGroupName": "g", "hubTranscriptEnabled": true, "runAsEnabled": true,
+            "kmsKeyId": "k"}});
+        let told = |inputs: Value| {
+            let mut content = json!({"sessionType": "InteractiveCommands"});
+            if !inputs.is_null() {
+                content["inputs"] = inputs;
+            }
+            merge(&mut content, &preferences);
+            content["inputs"].clone()
+        };
+        let all = json!({"s3BucketName": "b", "s3KeyPrefix": "p", "cloudWatchLogGroupName": "g",
+            "hubTranscriptEnabled": true});
+        assert_eq!(told(json!(null)), all);
+        let own = json!({"s3BucketName": "", "hubTranscriptEnabled": false, "x": 1});
+        let mut wanted = own.clone();
+        wanted["cloudWatchLogGroupName"] = json!("g");
+        assert_eq!(told(own), wanted);
+        let mut content = json!({"sessionType": "InteractiveCommands"});
+        merge(&mut content, &json!({"inputs": {"idleSessionTimeout": "5"}}));
+        assert_eq!(content, json!({"sessionType": "InteractiveCommands"}));
+    }
+
+    #[tokio::test]
+    async fn the_place_in_s3_is_the_node_s_own_layout() {
+        let (mut app, _dir) = crate::app::testing::app().await;
+        let shell = |bucket: &str, prefix: &str| {
+            json!({"sessionType": "Standard_Stream",
+                   "inputs": {"s3BucketName": bucket, "s3KeyPrefix": prefix}})
+        };
+        let url = |app: &App, content: &Value| output_url(app, "eu-west-1", "s-1", content);
+        assert_eq!(url(&app, &shell("", "p")), "");
+        assert_eq!(url(&app, &shell("{{ b }}", "")), "");
+        let port = json!({"sessionType": "Port", "inputs": {"s3BucketName": "b"}});
+        assert_eq!(url(&app, &port), "");
+        assert_eq!(url(&app, &shell("b", "")), "https://s3.eu-west-1.amazonaws.com/b/s-1.log");
+        app.s3_server = Some("http://s3.lan:9".to_owned());
+        for prefix in ["p", "p/"] {
+            assert_eq!(url(&app, &shell("b", prefix)), "http://s3.lan:9/b/p/s-1.log");
+        }
+    }
+
+    #[test]
+    fn a_transcript_is_wanted_by_a_word_or_a_truth_and_never_of_a_port() {
+        let wanted = |kind: &str, said: Value| {
+            has_transcript(&json!({"sessionType": kind, "inputs": {"hubTranscriptEnabled": said}}))
+        };
+        assert!(wanted("Standard_Stream", json!(true)) && wanted("X", json!("true")));
+        assert!(!wanted("Standard_Stream", json!(false)) && !wanted("Port", json!(true)));
+        assert!(!wanted("Standard_Stream", json!("")) && !has_transcript(&json!({})));
+    }
 
     #[test]
     fn minutes_are_texts_or_numbers_within_their_bounds() {

@@ -65,7 +65,9 @@ pub async fn start(app: &App, caller: &Caller, input: Start) -> ApiResult<Value>
     let (idle_seconds, longest_seconds) = order::limits(app, &document).await?;
     let id = session_id(key)?;
     let (owner, now) = (owner(app, key), app.now());
-    let content = order::text(&document, &id, values, &owner);
+    let told = order::content(app, &document).await?;
+    let output_url = order::output_url(app, &caller.region, &id, &told);
+    let content = order::text(&document, &told, &id, values, &owner);
     let reason = input.reason.unwrap_or_default();
     let draft = Draft {
         id: &id,
@@ -77,6 +79,8 @@ pub async fn start(app: &App, caller: &Caller, input: Start) -> ApiResult<Value>
         content: &content,
         idle_seconds,
         longest_seconds,
+        transcript: order::has_transcript(&told),
+        output_url: &output_url,
     };
     sessions::insert(app, &draft, now).await?;
     tracing::info!(session = id, node, owner, document = name, reason, "session started");

@@ -1,0 +1,54 @@
+"""An agent on a small disk, which a test can fill."""
+
+import json
+import subprocess
+
+from .agent import Agent
+from .programs import AGENT, Program
+from .wait import until
+
+# A tmpfs of this size holds an agent's state, and little else.
+_SIZE = "1m"
+
+
+class SmallDisk(Agent):
+    """An agent whose state is on a file system of its own, which the test can fill."""
+
+    def register(self, hub, activation, *options) -> str:
+        """On the large disk; `start` moves it."""
+        self.disk = self.state
+        self.state = self.home / "registered"
+        node = super().register(hub, activation, *options)
+        self.state = self.disk
+        self.disk.mkdir()
+        return node
+
+    def start(self) -> "SmallDisk":
+        """`stint run` with its state on a small file system."""
+        mount = f"mount -t tmpfs -o size={_SIZE} none {self.disk}"
+        inside = f'{mount} && cp -a {self.home}/registered/. "$0" && exec "$@"'
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", inside, self.disk]
+        log = self.home / f"{self.name}.log"
+        config = self.home / "agent.json"
+        config.write_text(json.dumps({"healthIntervalMinutes": 1}))
+        command += [AGENT, "run", "--state-dir", self.state, "--config", config]
+        self.program = Program(command, log, self.surroundings())
+        return self
+
+    def inside(self, *words: object) -> subprocess.CompletedProcess:
+        """Runs a command that sees the small file system."""
+        enter = ["nsenter", "--user", "--mount", "--preserve-credentials", "--target", self.program.pid]
+        return subprocess.run([str(w) for w in [*enter, *words]], capture_output=True, text=True, timeout=60)
+
+    def fill(self) -> None:
+        """Takes the last free byte."""
+        self.inside("dd", "if=/dev/zero", f"of={self.disk}/fill", "bs=4k")
+        until("the disk is full", lambda: self.free() == 0)
+
+    def free(self) -> int:
+        """Free bytes."""
+        return int(self.inside("stat", "-f", "-c", "%f", self.disk).stdout)
+
+    def make_room(self) -> None:
+        """Gives it all back."""
+        self.inside("rm", f"{self.disk}/fill")
