@@ -58,6 +58,8 @@ def session_processes(agent) -> list[processes.Process]:
         ("Port", {"portNumber": "80", "host": "169.254.169.254"}, {}, "forbidden"),
         ("Standard_Stream", {}, {"RunAsUser": "nobody-knows-me", **RUN_AS}, "nobody-knows-me"),
         ("Standard_Stream", {}, {"RunAsUser": "root", **RUN_AS}, "root"),
+        ("Standard_Stream", {}, {"inputs": {"kmsKeyId": "alias/k"}}, "take kmsKeyId out"),
+        ("InteractiveCommands", of_commands("true"), {"inputs": {"kmsKeyId": "alias/k"}}, "kmsKeyId"),
     ],
 )
 def test_a_session_that_cannot_be_is_refused_with_its_reason(server, agent, kind, properties, more, words):
