@@ -116,6 +116,11 @@ class Plugin(End):
         self.wait("the session has begun", lambda: self._ready, patience)
         return self
 
+    @property
+    def began(self) -> bool:
+        """Whether the session's type is known."""
+        return self._ready
+
     def hang_up(self) -> None:
         """Goes without a word, as when it is killed."""
         self.finish()

@@ -34,6 +34,8 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
         "SSM-SessionManagerRunShell",
         "Stint-ConfigureAgent",
         "Stint-Event",
+        "Stint-GetFile",
+        "Stint-PutFile",
     ]
 });
 
