@@ -72,7 +72,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     config.ca_file = identity.ca_file.clone().or(config.ca_file);
     crate::uplink::prepare(&config, &state, false)?;
     if let Some(activation) = &wish.activation {
-        provision::note(&state, provision::BOOTAGENT, &activation.id)?;
+        provision::note(&state, provision::BOOTAGENT, &activation.id).map_err(in_words)?;
     }
     let mut uplink = BootAgent::new(&config, &state, identity)?;
     uplink.register(wish.activation.as_ref()).map_err(in_words)?;
@@ -123,9 +123,8 @@ struct Image {
 impl Provision for Image {
     fn activation(&self) -> Option<Activation> {
         let found = provision::find(provision::Activation::is_for_bootagent)?;
-        if let Err(error) = provision::note(&self.state, provision::BOOTAGENT, &found.id) {
-            log::warn!("{error}");
-        }
+        // If it can't be written, neither can what the server answers.
+        let _ = provision::note(&self.state, provision::BOOTAGENT, &found.id);
         Some(Activation { id: found.id, code: found.code })
     }
 

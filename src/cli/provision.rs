@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::identity::Registration;
 #[cfg(feature = "bootagent")]
 use crate::identity::bootagent::BootIdentity;
-use crate::sys::durable;
+use crate::sys::{FileError, durable};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -113,18 +113,16 @@ fn register_with(
 /// of it, so that after a power cut it is known whose file is of no more use.
 ///
 /// # Errors
-/// In words: it can't be written.
-pub fn note(state: &Path, protocol: &str, id: &str) -> Result<(), String> {
-    let path = state.join(protocol);
-    match fs::read_to_string(&path) {
-        Ok(noted) if noted == id => Ok(()),
-        _ => durable::write(&path, id.as_bytes()).map_err(|error| error.to_string()),
+/// It can't be written.
+pub fn note(state: &Path, protocol: &str, id: &str) -> Result<(), FileError> {
+    if is_noted(state, protocol, id) {
+        return Ok(());
     }
+    durable::write(&state.join(protocol), id.as_bytes())
 }
 
-fn is_noted(state: &Path, id: &str) -> bool {
-    let by = |protocol| fs::read_to_string(state.join(protocol)).is_ok_and(|noted| noted == id);
-    (cfg!(feature = "ssm") && by(COMMANDS)) || by(BOOTAGENT)
+fn is_noted(state: &Path, protocol: &str, id: &str) -> bool {
+    fs::read_to_string(state.join(protocol)).is_ok_and(|noted| noted == id)
 }
 
 /// Wipes the activations that the image carried once this device is registered for all that they
@@ -137,37 +135,35 @@ pub fn wipe(state: &Path) {
 }
 
 fn settle(path: &Path, state: &Path) {
-    let read = fs::read_to_string(path);
-    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return;
-    }
-    let name = path.display();
-    // One of blanks was just being wiped when the power went.
-    let is_blank = read.as_ref().is_ok_and(|text| text.trim().is_empty());
-    let parsed = match is_blank {
-        true => Ok(None),
-        false => read.map_err(|error| error.to_string()).and_then(|text| parse(&text).map(Some)),
-    };
-    let is_used = |activation: &Activation| is_noted(state, &activation.id);
-    let why = match parsed {
-        Ok(Some(activation)) if is_needed(&activation, state) => return,
-        Ok(activation) if activation.as_ref().is_none_or(is_used) => {
-            return match durable::wipe(path) {
-                Ok(()) => log::info!("{name} was used and is wiped"),
-                Err(error) => log::warn!("{name} was used and can't be wiped: {error}"),
-            };
+    // What can't be read was complained about when it was looked for.
+    let Ok(text) = fs::read_to_string(path) else { return };
+    let by = |protocol, id: &str| is_noted(state, protocol, id);
+    let why = match parse(&text) {
+        Ok(activation) if is_needed(&activation, state) => return,
+        Ok(Activation { id, .. })
+            if by(BOOTAGENT, &id) || (cfg!(feature = "ssm") && by(COMMANDS, &id)) =>
+        {
+            String::new()
         }
+        // One of blanks was just being wiped when the power went.
+        Err(_) if text.trim().is_empty() => String::new(),
         Ok(_) => "this device was registered without it".to_owned(),
-        Err(error) => format!("it is no activation: {error}"),
+        Err(error) => error,
     };
     let aside = path.with_extension("json.unused");
-    match durable::rename(path, &aside) {
-        Ok(()) => log::warn!(
-            "{name} is not used: {why}. It is kept as {}; to register with it, mend it, run `stint deregister`, \
-             give it its name back and start the agent again",
-            aside.display()
-        ),
-        Err(error) => log::warn!("{name} is not used: {why}. {error}"),
+    let done = if why.is_empty() {
+        durable::wipe(path).map(|()| log::info!("{} was used and is wiped", path.display()))
+    } else {
+        durable::rename(path, &aside).map(|()| {
+            log::warn!(
+                "an activation isn't used: {why}. It is {} now; to use it run `stint deregister`, give it \
+                 its name back and restart the agent",
+                aside.display()
+            );
+        })
+    };
+    if let Err(error) = done {
+        log::warn!("an activation of no more use stays: {error}");
     }
 }
 

@@ -72,7 +72,7 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
     let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
     let candidate = Registration::candidate(state, kind).map_err(in_words)?;
-    provision::note(state, provision::COMMANDS, &wish.activation_id)?;
+    provision::note(state, provision::COMMANDS, &wish.activation_id).map_err(in_words)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };
     let (key, fingerprint) = (candidate.key, candidate.fingerprint);
     let instance_id = register(&http, &url, &activation, &key, &fingerprint).map_err(in_words)?;

@@ -11,6 +11,9 @@ use stint_wire::time::Utc;
 /// More addresses than this make a report of a router's interfaces, not of how to reach it.
 const MAX_ADDRESSES: usize = 4;
 
+/// `WDIOF_CARDRESET` of linux/watchdog.h: the watchdog was the last to reset the board.
+const RESET_BY_WATCHDOG: u32 = 0x20;
+
 /// The device as the report shows it.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -18,7 +21,7 @@ pub struct Facts {
     kernel: String,
     host: String,
     boot_id: String,
-    reason: &'static str,
+    reason: String,
     uptime: String,
     addresses: Vec<(String, String)>,
 }
@@ -36,7 +39,7 @@ impl Facts {
             kernel: read("/proc/sys/kernel/osrelease"),
             host: host::name().unwrap_or_default(),
             boot_id: host::boot_id(),
-            reason: boots::reason(state, watchdog_status(watchdog), was_reset),
+            reason: boots::reason(state, was_reset || has_reset(watchdog)),
             uptime: uptime.split('.').next().unwrap_or_default().to_owned(),
             addresses: host::addresses(),
         }
@@ -58,7 +61,7 @@ impl Facts {
                 .word("os", &self.platform),
             Line::new("boot")
                 .word("id", &self.boot_id)
-                .word("reason", self.reason)
+                .word("reason", &self.reason)
                 .word("uptime", &self.uptime),
             Line::new("clock").word("time", &now.iso()).word("state", set),
         ];
@@ -69,12 +72,14 @@ impl Facts {
     }
 }
 
-/// The status that the watchdog's driver found when it came up; `None` if there is none.
-fn watchdog_status(device: &Path) -> Option<u32> {
-    let name = device.file_name()?.to_str()?;
+/// Whether the watchdog's driver found, when it came up, that the board was reset by it. Some don't know.
+fn has_reset(device: &Path) -> bool {
+    let Some(name) = device.file_name().and_then(|name| name.to_str()) else { return false };
     // /dev/watchdog is the first of them under its old name.
     let name = if name == "watchdog" { "watchdog0" } else { name };
-    fs::read_to_string(format!("/sys/class/watchdog/{name}/bootstatus")).ok()?.trim().parse().ok()
+    let path = ["/sys/class/watchdog/", name, "/bootstatus"].concat();
+    let status = fs::read_to_string(path).unwrap_or_default();
+    status.trim().parse::<u32>().is_ok_and(|status| status & RESET_BY_WATCHDOG != 0)
 }
 
 #[cfg(test)]
