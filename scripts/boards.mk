@@ -35,7 +35,7 @@ STATIC := $(shell uname -m)-unknown-linux-musl
 test-release: $(VENV)/ready ## the static release agent and nasty scripts: memory and time
 	@scripts/build $(STATIC) && $(CARGO) build --quiet --package stint-hub
 	@STINT_AGENT=$(OUT)/cross/$(STATIC)/release/stint $(PYTHON) -m pytest -c tests/pytest.ini $(ARGS) \
-	  tests/test_nasty_scripts.py tests/test_crash_safety.py
+	  tests/test_nasty_scripts.py tests/test_crash_safety.py tests/test_idle.py
 	@! grep -q STINT_FAULTS $(OUT)/cross/$(STATIC)/release/stint || { echo 'the release agent can be made to fail'; exit 1; }
 
 test-tiny: $(VENV)/ready ## the set tiny, which has an HTTP client of its own, through the tests of its protocol

@@ -43,6 +43,7 @@ mod lane;
 #[cfg(feature = "offline")]
 mod offline;
 mod patience;
+mod reactor;
 mod remote;
 #[cfg(feature = "serial")]
 mod serial;

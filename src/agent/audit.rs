@@ -3,20 +3,24 @@
 use super::Shared;
 use super::backoff::Backoff;
 use super::modules::Ended;
+use super::news::News;
 use crate::audit;
+use crate::reactor::after;
 use crate::sys::{FileError, durable};
 use crate::uplink::UplinkError;
 #[cfg(feature = "ssm")]
 use crate::uplink::budget::{self, Pressure};
-use smol::Timer;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::audit::MAX_LINES;
 
-/// Between two looks for new records.
+/// From a new record on, more are waited for before they are sent.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Where the kernel doesn't tell of records. They wait on the disk meanwhile, and nothing is lost.
+const SELDOM: Duration = Duration::from_secs(600);
 
 /// A server that doesn't know the operation is no hub, or an old one: it is asked again so late.
 const AGAIN: Duration = Duration::from_secs(6 * 3600);
@@ -29,15 +33,17 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     let folder = audit::folder(&shared.state);
     let mut backoff = Backoff::default();
     loop {
+        let news = News::of(&folder);
         #[cfg(feature = "ssm")]
         if budget::pressure() >= Pressure::Saving {
-            Timer::after(LOOK).await;
+            after(LOOK).await;
             continue;
         }
         let wait = match send(&shared, &folder).await {
             Ok(true) => Duration::ZERO,
             Ok(false) => {
                 backoff.succeeded();
+                news.wait(Duration::ZERO, SELDOM).await;
                 LOOK
             }
             Err(Problem::Uplink(error @ UplinkError::Refused { .. }))
@@ -53,7 +59,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
             }
             Err(Problem::File(error)) => return Err(error.to_string()),
         };
-        Timer::after(wait).await;
+        after(wait).await;
     }
 }
 

@@ -1,8 +1,8 @@
 //! How long to wait before trying again.
 
 use crate::bell::Bell;
+use crate::reactor::after;
 use crate::sys::random;
-use smol::Timer;
 use smol::future::or;
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ impl Backoff {
 /// Waits for so long, or until the network changes: then it is true.
 pub async fn pause(wait: Duration, changed: &Bell) -> bool {
     let timed = async {
-        Timer::after(wait).await;
+        after(wait).await;
         false
     };
     let changed = async {

@@ -9,12 +9,12 @@ use super::modules::Ended;
 use super::status;
 use crate::identity::bootagent::Activation;
 use crate::lane::Lane;
+use crate::reactor::at;
 use crate::supervise::{Accepted, SettingsDone, Supervisor};
 use crate::sys::random;
 use crate::uplink::UplinkError;
 use crate::uplink::bootagent::BootAgent;
 use share::Share;
-use smol::Timer;
 use smol::future::or;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -162,7 +162,7 @@ impl Task {
         loop {
             if !self.taken_in {
                 // A server that takes a node in and doesn't know it then would be asked without end.
-                Timer::at(register_at).await;
+                at(register_at).await;
                 self.register().await;
                 register_at = Instant::now() + EARLY;
                 report_at = Instant::now();
@@ -225,7 +225,7 @@ impl Task {
             }
             let rung = or(
                 async {
-                    Timer::at(until).await;
+                    at(until).await;
                     false
                 },
                 async {
@@ -284,7 +284,7 @@ impl Task {
                     #[cfg(feature = "ssm")]
                     backoff.wait(wait, &self.changed).await;
                     #[cfg(not(feature = "ssm"))]
-                    Timer::after(wait).await;
+                    at(Instant::now() + wait).await;
                 }
             }
         }

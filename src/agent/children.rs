@@ -3,7 +3,6 @@
 //! The supervisor opens files before it can do anything. Where a disk or a stray file is in the
 //! way it fails as a module, and commands by Systems Manager go on.
 
-#[cfg(feature = "bootagent")]
 use super::bootagent;
 #[cfg(all(feature = "bootagent", feature = "guardian"))]
 use super::links::Changes;
@@ -13,9 +12,10 @@ use super::modules::{Ended, Modules};
 #[cfg(all(feature = "bootagent", feature = "guardian"))]
 use super::status::Board;
 use super::status::Link;
+#[cfg(feature = "bootagent")]
+use crate::reactor::after;
 use crate::supervise::{self, Settings, Supervisor};
 use smol::LocalExecutor;
-use smol::Timer;
 use std::cell::OnceCell;
 #[cfg(feature = "bootagent")]
 use std::cell::RefCell;
@@ -114,7 +114,7 @@ impl Children {
             if let Some(supervisor) = self.0.get() {
                 return supervisor.clone();
             }
-            Timer::after(LOOK).await;
+            after(LOOK).await;
         }
     }
 

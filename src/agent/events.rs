@@ -1,6 +1,7 @@
 //! The task that asks event scripts.
 
 use super::modules::Ended;
+use super::news::{News, SELDOM};
 use crate::audit;
 use crate::events::Settings;
 use crate::events::inbox::Inbox;
@@ -8,12 +9,12 @@ use crate::events::rule::{self, Wish};
 use crate::events::script::{self, Told};
 use crate::identity;
 use crate::lane::Lane;
+use crate::reactor::after;
 use crate::sys::{clock, host, random};
-use smol::Timer;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Between two looks for a wish.
+/// Between two looks while a wish isn't fulfilled, or where nobody tells of a new one.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Each pause is up to this part shorter or longer, so that a fleet doesn't try in step.
@@ -30,6 +31,7 @@ pub async fn run(state: PathBuf, settings: Settings) -> Ended {
     // When each may be tried again; and who waits for a verdict.
     let mut pauses: Vec<(String, Instant)> = Vec::new();
     loop {
+        let news = News::of(&inbox.folder());
         let came = inbox.wishes().map_err(words)?;
         for (_, wish) in &came {
             pauses.retain(|(event, _)| *event != wish.event);
@@ -68,7 +70,10 @@ pub async fn run(state: PathBuf, settings: Settings) -> Ended {
                 inbox.answer(id, wish);
             }
         }
-        Timer::after(LOOK).await;
+        match wishes.iter().any(|wish| wish.is_due(&boot)) {
+            true => after(LOOK).await,
+            false => news.wait(LOOK, SELDOM).await,
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use super::Shared;
 use super::backoff::Backoff;
 use super::modules::Ended;
+use crate::reactor::after;
 use crate::spool::{Outbox, Spool};
 use crate::sys::random;
 #[cfg(feature = "ssm")]
 use crate::uplink::budget::{self, Pressure};
-use smol::Timer;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
                 continue;
             }
         };
-        Timer::after(wait).await;
+        after(wait).await;
     }
 }
 

@@ -4,10 +4,10 @@ use super::Shared;
 use super::backoff::Backoff;
 use super::children::Children;
 use super::modules::Ended;
+use crate::reactor::after;
 use crate::supervise::inventory::TYPE;
 use crate::uplink::UplinkError;
 use crate::uplink::budget::{self, Pressure};
-use smol::Timer;
 use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::ssm::Inventory;
@@ -28,10 +28,10 @@ pub async fn run(shared: Rc<Shared>, children: Children) -> Ended {
     // What an earlier agent told may have been lost with the server's data since.
     let mut is_sure = false;
     let mut told = supervisor.told_inventory();
-    Timer::after(SETTLING).await;
+    after(SETTLING).await;
     loop {
         if budget::pressure() >= Pressure::Saving {
-            Timer::after(PAUSE).await;
+            after(PAUSE).await;
             continue;
         }
         let content = supervisor.inventory();
@@ -52,7 +52,7 @@ pub async fn run(shared: Rc<Shared>, children: Children) -> Ended {
                     log::error!("{error}");
                 }
                 told = mark;
-                Timer::after(PAUSE).await;
+                after(PAUSE).await;
             }
             Err(UplinkError::Refused { code, .. })
                 if !is_new && UNKNOWN.contains(&code.as_str()) =>
@@ -63,7 +63,7 @@ pub async fn run(shared: Rc<Shared>, children: Children) -> Ended {
             Err(error) => {
                 let wait = backoff.failed(error.is_rejection_of_the_node()).max(PAUSE);
                 log::warn!("the server isn't told of the child agents: {error}");
-                Timer::after(wait).await;
+                after(wait).await;
             }
         }
     }

@@ -5,10 +5,11 @@ use super::modules::Ended;
 use super::turn::Turn;
 use super::{Shared, spawn, watch};
 use crate::document;
+use crate::reactor::after;
 use crate::spool::{Job, Lost, Outcome, Report};
 use crate::sys::{FileError, clock, faults, process};
 use crate::uplink::UplinkError;
-use smol::{LocalExecutor, Timer, future};
+use smol::{LocalExecutor, future};
 use std::rc::Rc;
 use stint_wire::reply::Status;
 
@@ -30,10 +31,7 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) -> En
             Err(problem) => {
                 let wait = backoff.failed(false);
                 log::warn!("{problem}; trying again in {} s", wait.as_secs());
-                let again = async {
-                    Timer::after(wait).await;
-                };
-                future::or(again, shared.jobs.wait()).await;
+                future::or(after(wait), shared.jobs.wait()).await;
             }
         }
     }

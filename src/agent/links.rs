@@ -66,20 +66,20 @@ impl Changes {
 /// The kernel doesn't tell. Then back-offs end by themselves, minutes later.
 #[cfg(feature = "ssm")]
 pub async fn run(changes: Rc<Changes>) -> Ended {
+    use crate::reactor::{after, readable};
     use crate::sys::netlink;
-    use smol::{Async, Timer};
-    let socket = netlink::open().and_then(Async::new);
+    let socket = netlink::open();
     let socket = socket.map_err(|cause| format!("changes of the network aren't told: {cause}"))?;
     let (mut pause, mut last) = (SHORTEST, None::<Instant>);
     loop {
-        socket.readable().await.map_err(|cause| cause.to_string())?;
-        Timer::after(SETTLE).await;
-        netlink::drain(socket.get_ref());
+        readable(&socket).await;
+        after(SETTLE).await;
+        netlink::drain(&socket);
         crate::uplink::socket::end_those_without_a_way();
         changes.ring();
         let flaps = last.replace(Instant::now()).is_some_and(|last| last.elapsed() < CALM);
         pause = if flaps { (pause * 2).min(LONGEST) } else { SHORTEST };
-        Timer::after(pause).await;
+        after(pause).await;
     }
 }
 

@@ -5,9 +5,9 @@
 //! ever because somebody once looked for a fault is worse than one to be told again.
 
 use super::modules::Ended;
+use crate::reactor::readable;
 use crate::sys::fifo;
 use log::LevelFilter;
-use smol::Async;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,10 +26,9 @@ pub async fn run(state: PathBuf) -> Ended {
     let pipe = opened.map_err(|error| error.to_string())?;
     // What was meant for an earlier daemon.
     take(&mut &pipe);
-    let pipe = Async::new(pipe).map_err(|error| error.to_string())?;
     loop {
-        pipe.readable().await.map_err(|error| error.to_string())?;
-        let said = take(&mut pipe.get_ref());
+        readable(&pipe).await;
+        let said = take(&mut &pipe);
         let level =
             said.as_deref().and_then(|said| said.lines().last()?.parse::<LevelFilter>().ok());
         if let Some(level) = level {

@@ -23,6 +23,8 @@ mod links;
 pub mod loudness;
 #[cfg_attr(not(feature = "guardian"), path = "bare_modules.rs")]
 pub mod modules;
+#[cfg(any(feature = "audit", feature = "events", feature = "offline"))]
+mod news;
 #[cfg(feature = "offline")]
 mod offline;
 #[cfg(any(feature = "ssm", feature = "offline"))]
@@ -41,6 +43,7 @@ use crate::bell::Bell;
 #[cfg(feature = "guardian")]
 use crate::guardian::{Pulse, feeder, pulse};
 use crate::lane::{Lane, LaneError};
+use crate::reactor::{block_on, readable};
 use crate::spool::{Job, Outbox, Report, Retention, Spool};
 #[cfg(feature = "supervise")]
 use crate::supervise;
@@ -50,7 +53,7 @@ use crate::uplink::{Uplink, UplinkError};
 use children::Children;
 use links::Changes;
 use modules::Modules;
-use smol::{Async, LocalExecutor};
+use smol::LocalExecutor;
 use status::Board;
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
@@ -324,8 +327,7 @@ pub struct Links {
 // A build without any uplink has no use for them.
 #[cfg_attr(not(uplink), allow(unused_variables))]
 pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
-    let pipe = signals::catch(SIGNALS);
-    let pipe = pipe.and_then(Async::new).map_err(AgentError::System)?;
+    let pipe = signals::catch(SIGNALS).map_err(AgentError::System)?;
     let board = Board::new(&settings.status_dir, settings.observer.take());
     let executor = Rc::new(LocalExecutor::new());
     let modules = Rc::new(Modules::new(
@@ -399,10 +401,10 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
             children.clone(),
         );
     }
-    smol::block_on(executor.run(async {
+    let ended = block_on(executor.run(async {
         loop {
-            pipe.readable().await.map_err(AgentError::System)?;
-            for signal in signals::take(pipe.get_ref()) {
+            readable(&pipe).await;
+            for signal in signals::take(&pipe) {
                 #[cfg(feature = "supervise")]
                 if signal == libc::SIGCHLD {
                     children.ended();
@@ -430,10 +432,11 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
                 #[cfg(feature = "guardian")]
                 modules.stop().await;
                 board.stopped();
-                return Ok(end);
+                return end;
             }
         }
-    }))
+    }));
+    ended.map_err(AgentError::System)
 }
 
 /// Starts what this version does to be kept, or what sees to it that another one is tried.

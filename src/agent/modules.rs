@@ -22,9 +22,10 @@
 
 use super::backoff::Backoff;
 use super::status::Board;
+use crate::reactor::after;
 use crate::sys::clock;
 use smol::LocalExecutor;
-use smol::{Task, Timer};
+use smol::Task;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -175,7 +176,7 @@ async fn keep(modules: Rc<Modules>, name: &'static str, at: usize, start: Start)
             module.turn(State::Failed);
             module.last_error = Some(why);
         });
-        Timer::after(wait).await;
+        after(wait).await;
         modules.board.change_module(at, |module| {
             module.turn(State::Running);
             module.restarts = module.restarts.saturating_add(1);
@@ -195,6 +196,7 @@ impl ModuleState {
 mod tests {
     use super::*;
     use crate::agent::status;
+    use crate::reactor::block_on;
     use crate::testing::Folder;
     use std::cell::Cell;
 
@@ -229,13 +231,14 @@ mod tests {
         modules.start("done", || async { Ok(()) });
         modules.start("strong", smol::future::pending);
         modules.disabled("unwanted", "the configuration says so");
-        smol::block_on(executor.run(async {
+        block_on(executor.run(async {
             while starts.get() < 2 {
                 let states: Vec<State> = listed(&folder).iter().map(|it| it.state).collect();
                 assert_eq!(states[2], State::Running);
-                Timer::after(Duration::from_millis(50)).await;
+                after(Duration::from_millis(50)).await;
             }
-        }));
+        }))
+        .unwrap();
         let seen = listed(&folder);
         let words: Vec<&str> = seen.iter().map(|module| module.state.word()).collect();
         assert_eq!(words, ["running", "stopped", "running", "disabled"]);

@@ -2,16 +2,17 @@
 
 use super::Shared;
 use super::modules::Ended;
+use super::news::{News, SELDOM};
 use crate::offline::{Look, MAX_UNFINISHED, RECEIPT, Taken};
+use crate::reactor::after;
 use crate::spool::{Acceptance, Outcome, Report, SpoolError};
 use crate::sys::FileError;
 use crate::{identity, offline};
-use smol::Timer;
 use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::reply::Status;
 
-/// Between two looks. The original's.
+/// Between two looks while there is a file, or where nobody tells of one. The original's.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// The pause after one that failed: what ails a folder or a disk takes a person to mend.
@@ -23,14 +24,15 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     // What an earlier daemon took and didn't come to accept.
     let mut unaccepted = true;
     loop {
-        let wait = match turn(&shared, &mut look, &mut unaccepted) {
-            Ok(()) => LOOK,
+        let news = News::of(shared.offline.path());
+        match turn(&shared, &mut look, &mut unaccepted) {
+            Ok(()) if look.has_seen() || unaccepted => after(LOOK).await,
+            Ok(()) => news.wait(LOOK, SELDOM).await,
             Err(problem) => {
                 log::error!("no document is taken from the local folder: {problem}");
-                AGAIN
+                after(AGAIN).await;
             }
-        };
-        Timer::after(wait).await;
+        }
     }
 }
 

@@ -8,13 +8,13 @@ use super::modules::Ended;
 use super::sessions;
 use super::{Shared, in_words};
 use crate::audit;
+use crate::reactor::after;
 #[cfg(feature = "documents")]
 use crate::spool::{Acceptance, SpoolError};
 use crate::spool::{Job, Outcome, Report};
 #[cfg(feature = "ssm")]
 use crate::uplink::budget::{self, Pressure};
 use crate::uplink::{Delivery, UplinkError};
-use smol::Timer;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use stint_wire::reply::Status;
@@ -56,7 +56,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
                     continue;
                 }
                 if began.elapsed() < QUICK {
-                    Timer::after(PAUSE).await;
+                    after(PAUSE).await;
                 }
             }
             Err(error) => {

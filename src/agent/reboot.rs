@@ -7,10 +7,10 @@ use super::Shared;
 use super::modules::Ended;
 use super::turn::Turn;
 use crate::document::DEFAULT_PATH;
+use crate::reactor::after;
 use crate::spool::Outbox;
 use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::process::{self, Group};
-use smol::Timer;
 use std::env;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
         shared.running.borrow_mut().go_down();
         let reason = match reboot(&shared.settings.reboot_command).await {
             Ok(()) => {
-                Timer::after(FOR_SHUTDOWN).await;
+                after(FOR_SHUTDOWN).await;
                 format!("it was still up after {} minutes", FOR_SHUTDOWN.as_secs() / 60)
             }
             Err(reason) => reason,
@@ -60,7 +60,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
 async fn while_true(limit: Duration, busy: impl Fn() -> bool) {
     let end = Instant::now() + limit;
     while busy() && Instant::now() < end {
-        Timer::after(LOOK).await;
+        after(LOOK).await;
     }
 }
 
@@ -89,6 +89,6 @@ async fn finished(mut child: Child, program: &str) -> Result<(), String> {
             Ok(None) => {}
             Err(cause) => return Err(format!("{program}: {cause}")),
         }
-        Timer::after(LOOK).await;
+        after(LOOK).await;
     }
 }

@@ -5,13 +5,14 @@ use super::backoff::{Backoff, pause};
 use super::modules::Ended;
 use super::{Shared, spawn};
 use crate::audit;
+use crate::reactor::{after, readable};
 use crate::session::{self, End, FOLDER, SENDER};
 use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::memory::MemoryFile;
 use crate::sys::process::{self, Group, Identity};
 use crate::sys::{FileError, durable};
-use smol::{Async, LocalExecutor, Timer};
+use smol::LocalExecutor;
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -241,26 +242,17 @@ fn start(shared: &Shared, folder: &Path, order: Option<&[u8]>) -> Result<(Child,
 /// Reports the end of a session as soon as it is known, and returns when its process is gone.
 async fn listen(shared: &Shared, id: &str, folder: &Path, listener: File, child: Option<Child>) {
     let mut is_told = false;
-    let listener = Async::new(listener);
-    if let Err(error) = &listener {
-        log::error!("session {id} can't be listened to: {error}");
-    }
-    if let Ok(listener) = listener {
-        loop {
-            match doorbell::look(listener.get_ref()) {
-                Ok(Look::Rang) if !is_told => {
-                    if let Some(end) = End::read(folder) {
-                        is_told = true;
-                        over(shared, id, end).await;
-                    }
-                    continue;
+    loop {
+        match doorbell::look(&listener) {
+            Ok(Look::Rang) if !is_told => {
+                if let Some(end) = End::read(folder) {
+                    is_told = true;
+                    over(shared, id, end).await;
                 }
-                Ok(Look::Gone) | Err(_) => break,
-                Ok(_) => {}
+                continue;
             }
-            if listener.readable().await.is_err() {
-                break;
-            }
+            Ok(Look::Gone) | Err(_) => break,
+            Ok(_) => readable(&listener).await,
         }
     }
     let status = match child {
@@ -284,7 +276,7 @@ async fn ended(mut child: Child) -> Option<ExitStatus> {
     let mut pause = FIRST_LOOK;
     loop {
         match child.try_wait() {
-            Ok(None) => Timer::after(pause).await,
+            Ok(None) => after(pause).await,
             Ok(status) => return status,
             Err(_) => return None,
         };
@@ -305,7 +297,7 @@ async fn over(shared: &Shared, id: &str, end: End) {
         let Err(error) = told else { return };
         let wait = backoff.failed(error.is_rejection_of_the_node());
         log::warn!("the end of a session can't be told: {error}; again in {} s", wait.as_secs());
-        Timer::after(wait).await;
+        after(wait).await;
     }
 }
 
@@ -336,10 +328,8 @@ async fn send_left(shared: Rc<Shared>, folder: PathBuf) {
 async fn send_once(shared: &Shared, folder: &Path) {
     match start(shared, folder, None) {
         Ok((child, listener)) => {
-            if let Ok(listener) = Async::new(listener) {
-                while !matches!(doorbell::look(listener.get_ref()), Ok(Look::Gone) | Err(_))
-                    && listener.readable().await.is_ok()
-                {}
+            while !matches!(doorbell::look(&listener), Ok(Look::Gone) | Err(_)) {
+                readable(&listener).await;
             }
             ended(child).await;
         }
@@ -358,12 +348,13 @@ mod tests {
         let mut command = Command::new("sleep");
         let child = command.arg("600").spawn().unwrap();
         let pid = child.id();
-        let status = smol::block_on(smol::future::or(ended(child), async move {
+        let status = crate::reactor::block_on(smol::future::or(ended(child), async move {
             // The loop's turn comes while it is waited for.
-            Timer::after(FIRST_LOOK * 3).await;
+            after(FIRST_LOOK * 3).await;
             process::signal(pid, libc::SIGKILL).unwrap();
             std::future::pending().await
-        }));
+        }))
+        .unwrap();
         assert!(status.is_some_and(|status| !status.success()));
     }
 

@@ -4,12 +4,12 @@ use super::backoff::Backoff;
 use super::turn::Turn;
 use super::{Settings, Shared, deliver};
 use crate::audit;
+use crate::reactor::{after, readable};
 use crate::spool::{Job, JobFolder, Outcome, Report};
 use crate::sys::command::{Child, Command, Stdio};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, clock, host};
-use smol::{Async, Timer};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -76,7 +76,7 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
                     log::error!("job {} has no worker: {error}; again in {seconds} s", job.id);
                 }
             }
-            Timer::after(wait).await;
+            after(wait).await;
             continue;
         };
         match put_away(shared, job, outcome).await {
@@ -89,7 +89,7 @@ async fn to_the_end(shared: &Shared, job: &Job, folder: &JobFolder) {
                     job.id,
                     wait.as_secs()
                 );
-                Timer::after(wait).await;
+                after(wait).await;
             }
         }
     }
@@ -112,7 +112,7 @@ async fn no_reboot(shared: &Shared, job: &Job, folder: &JobFolder) -> Option<Str
         if let Some(Turn::GivenUp(reason)) = shared.running.borrow().of(&job.id) {
             return Some(reason.clone());
         }
-        Timer::after(LOOK).await;
+        after(LOOK).await;
     }
     set(Turn::Beside);
     None
@@ -181,15 +181,14 @@ async fn until_gone(shared: &Shared, job: &Job, folder: &JobFolder, mut listener
         let wait = backoff.failed(false);
         let (id, seconds) = (&job.id, wait.as_secs());
         log::error!("the worker of job {id} can't be listened to, again in {seconds} s: {error}");
-        Timer::after(wait).await;
+        after(wait).await;
     }
 }
 
 /// Returns when the worker is gone; reports each step that ends before the last.
 async fn listen(shared: &Shared, job: &Job, folder: &JobFolder, listener: File) -> io::Result<()> {
-    let listener = Async::new(listener)?;
     loop {
-        match doorbell::look(listener.get_ref())? {
+        match doorbell::look(&listener)? {
             Look::Gone => return Ok(()),
             Look::Quiet => {}
             Look::Rang => {
@@ -203,6 +202,6 @@ async fn listen(shared: &Shared, job: &Job, folder: &JobFolder, listener: File) 
                 }
             }
         }
-        listener.readable().await?;
+        readable(&listener).await;
     }
 }

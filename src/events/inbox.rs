@@ -22,7 +22,8 @@ impl Inbox {
         Inbox(state.join("events"))
     }
 
-    fn folder(&self) -> PathBuf {
+    /// Where wishes are put.
+    pub fn folder(&self) -> PathBuf {
         self.0.join("inbox")
     }
 

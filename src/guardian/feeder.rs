@@ -1,8 +1,8 @@
 //! Feeds the board's watchdog as long as there is hope, and lets it bite when there is none.
 
 use crate::agent::modules::Ended;
+use crate::reactor::after;
 use crate::sys::watchdog::Watchdog;
-use smol::Timer;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ pub async fn run(path: PathBuf, timeout: Duration) -> Ended {
         let now = Instant::now();
         feeder.turn(now, true);
         let Some(due) = feeder.due(now) else { return Ok(()) };
-        Timer::after(due).await;
+        after(due).await;
     }
 }
 

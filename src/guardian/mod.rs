@@ -212,8 +212,8 @@ impl Guardian {
                 return code;
             }
             let wait = self.wait(now);
-            let pulse = self.ward.as_ref().map(|ward| ward.pulse.as_fd());
-            system::wait(self.signals.as_fd(), pulse, wait);
+            // What the daemon says meanwhile says itself when that was.
+            system::wait(self.signals.as_fd(), wait);
             self.hear(now + wait);
         }
     }
@@ -229,11 +229,12 @@ impl Guardian {
             }
         }
         let late = now.saturating_duration_since(planned) > LATE;
-        if let Some(ward) = &mut self.ward
-            && (ward.was_heard() || late)
-        {
-            ward.heard = now;
-            self.heard = now;
+        if let Some(ward) = &mut self.ward {
+            let said = ward.was_heard(now);
+            if let Some(heard) = if late { Some(now) } else { said } {
+                ward.heard = ward.heard.max(heard);
+                self.heard = self.heard.max(heard);
+            }
         }
         while let Some((pid, status)) = system::reap() {
             if self.ward.as_ref().is_some_and(|ward| ward.identity.pid == pid) {

@@ -51,12 +51,17 @@ impl Ward {
         Ok(Ward { identity, pulse: reader, since: now, heard: now, silent: false, told: None })
     }
 
-    /// Takes in what is on its pipe; whether there was anything.
-    pub fn was_heard(&mut self) -> bool {
-        // Only if there is something can it be read without waiting.
-        let is_there = system::is_readable(self.pulse.as_fd());
+    /// Takes in what is on its pipe; when the last of it was written, if there was anything.
+    pub fn was_heard(&mut self, now: Instant) -> Option<Instant> {
+        let mut heard = None;
         let mut bytes = [0; 256];
-        is_there && self.pulse.read(&mut bytes).is_ok_and(|count| count > 0)
+        // Only if there is something can it be read without waiting.
+        while system::is_readable(self.pulse.as_fd())
+            && let Ok(count @ 1..) = self.pulse.read(&mut bytes)
+        {
+            heard = now.checked_sub(pulse::age(bytes.get(..count).unwrap_or_default()));
+        }
+        heard
     }
 
     /// What is to be done about it now.

@@ -53,6 +53,11 @@ impl Look {
         }
         whole
     }
+
+    /// Whether the last look has seen a file, whole or not.
+    pub fn has_seen(&self) -> bool {
+        !self.seen.is_empty()
+    }
 }
 
 fn is_unfinished(name: &str) -> bool {

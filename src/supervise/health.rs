@@ -2,13 +2,13 @@
 
 use super::definition::{Check, Definition, Probe};
 use crate::bell::Bell;
-use crate::sys::clock;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
-use smol::{Async, LocalExecutor, Task, Timer, future};
+use crate::reactor::{after, readable};
+use crate::sys::{clock, unix_socket};
+use smol::{LocalExecutor, Task, future};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -160,9 +160,9 @@ async fn ask_again_and_again(seen: Rc<Seen>, check: Check, recheck: Duration, be
     // The page gives an answer 70 % of the time between two.
     let patience = interval * 7 / 10;
     loop {
-        Timer::after(if seen.failures.get() == 0 { interval } else { recheck }).await;
+        after(if seen.failures.get() == 0 { interval } else { recheck }).await;
         let late = async {
-            Timer::after(patience).await;
+            after(patience).await;
             Err(io::ErrorKind::TimedOut.into())
         };
         let trouble = match future::or(ask(&check.path), late).await {
@@ -178,17 +178,15 @@ async fn ask_again_and_again(seen: Rc<Seen>, check: Check, recheck: Duration, be
 }
 
 async fn ask(path: &Path) -> io::Result<String> {
-    let mut stream = Async::<UnixStream>::connect(path).await?;
-    stream.write_all(REQUEST).await?;
-    let line = read_line(&mut stream, &mut Vec::new()).await?;
+    let mut stream = unix_socket::connect(path)?;
+    // The first bytes of a connection always have room.
+    stream.write_all(REQUEST)?;
+    let line = read_line(&stream, &mut Vec::new()).await?;
     line.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// The next line without its end. What comes after it stays in `rest`.
-async fn read_line(
-    stream: &mut Async<UnixStream>,
-    rest: &mut Vec<u8>,
-) -> io::Result<Option<String>> {
+async fn read_line(mut stream: &UnixStream, rest: &mut Vec<u8>) -> io::Result<Option<String>> {
     loop {
         if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
@@ -198,20 +196,21 @@ async fn read_line(
             return Err(io::Error::other("it says more than 1023 bytes in one line"));
         }
         let mut piece = [0; 256];
-        match stream.read(&mut piece).await? {
-            0 => return Ok(None),
-            count => rest.extend_from_slice(piece.get(..count).unwrap_or_default()),
+        match stream.read(&mut piece) {
+            Ok(0) => return Ok(None),
+            Ok(count) => rest.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => readable(stream).await,
+            Err(error) => return Err(error),
         }
     }
 }
 
 async fn listen(seen: Rc<Seen>, listener: UnixListener, name: String, probe: Probe) {
-    let Ok(listener) = Async::new(listener) else { return };
     let mut heard: VecDeque<Pin<Box<dyn Future<Output = ()> + '_>>> = VecDeque::new();
     loop {
-        let accepted = future::or(go_on(&mut heard), listener.accept()).await;
+        let accepted = future::or(go_on(&mut heard), accept(&listener)).await;
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 // The newest goes before the oldest, which may have been forgotten.
                 if heard.len() >= MAX_CONNECTIONS {
                     heard.pop_front();
@@ -220,13 +219,18 @@ async fn listen(seen: Rc<Seen>, listener: UnixListener, name: String, probe: Pro
             }
             // Most likely there are no descriptors left.
             Err(_) => {
-                let pause = async {
-                    Timer::after(PAUSE).await;
-                };
-                future::or(go_on(&mut heard), pause).await;
+                future::or(go_on(&mut heard), after(PAUSE)).await;
             }
         }
     }
+}
+
+async fn accept(listener: &UnixListener) -> io::Result<UnixStream> {
+    listener.set_nonblocking(true)?;
+    readable(listener).await;
+    let (stream, _) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
 }
 
 /// Goes on with all of these, and never comes to an end by itself.
@@ -240,13 +244,13 @@ fn go_on<'a, T>(
 }
 
 /// Takes in the heartbeats of one connection until its end.
-async fn hear(seen: &Seen, mut stream: Async<UnixStream>, name: &str, probe: &Probe) {
+async fn hear(seen: &Seen, stream: UnixStream, name: &str, probe: &Probe) {
     let mut rest = Vec::new();
     let idle = || async {
-        Timer::after(IDLE).await;
+        after(IDLE).await;
         Ok(None)
     };
-    while let Ok(Some(line)) = future::or(read_line(&mut stream, &mut rest), idle()).await {
+    while let Ok(Some(line)) = future::or(read_line(&stream, &mut rest), idle()).await {
         if is_beat(&line, name, probe) {
             seen.beat.set(clock::since_boot());
         }
@@ -326,20 +330,21 @@ mod tests {
         let child = async {
             let mut silent = Vec::new();
             for _ in 0..MAX_CONNECTIONS {
-                silent.push(Async::<UnixStream>::connect(&path).await.unwrap());
+                silent.push(UnixStream::connect(&path).unwrap());
             }
-            let mut other = Async::<UnixStream>::connect(&path).await.unwrap();
-            other.write_all(b"{\"agent\": {\"name\": \"a\"}, \"message\": 1}\n").await.unwrap();
+            let mut other = UnixStream::connect(&path).unwrap();
+            other.write_all(b"{\"agent\": {\"name\": \"a\"}, \"message\": 1}\n").unwrap();
             for _ in 0..500 {
                 if seen.beat.get() > Duration::ZERO {
                     break;
                 }
-                Timer::after(Duration::from_millis(10)).await;
+                after(Duration::from_millis(10)).await;
             }
             assert!(seen.beat.get() > Duration::ZERO, "it isn't heard");
-            assert_eq!(silent[0].read(&mut [0]).await.unwrap(), 0, "the oldest is closed");
+            assert_eq!(silent[0].read(&mut [0]).unwrap(), 0, "the oldest is closed");
         };
-        smol::block_on(future::or(child, listen(seen.clone(), listener, "a".into(), probe)));
+        let listens = listen(seen.clone(), listener, "a".into(), probe);
+        crate::reactor::block_on(future::or(child, listens)).unwrap();
         assert!(seen.beat.get() > Duration::ZERO);
     }
 }

@@ -35,6 +35,7 @@ pub use queue::Queue;
 pub use run::run;
 
 use crate::bell::Bell;
+use crate::reactor::after;
 use crate::sys::{FileError, clock, durable, host};
 use child::Unit;
 use definition::Definition;
@@ -46,7 +47,6 @@ use limits::{Groups, Kind};
 use notes::Notes;
 use policy::Rules;
 use record::Record;
-use smol::Timer;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -263,7 +263,7 @@ impl Supervisor {
             if clock::since_boot() > end {
                 return Err(Failure::stuck(name));
             }
-            Timer::after(LOOK).await;
+            after(LOOK).await;
         }
         Ok(())
     }
@@ -272,7 +272,7 @@ impl Supervisor {
     pub async fn hold(self: &Rc<Self>, name: &str) -> Held {
         let quick = (name.to_owned(), false);
         while self.busy.borrow().contains(&quick) {
-            Timer::after(LOOK).await;
+            after(LOOK).await;
         }
         self.held.borrow_mut().push(name.to_owned());
         Held { supervisor: self.clone(), name: name.to_owned() }
@@ -316,7 +316,7 @@ impl Supervisor {
         while self.waits_for_ends() && clock::since_boot() < kill_at + LAST {
             // Nobody listens for SIGCHLD any more.
             self.wake.ring();
-            Timer::after(LOOK).await;
+            after(LOOK).await;
         }
         self.hand_over();
     }

@@ -1,8 +1,8 @@
 //! A child's output: from its FIFO into a log that is turned over when it has become too large.
 
 use super::launch::OUTPUT;
+use crate::reactor::{after, readable};
 use crate::sys::fifo;
-use smol::{Async, Timer};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -32,17 +32,14 @@ const MUCH: u64 = 16 * 1024;
 pub async fn drain(folder: PathBuf, cap: u64) {
     let path = folder.join(OUTPUT);
     let opened = fifo::make(&path).and_then(|()| fifo::open(&path, false));
-    let pipe = match opened.map_err(|error| error.to_string()) {
-        Ok(pipe) => Async::new(pipe).map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    let pipe = match pipe {
+    let pipe = match opened {
         Ok(pipe) => pipe,
         Err(error) => return log::error!("output of a child is not logged: {error}"),
     };
     let mut troubled = false;
-    while pipe.readable().await.is_ok() {
-        let taken = match take(pipe.get_ref(), &folder, cap) {
+    loop {
+        readable(&pipe).await;
+        let taken = match take(&pipe, &folder, cap) {
             Ok(taken) => {
                 troubled = false;
                 taken
@@ -53,10 +50,10 @@ pub async fn drain(folder: PathBuf, cap: u64) {
                     log::warn!("{}: output can't be written: {error}", folder.display());
                 }
                 troubled = true;
-                throw_away(pipe.get_ref())
+                throw_away(&pipe)
             }
         };
-        Timer::after(if taken > MUCH { BUSY } else { CALM }).await;
+        after(if taken > MUCH { BUSY } else { CALM }).await;
     }
 }
 

@@ -7,9 +7,10 @@ use super::jobs;
 use super::notes;
 use super::{Supervisor, install, output};
 use crate::agent::modules::Ended;
+use crate::reactor::{after, readable};
 use crate::sys::tree::{self, Process};
 use crate::sys::{child, clock};
-use smol::{Async, LocalExecutor, Timer, future};
+use smol::{LocalExecutor, future};
 use std::fs::File;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -44,10 +45,6 @@ pub async fn run(supervisor: Rc<Supervisor>, executor: Rc<LocalExecutor<'static>
     }
 }
 
-async fn after(wait: Duration) {
-    Timer::after(wait).await;
-}
-
 fn spawn(executor: &LocalExecutor<'static>, task: impl Future<Output = ()> + 'static) {
     let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
     executor.spawn(task).detach();
@@ -55,18 +52,15 @@ fn spawn(executor: &LocalExecutor<'static>, task: impl Future<Output = ()> + 'st
 
 /// Hears the inbox's bell.
 async fn listen(supervisor: Rc<Supervisor>) {
-    let bell = match supervisor.inbox.listen().map_err(|error| error.to_string()) {
-        Ok(bell) => Async::new(bell).map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    let bell: Async<File> = match bell {
+    let bell: File = match supervisor.inbox.listen() {
         Ok(bell) => bell,
         Err(error) => return log::error!("document steps can't reach the supervisor: {error}"),
     };
     // What came before there was a listener.
     supervisor.wake();
-    while bell.readable().await.is_ok() {
-        Inbox::hush(bell.get_ref());
+    loop {
+        readable(&bell).await;
+        Inbox::hush(&bell);
         supervisor.wake();
     }
 }
@@ -78,7 +72,7 @@ async fn bury(supervisor: Rc<Supervisor>) {
         if seen.is_empty() {
             supervisor.ended.wait().await;
         }
-        Timer::after(BURIAL).await;
+        after(BURIAL).await;
         let me = std::process::id();
         let mut zombies = Process::all();
         zombies.retain(|process| process.parent == me && process.state == b'Z');
@@ -200,7 +194,7 @@ impl Supervisor {
         // Most often a full disk is in the way.
         while let Err(error) = self.end(&open, &result) {
             log::error!("the end of job {} can't be noted: {error}", open.job.id);
-            Timer::after(BURIAL).await;
+            after(BURIAL).await;
         }
         #[cfg(feature = "audit")]
         {
@@ -259,11 +253,10 @@ impl Supervisor {
         if unit.is_stranger
             && unit.watcher.is_none()
             && let Ok(end) = child::watch(run.pid)
-            && let Ok(end) = Async::new(end)
         {
             let wake = self.wake.clone();
             let watch: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
-                let _ = end.readable().await;
+                readable(&end).await;
                 wake.ring();
             });
             unit.watcher = Some(executor.spawn(watch));

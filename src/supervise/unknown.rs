@@ -3,8 +3,8 @@
 use super::jobs::Failure;
 use super::record::Record;
 use super::{DYING, LOOK, Supervisor, launch};
+use crate::reactor::after;
 use crate::sys::{clock, process};
-use smol::Timer;
 use stint_wire::bootagent::Limits;
 
 impl Supervisor {
@@ -31,7 +31,7 @@ impl Supervisor {
             if clock::since_boot() > end {
                 return (Err(Failure::stuck(name)), record.file);
             }
-            Timer::after(LOOK).await;
+            after(LOOK).await;
         }
     }
 }

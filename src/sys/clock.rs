@@ -34,10 +34,21 @@ pub fn is_set() -> bool {
 /// The time since the system's boot, sleep included. The kernel counts the starts of processes
 /// from there.
 pub fn since_boot() -> Duration {
+    read(libc::CLOCK_BOOTTIME)
+}
+
+/// What [`std::time::Instant`] goes by, as a number that two processes can compare. It stands still while
+/// the device sleeps.
+#[cfg(feature = "guardian")]
+pub fn awake() -> Duration {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+fn read(clock: libc::clockid_t) -> Duration {
     // SAFETY: all zero is a valid time, which the call fills.
     unsafe {
         let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time);
+        libc::clock_gettime(clock, &raw mut time);
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::check;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// What became of one descriptor while waiting.
@@ -74,11 +74,9 @@ pub fn enlarge_pipe(pipe: BorrowedFd<'_>, bytes: libc::c_int) -> io::Result<()> 
 }
 
 /// Any number of descriptors to wait for.
-#[cfg(feature = "session")]
 #[derive(Default)]
 pub struct Set(Vec<libc::pollfd>);
 
-#[cfg(feature = "session")]
 impl Set {
     /// Forgets all of them.
     pub fn clear(&mut self) {
@@ -87,6 +85,7 @@ impl Set {
 
     /// Adds one, to be read, to be written, or both; with neither it isn't waited for at all: its end
     /// would be reported again and again.
+    #[cfg(feature = "session")]
     pub fn add(&mut self, descriptor: BorrowedFd<'_>, read: bool, write: bool) {
         if !read && !write {
             return;
@@ -94,6 +93,17 @@ impl Set {
         let mut events = if read { libc::POLLIN } else { 0 };
         events |= if write { libc::POLLOUT } else { 0 };
         self.0.push(libc::pollfd { fd: descriptor.as_raw_fd(), events, revents: 0 });
+    }
+
+    /// Adds one, to be read, by its number, which whoever gives it keeps open.
+    pub fn add_number(&mut self, fd: RawFd) {
+        self.0.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    }
+
+    /// Whether the one that was added as the `at`-th, counted from 0, was ready after the wait: there is
+    /// something to read, or the end has come.
+    pub fn is_ready(&self, at: usize) -> bool {
+        self.0.get(at).is_some_and(|entry| entry.revents != 0)
     }
 
     /// Waits until one of them is ready, at most so many milliseconds; without a number, for ever.

@@ -17,6 +17,8 @@ pub mod faults;
 #[cfg(any(feature = "logs", feature = "supervise"))]
 pub mod fifo;
 pub mod host;
+#[cfg(any(feature = "audit", feature = "events", feature = "offline"))]
+pub mod inotify;
 #[cfg(all(target_env = "musl", target_feature = "crt-static", not(debug_assertions)))]
 mod lean_libc;
 pub mod lock;
@@ -37,6 +39,8 @@ pub mod start;
 pub mod tcp;
 #[cfg(feature = "supervise")]
 pub mod tree;
+#[cfg(feature = "supervise")]
+pub mod unix_socket;
 #[cfg(any(feature = "session", feature = "supervise"))]
 pub mod users;
 #[cfg(feature = "guardian")]

@@ -30,23 +30,21 @@ pub fn tie<'a>(command: &'a mut Command, pipe: BorrowedFd<'_>) -> &'a mut Comman
     unsafe { command.pre_exec(start) }
 }
 
-/// Waits until one of two descriptors can be read from, or for so long. Signals may cut it short.
-pub fn wait(one: BorrowedFd<'_>, other: Option<BorrowedFd<'_>>, timeout: Duration) {
-    let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // A negative number is none.
-    let other = other.map_or(-1, |other| other.as_raw_fd());
-    let mut entries = [entry(one.as_raw_fd()), entry(other)];
+/// Waits until a descriptor can be read from, or for so long. Signals may cut it short.
+pub fn wait(one: BorrowedFd<'_>, timeout: Duration) {
     // Rounded up, or it would look just before the time again and again.
-    let milliseconds = i32::try_from(timeout.as_millis().saturating_add(1)).unwrap_or(i32::MAX);
-    // SAFETY: the entries live through the call, which fills them.
-    unsafe { libc::poll(entries.as_mut_ptr(), 2, milliseconds) };
+    poll(one, i32::try_from(timeout.as_millis().saturating_add(1)).unwrap_or(i32::MAX));
 }
 
 /// Whether a read would not wait.
 pub fn is_readable(one: BorrowedFd<'_>) -> bool {
+    poll(one, 0)
+}
+
+fn poll(one: BorrowedFd<'_>, milliseconds: i32) -> bool {
     let mut entry = libc::pollfd { fd: one.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: the entry lives through the call, which fills it.
-    unsafe { libc::poll(&raw mut entry, 1, 0) > 0 }
+    unsafe { libc::poll(&raw mut entry, 1, milliseconds) > 0 }
 }
 
 /// Takes a child that has ended, and how; `None` if there is none. As process 1 of a container this
@@ -125,10 +123,10 @@ mod tests {
     fn waiting_ends_when_there_is_something_to_read_or_the_time_is_over() {
         let (reader, mut writer) = io::pipe().unwrap();
         let began = Instant::now();
-        wait(reader.as_fd(), None, Duration::from_millis(30));
+        wait(reader.as_fd(), Duration::from_millis(30));
         assert!(began.elapsed() >= Duration::from_millis(30));
         writer.write_all(b"x").unwrap();
-        wait(reader.as_fd(), Some(reader.as_fd()), Duration::from_secs(60));
+        wait(reader.as_fd(), Duration::from_secs(60));
         assert!(began.elapsed() < Duration::from_secs(50));
     }
 

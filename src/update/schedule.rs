@@ -4,10 +4,10 @@
 //! daemon's memory isn't for downloads.
 
 use crate::config::Update;
+use crate::reactor::after;
 use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
 use crate::sys::{clock, random};
-use smol::Timer;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub async fn run(schedule: Schedule) -> Result<(), String> {
     let mut done = None;
     let mut wait = FIRST;
     loop {
-        Timer::after(wait).await;
+        after(wait).await;
         wait = LOOK.mul_f64(0.5 + random::fraction());
         let now = clock::system();
         let day = now.secs() / 60 / DAY;
@@ -92,7 +92,7 @@ async fn look(words: &[OsString]) -> bool {
                 Ok(None) => {}
                 ended => return matches!(ended, Ok(Some(status)) if status.success()),
             }
-            Timer::after(GLANCE).await;
+            after(GLANCE).await;
         },
         Err(error) => log::error!("the look for a new version can't be started: {error}"),
     }

@@ -3,8 +3,8 @@
 use super::folder;
 use super::state::{State, Trial};
 use crate::agent::status::Board;
+use crate::reactor::after;
 use crate::sys::{faults, host, process};
-use smol::Timer;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), S
             let _ = process::signal(std::process::id(), libc::SIGHUP);
             return Ok(());
         }
-        Timer::after(LOOK).await;
+        after(LOOK).await;
     }
     process::alarm(0);
     log::info!("version {} is kept", trial.slot.version);
@@ -60,7 +60,7 @@ pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), S
 pub async fn see_to_it(state: PathBuf) -> Result<(), String> {
     let mut is_read = State::read(&state).is_ok();
     loop {
-        Timer::after(AGAIN).await;
+        after(AGAIN).await;
         let Ok(known) = State::read(&state) else {
             is_read = false;
             continue;

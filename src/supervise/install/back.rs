@@ -9,8 +9,8 @@ use super::job::{Site, in_words};
 use super::order::Act;
 use super::plan::{Before, Phase, Plan};
 use super::system;
+use crate::reactor::after;
 use crate::sys::clock;
-use smol::Timer;
 use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::bootagent::ChildStatus;
@@ -85,13 +85,13 @@ impl Site<'_> {
             log::error!("{} can't go back to what was before (try {tries}): {what}", self.name);
             let cooldown = self.supervisor.settings().cooldown;
             if failure.is_of_disk {
-                Timer::after(cooldown).await;
+                after(cooldown).await;
                 continue;
             }
             if tries == MAX_TRIES {
                 break Some(failure);
             }
-            Timer::after(pause(tries, cooldown)).await;
+            after(pause(tries, cooldown)).await;
             tries += 1;
         };
         let (to, why) = (self.version(&plan.to), &plan.why);

@@ -13,8 +13,8 @@ use super::plan::{Before, Phase, Plan};
 use super::process::carry_out;
 use super::versions::Versions;
 use super::{prepare, system};
+use crate::reactor::after;
 use crate::sys::{FileError, clock, durable};
-use smol::Timer;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -232,7 +232,7 @@ impl<'a> Site<'a> {
                 _ if now > last => return Ok(()),
                 _ => {}
             }
-            Timer::after(LOOK.min(settled)).await;
+            after(LOOK.min(settled)).await;
         }
     }
 

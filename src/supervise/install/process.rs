@@ -3,11 +3,11 @@
 
 use super::super::jobs::Failure;
 use super::order::{Order, Outcome};
+use crate::reactor::{after, readable};
 use crate::sys::command::{Command, Stdio};
 use crate::sys::doorbell::{self, Look};
 use crate::sys::process::{self, Group};
 use crate::sys::{FileError, faults};
-use smol::{Async, Timer};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -61,7 +61,7 @@ async fn run(child_folder: &Path, order: &Order) -> Result<Option<Outcome>, File
             return Ok(Some(outcome));
         }
         log::warn!("the process that installs a package of {} died", order.child);
-        Timer::after(PAUSE).await;
+        after(PAUSE).await;
     }
     Ok(None)
 }
@@ -77,10 +77,7 @@ fn start(folder: &Path, bell: File) -> Result<crate::sys::command::Child, FileEr
 
 /// Returns when the process is gone.
 async fn listen(listener: File) {
-    let Ok(listener) = Async::new(listener) else { return };
-    while !matches!(doorbell::look(listener.get_ref()), Ok(Look::Gone) | Err(_)) {
-        if listener.readable().await.is_err() {
-            return;
-        }
+    while !matches!(doorbell::look(&listener), Ok(Look::Gone) | Err(_)) {
+        readable(&listener).await;
     }
 }

@@ -3,6 +3,7 @@ use super::super::order::Outcome;
 use super::super::versions::{Note, Versions};
 use super::*;
 use crate::config::Supervise;
+use crate::reactor::block_on;
 use crate::supervise::limits::Groups;
 use crate::testing::Folder;
 use std::fs;
@@ -83,10 +84,10 @@ fn a_package_that_can_t_be_installed_once_more_stays_as_it_is() {
     let key = "install 1".to_owned();
     let incoming = site.order(&job, key.clone()).put(&site.folder).unwrap();
     Outcome { error: String::new(), folder: "2".into() }.put(&incoming).unwrap();
-    let mut plan = smol::block_on(site.prepare(&job, key)).unwrap().unwrap();
+    let mut plan = block_on(site.prepare(&job, key)).unwrap().unwrap().unwrap();
     assert_eq!((plan.from.as_deref(), plan.to.as_str(), plan.older()), (Some("2"), "2", None));
     site.turn_back(&mut plan, "the disk is full".into());
-    let words = smol::block_on(site.back(&mut plan));
+    let words = block_on(site.back(&mut plan)).unwrap();
     assert_eq!(words, "the disk is full");
     assert_eq!(site.versions.current().as_deref(), Some("2"));
     assert_eq!(site.versions.previous().as_deref(), Some("1"));
@@ -115,7 +116,7 @@ fn of_a_definition_that_cannot_be_read_the_child_itself_knows_what_it_said() {
     let plan = Plan { definition: None, ..plan(Some("1"), "2") };
     fs::write(site.folder.join(BY_FILE), "damaged").unwrap();
     assert_eq!(site.definition_before(&plan), Source::Kept);
-    smol::block_on(site.step_back(&plan)).unwrap();
+    block_on(site.step_back(&plan)).unwrap().unwrap();
     assert_eq!(site.versions.current().as_deref(), Some("1"));
     // It comes from the operator's file, so no job has given it.
     fs::create_dir(folder.path().join("children.d")).unwrap();
