@@ -96,6 +96,20 @@ async fn the_audit_log_of_a_node_that_is_gone_goes_after_a_year_and_that_of_anot
 }
 
 #[tokio::test]
+async fn lines_of_nodes_that_are_there_are_not_read_to_find_those_of_nodes_that_are_gone() {
+    let bed = Testbed::new().await;
+    let plan = format!("EXPLAIN QUERY PLAN {}", prune::AUDIT_OF_NODES_GONE);
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(plan))
+        .bind(1_i64)
+        .fetch_all(&bed.app.store.read)
+        .await
+        .unwrap();
+    let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+    assert!(steps.iter().any(|step| step.contains("audit_record USING")), "{steps:?}");
+    assert!(!steps.iter().any(|step| step.contains("SCAN audit_record")), "{steps:?}");
+}
+
+#[tokio::test]
 async fn an_order_to_register_anew_goes_with_its_activation() {
     let bed = Testbed::new().await;
     let node = bed.fleet(1).await.remove(0);
