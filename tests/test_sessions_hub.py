@@ -104,6 +104,29 @@ def test_a_client_that_reads_slowly_gets_everything_whole_and_slows_the_agent_do
     assert sent.wait(PATIENCE)
 
 
+def test_a_slow_client_gets_the_last_output_of_a_session_that_is_over(client, channel, start):
+    answer, operator, agent = start()
+    count, size = 4096, 16 * 1024
+
+    def speak() -> None:
+        for n in range(count):
+            agent.show(bytes([n % 251]) * size)
+        agent.cut()
+
+    speaking = threading.Thread(target=speak, daemon=True)
+    speaking.start()
+    speaking.join(2)
+    assert speaking.is_alive(), "nobody reads, so most of it still waits at the agent"
+    channel.complete(answer["SessionId"])
+    # As long as the hub waits for the last word of an agent that is silent.
+    speaking.join(6)
+    for n in range(count):
+        frame = operator.expect("output_stream_data")
+        assert (frame.sequence, frame.payload) == (n, bytes([n % 251]) * size)
+    assert operator.expect("channel_closed").json["SessionId"] == answer["SessionId"]
+    assert operator.closed()
+
+
 def test_a_client_can_not_speak_for_the_hub_or_the_agent(client, node, channel, start):
     _, operator, agent = start()
     for kind in ["channel_closed", "pause_publication", "output_stream_data", "agent_session_state"]:

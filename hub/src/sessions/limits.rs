@@ -8,8 +8,12 @@ use stint_wire::time::Utc;
 /// Sessions that are open on a node at a time. Each is a process there.
 pub const PER_NODE: i64 = 16;
 
-/// How long a node may take to start one, milliseconds: a loaded device on a slow radio.
+/// How long a node may take to start one that it has been told of, milliseconds: a loaded device on a slow radio.
 const START_MILLIS: u64 = 30_000;
+
+/// How long one may wait to be told, milliseconds: nodes start one at a time, and so long all others take
+/// together at most.
+const TURN_MILLIS: u64 = START_MILLIS * PER_NODE as u64;
 
 /// How long a node may take to end one, milliseconds. A shell that ignores its hang-up is killed
 /// long before.
@@ -24,6 +28,7 @@ struct Row {
     status: String,
     joined_at: Option<i64>,
     requested_at: i64,
+    offered_at: Option<i64>,
     used_at: i64,
     end_wanted_at: Option<i64>,
     idle_seconds: i64,
@@ -49,7 +54,7 @@ enum Due {
 /// `InternalServerError` when the store fails.
 pub async fn enforce(app: &App, now: Utc) -> ApiResult<()> {
     let open: Vec<Row> = sqlx::query_as(
-        "SELECT id, status, joined_at, requested_at, used_at, end_wanted_at, idle_seconds,
+        "SELECT id, status, joined_at, requested_at, offered_at, used_at, end_wanted_at, idle_seconds,
            longest_seconds,
            (SELECT COUNT(*) FROM access_key k WHERE k.id = session.access_key) AS keys
          FROM session WHERE ended_at IS NULL",
@@ -103,7 +108,11 @@ fn due(row: &Row, used: Utc, now: Utc) -> Due {
         return Due::Revoked;
     }
     if row.joined_at.is_none() && row.status == "Connecting" {
-        return if past(row.requested_at, START_MILLIS) { Due::NotStarted } else { Due::Nothing };
+        let late = match row.offered_at {
+            Some(at) => past(at, START_MILLIS),
+            None => past(row.requested_at, TURN_MILLIS),
+        };
+        return if late { Due::NotStarted } else { Due::Nothing };
     }
     let used = row.used_at.max(used.0 as i64);
     if past(used, seconds(row.idle_seconds)) {
@@ -127,6 +136,7 @@ mod tests {
                 status: "Connected".to_owned(),
                 joined_at: Some(1),
                 requested_at: 0,
+                offered_at: Some(1),
                 used_at: 1_000_000,
                 end_wanted_at: None,
                 idle_seconds: 60,
@@ -135,6 +145,12 @@ mod tests {
             };
             change(&mut row);
             row
+        };
+        let starting = |offered_at: Option<i64>| Row {
+            status: "Connecting".to_owned(),
+            joined_at: None,
+            offered_at,
+            ..row(|_| {})
         };
         for (row, used, now, expected) in [
             (row(|_| {}), 0, 1_059_999, Due::Nothing),
@@ -145,18 +161,11 @@ mod tests {
             (row(|r| r.longest_seconds = 1050), 0, 1_050_000, Due::TooLong),
             (row(|r| r.end_wanted_at = Some(2_000_000)), 0, 2_029_999, Due::Nothing),
             (row(|r| r.end_wanted_at = Some(2_000_000)), 0, 2_030_000, Due::NotEnded),
-            (
-                row(|r| (r.status, r.joined_at) = ("Connecting".to_owned(), None)),
-                0,
-                29_999,
-                Due::Nothing,
-            ),
-            (
-                row(|r| (r.status, r.joined_at) = ("Connecting".to_owned(), None)),
-                0,
-                30_000,
-                Due::NotStarted,
-            ),
+            (starting(Some(100_000)), 0, 129_999, Due::Nothing),
+            (starting(Some(100_000)), 0, 130_000, Due::NotStarted),
+            // Its turn comes when those ahead of it have started, or have failed.
+            (starting(None), 0, 479_999, Due::Nothing),
+            (starting(None), 0, 480_000, Due::NotStarted),
         ] {
             assert_eq!(due(&row, Utc(used), Utc(now)), expected, "{now}");
         }

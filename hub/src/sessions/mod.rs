@@ -12,6 +12,8 @@ pub mod transcripts;
 
 pub use limits::enforce;
 pub use relay::Live;
+#[cfg(test)]
+pub use table::CLOSING;
 pub use table::{
     Draft, End, Session, closing, end, find, give_token, insert, joined, next_to_start, open_on,
     set_status, told_end, told_start, use_token,
@@ -48,7 +50,8 @@ pub async fn over(
     now: Utc,
 ) -> ApiResult<()> {
     flush(app, id).await?;
-    if let Some(session) = table::finish(app, id, status, details, now).await? {
+    let finished = table::finish(app, id, status, details, now).await?;
+    if let Some(session) = &finished {
         tracing::info!(
             session = id,
             node = session.node_id,
@@ -67,6 +70,10 @@ pub async fn over(
     }
     // After the table, where an end that comes just now looks first.
     app.sessions.end(id, Ending { output: details.to_owned(), tells_agent });
+    if let Some(session) = finished {
+        // The next one may start.
+        app.wakeups.ring(&session.node_id);
+    }
     Ok(())
 }
 

@@ -20,6 +20,10 @@ const QUEUE: usize = 64;
 /// that a cut swallowed, as the client never says it twice.
 const KEPT_ACKS: usize = 256;
 
+/// A number that is further behind the newest than this is no message that comes again, but one of a sender whose
+/// numbers jump. Both ends' programs keep fewer messages for their repetition.
+const REPEATED: i64 = 10_000;
+
 /// The two ends of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -115,6 +119,7 @@ struct Seat {
     count: AtomicU64,
     changed: Notify,
     was_taken: AtomicBool,
+    has_said_all: AtomicBool,
 }
 
 impl Queue {
@@ -192,14 +197,8 @@ impl Relay {
 
     /// Waits until another has taken the place.
     pub async fn replaced(&self, side: Side, number: u64) {
-        let seat = self.seat(side);
-        loop {
-            let changed = seat.changed.notified();
-            if seat.holder.load(Ordering::SeqCst) != number {
-                return;
-            }
-            changed.await;
-        }
+        let holder = &self.seat(side).holder;
+        self.until(side, || holder.load(Ordering::SeqCst) != number).await;
     }
 
     /// Whether neither end is here.
@@ -208,10 +207,26 @@ impl Relay {
     }
 
     async fn gone(&self, side: Side) {
+        self.until(side, || !self.has(side)).await;
+    }
+
+    /// What an end has said is all that it will say.
+    pub fn has_said_all(&self, side: Side) {
         let seat = self.seat(side);
+        seat.has_said_all.store(true, Ordering::SeqCst);
+        seat.changed.notify_waiters();
+    }
+
+    /// Waits until nothing more comes from an end: it has said all, or it isn't here.
+    pub async fn silent(&self, side: Side) {
+        let said_all = || self.seat(side).has_said_all.load(Ordering::SeqCst);
+        self.until(side, || !self.has(side) || said_all()).await;
+    }
+
+    async fn until(&self, side: Side, probe: impl Fn() -> bool) {
         loop {
-            let changed = seat.changed.notified();
-            if !self.has(side) {
+            let changed = self.seat(side).changed.notified();
+            if probe() {
                 return;
             }
             changed.await;
@@ -258,7 +273,7 @@ impl Relay {
             Side::Agent => (kind::OUTPUT_STREAM_DATA, &self.newest_out, &self.bytes_out),
         };
         if message.kind == data {
-            if newest.fetch_max(message.sequence, Ordering::Relaxed) < message.sequence {
+            if is_new(newest, message.sequence) {
                 count.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
                 self.used_at.store(now.0, Ordering::Relaxed);
             }
@@ -317,6 +332,13 @@ impl Relay {
     }
 }
 
+/// Whether a message of this number hasn't come yet; then it is the newest.
+fn is_new(newest: &AtomicI64, number: i64) -> bool {
+    let has_come = |newest: i64| number <= newest && newest.saturating_sub(number) < REPEATED;
+    let order = Ordering::Relaxed;
+    newest.fetch_update(order, order, |newest| (!has_come(newest)).then_some(number)).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,6 +384,15 @@ mod tests {
         assert_eq!(relay.take_used(), Used { at: Utc(7), bytes_in: 6, bytes_out: 1 });
         carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, 0, b"x").await;
         assert_eq!(relay.take_used(), Used { at: Utc(0), bytes_in: 0, bytes_out: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_number_that_jumps_does_not_keep_what_follows_from_being_counted() {
+        let relay = Relay::new();
+        for sequence in [0, i64::MAX, 1, 2, 2, i64::MIN, 3] {
+            carry(&relay, Side::Client, kind::INPUT_STREAM_DATA, sequence, b"abc").await;
+        }
+        assert_eq!(relay.take_used(), Used { at: Utc(7), bytes_in: 18, bytes_out: 0 });
     }
 
     #[tokio::test]

@@ -64,7 +64,7 @@ pub struct Session {
     pub details: String,
     /// Milliseconds since 1970, as all that follow.
     pub requested_at: i64,
-    /// When the node was told last.
+    /// When the node was told first.
     pub offered_at: Option<i64>,
     /// When its end was wanted.
     pub end_wanted_at: Option<i64>,
@@ -152,15 +152,21 @@ pub async fn next_to_start(app: &App, node: &str) -> ApiResult<Option<Session>> 
     .await?)
 }
 
-/// Notes that the node has been told to start a session.
+/// Notes that the node has been told to start a session. The first time counts.
 ///
 /// # Errors
 /// As [`insert`].
 pub async fn told_start(app: &App, id: &str, now: Utc) -> ApiResult<()> {
-    let sql = "UPDATE session SET offered_at = $2 WHERE id = $1";
+    let sql = "UPDATE session SET offered_at = $2 WHERE id = $1 AND offered_at IS NULL";
     sqlx::query(sql).bind(id).bind(now.0 as i64).execute(&app.store.write).await?;
     Ok(())
 }
+
+/// What [`closing`] asks.
+pub const CLOSING: &str = "SELECT * FROM session WHERE node_id = $1 AND end_told_at IS NULL
+    AND ((ended_at IS NULL AND end_wanted_at IS NOT NULL)
+      OR (ended_at > $2 AND offered_at IS NOT NULL))
+    ORDER BY requested_at, id";
 
 /// The sessions of a node whose end it hasn't been told. One that was away when a session was given up is
 /// told when it comes back: the shell may still be there.
@@ -168,16 +174,11 @@ pub async fn told_start(app: &App, id: &str, now: Utc) -> ApiResult<()> {
 /// # Errors
 /// As [`insert`].
 pub async fn closing(app: &App, node: &str, now: Utc) -> ApiResult<Vec<Session>> {
-    Ok(sqlx::query_as(
-        "SELECT * FROM session WHERE node_id = $1 AND end_told_at IS NULL
-           AND ((ended_at IS NULL AND end_wanted_at IS NOT NULL)
-             OR (ended_at > $2 AND offered_at IS NOT NULL))
-         ORDER BY requested_at, id",
-    )
-    .bind(node)
-    .bind(now.0.saturating_sub(TELL_MILLIS) as i64)
-    .fetch_all(&app.store.read)
-    .await?)
+    Ok(sqlx::query_as(CLOSING)
+        .bind(node)
+        .bind(now.0.saturating_sub(TELL_MILLIS) as i64)
+        .fetch_all(&app.store.read)
+        .await?)
 }
 
 /// Notes that the node has been told that a session is to end.

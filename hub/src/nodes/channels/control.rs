@@ -69,7 +69,7 @@ pub async fn serve(app: &App, node: &NodeCaller, endpoint: &str, mut socket: Web
         return;
     }
     tracing::info!(node = node.id, agent = opening.agent_version, "control channel opened");
-    let end = match (Channel { app, node, endpoint, socket, job: None }.run().await) {
+    let end = match (Channel { app, node, endpoint, socket, job: None, told: None }.run().await) {
         Ok(end) => end,
         Err(error) => {
             tracing::error!(node = node.id, %error, "control channel failed");
@@ -99,6 +99,8 @@ struct Channel<'c> {
     endpoint: &'c str,
     socket: WebSocket,
     job: Option<Job>,
+    /// The session whose start was sent last, and when it is sent again.
+    told: Option<(String, Instant)>,
 }
 
 impl Channel<'_> {
@@ -180,19 +182,21 @@ impl Channel<'_> {
         let Some(session) = sessions::next_to_start(app, &self.node.id).await? else {
             return Ok(Handed::LookAgain(None));
         };
-        let (instant, now) = (Instant::now(), app.now());
-        let again = SESSION_RESEND.as_millis() as u64;
-        let due = session.offered_at.map_or(0, |at| at.unsigned_abs().saturating_add(again));
-        if now.0 < due {
-            let wait = Duration::from_millis(due - now.0);
-            return Ok(Handed::LookAgain(Some(instant + wait)));
+        let instant = Instant::now();
+        let told = self.told.as_ref().filter(|(id, again)| *id == session.id && instant < *again);
+        if let Some((_, again)) = told {
+            return Ok(Handed::LookAgain(Some(*again)));
         }
         let words = InteractiveShell { content: session.content, task_id: session.id.clone() };
         if !self.send(kind::INTERACTIVE_SHELL, &words.write()).await? {
             return Ok(Handed::Lost);
         }
-        sessions::told_start(app, &session.id, now).await?;
-        Ok(Handed::LookAgain(Some(instant + SESSION_RESEND)))
+        if session.offered_at.is_none() {
+            sessions::told_start(app, &session.id, app.now()).await?;
+        }
+        let again = instant + SESSION_RESEND;
+        self.told = Some((session.id, again));
+        Ok(Handed::LookAgain(Some(again)))
     }
 
     /// Sends commands and cancellations, up to the first job that isn't acknowledged.

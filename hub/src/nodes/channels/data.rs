@@ -17,14 +17,19 @@ use stint_wire::mgs::message::kind;
 use stint_wire::mgs::sessions::ChannelClosed;
 use stint_wire::mgs::{self, MessageId};
 use stint_wire::time::Utc;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 /// How long a message may take to leave. A client that takes nothing for so long is gone.
 const SEND_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long an end may stay that knows of the session's end. An agent that has ended it itself waits
-/// for its last acknowledgements, and the client has them to give.
+/// How long an end may stay that knows of the session's end, and how long an agent may be silent whose last
+/// output is waited for.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long an agent may stay that has ended the session itself. It waits for its last acknowledgements, and
+/// what it said last is read as fast as the client takes it.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// A session type that takes a pause for its end.
 const NEVER_PAUSED: &str = "NonInteractiveCommands";
@@ -173,17 +178,25 @@ impl Channel<'_> {
                 ending = self.relay.ended() => break ending,
             }
         };
-        if self.side == Side::Agent && !ending.tells_agent {
-            // It is going by itself, and waits for acknowledgements until then.
-            let rest = async {
-                while let Some(bytes) = inbox.recv().await {
-                    if !send(&mut sink, bytes).await {
-                        return;
+        match self.side {
+            _ if ending.tells_agent => {}
+            Side::Agent => {
+                // It is going by itself, and waits for acknowledgements until then.
+                let rest = async {
+                    while let Some(bytes) = inbox.recv().await {
+                        if !send(&mut sink, bytes).await {
+                            return;
+                        }
                     }
+                };
+                drop(timeout(LAST_WORDS, rest).await);
+                return;
+            }
+            Side::Client => {
+                if !self.write_last_output(&mut inbox, &mut sink).await {
+                    return;
                 }
-            };
-            drop(timeout(FAREWELL, rest).await);
-            return;
+            }
         }
         if let Ok(last) = closed(self.session, &ending.output, self.app.now())
             && send(&mut sink, last.into()).await
@@ -192,6 +205,35 @@ impl Channel<'_> {
             // What the other end has said until now is still read.
             tokio::time::sleep(FAREWELL).await;
         }
+    }
+
+    /// Sends a client the rest of what the agent has said before it went. Some of it may still be on its way here
+    /// when the end is known. `false`: the line takes nothing.
+    async fn write_last_output(
+        &self,
+        inbox: &mut Receiver<Bytes>,
+        sink: &mut SplitSink<WebSocket, Message>,
+    ) -> bool {
+        loop {
+            let more = async {
+                tokio::select! {
+                    biased;
+                    bytes = inbox.recv() => bytes,
+                    () = self.relay.silent(Side::Agent) => None,
+                }
+            };
+            let Ok(Some(bytes)) = timeout(FAREWELL, more).await else { break };
+            if !send(sink, bytes).await {
+                return false;
+            }
+        }
+        // What came between the last look and the agent's last word.
+        while let Ok(bytes) = inbox.try_recv() {
+            if !send(sink, bytes).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Hands on what this end says, until it hangs up.
@@ -218,6 +260,7 @@ impl Channel<'_> {
         let said: Value = serde_json::from_slice(payload).unwrap_or_default();
         if said.get("SessionState").and_then(Value::as_str) == Some("Terminating") {
             let (app, id) = (self.app, self.session.id.as_str());
+            self.relay.has_said_all(Side::Agent);
             let ending = sessions::relay::Ending { output: String::new(), tells_agent: false };
             self.relay.end(ending);
             sessions::end(app, id, &End { details: "" }, app.now()).await?;

@@ -2,6 +2,7 @@ use crate::app::App;
 use crate::sessions;
 use crate::tools::testbed::Testbed;
 use serde_json::{Value, json};
+use std::time::Duration;
 use stint_wire::time::Utc;
 
 async fn started(bed: &Testbed, node: &str, more: Value) -> String {
@@ -196,9 +197,14 @@ async fn a_session_that_the_node_does_not_start_fails_and_an_idle_one_ends() {
     let now = bed.app.now();
     sessions::joined(&bed.app, &idle, now).await.unwrap();
     sessions::set_status(&bed.app, &idle, "Connected").await.unwrap();
+    for at in [now, Utc(now.0 + 39_000)] {
+        // It may have been told again since.
+        sessions::told_start(&bed.app, &silent, at).await.unwrap();
+    }
     sessions::enforce(&bed.app, Utc(now.0 + 40_000)).await.unwrap();
     let status = async |id: &str| sessions::find(&bed.app, id).await.unwrap().unwrap().status;
     assert_eq!((status(&silent).await, status(&idle).await), ("Failed".into(), "Connected".into()));
+    sessions::told_end(&bed.app, &silent, now).await.unwrap();
     sessions::enforce(&bed.app, Utc(now.0 + 1_260_000)).await.unwrap();
     assert_eq!(status(&idle).await, "Terminating");
     let closing = async |at: u64| {
@@ -216,6 +222,49 @@ async fn a_session_that_the_node_does_not_start_fails_and_an_idle_one_ends() {
     assert_eq!(closing(3 * 24 * 3_600_000).await.count(), 0);
     sessions::told_end(&bed.app, &idle, now).await.unwrap();
     assert_eq!(closing(1_400_000).await.count(), 0);
+}
+
+#[tokio::test]
+async fn a_session_behind_one_that_does_not_start_has_its_own_time_from_its_turn_on() {
+    let bed = Testbed::new().await;
+    let node = bed.node(1, &[]).await;
+    let key = "INSERT INTO access_key (id, sealed_secret, description, created_at)
+               VALUES ('AKIATEST', '', '', 1)";
+    bed.sql(key, &[]).await;
+    let stuck = started(&bed, &node, json!({})).await;
+    let now = bed.app.now();
+    sessions::told_start(&bed.app, &stuck, now).await.unwrap();
+    let status = async |id: &str| sessions::find(&bed.app, id).await.unwrap().unwrap().status;
+    let later = started(&bed, &node, json!({})).await;
+    let channel = bed.app.wakeups.channel(&node);
+    let at = |millis: u64| Utc(now.0 + millis);
+    sessions::enforce(&bed.app, at(40_000)).await.unwrap();
+    assert_eq!(
+        (status(&stuck).await, status(&later).await),
+        ("Failed".into(), "Connecting".into())
+    );
+    // The channel hears that it is the next one's turn.
+    tokio::time::timeout(Duration::from_secs(10), channel.rung()).await.unwrap();
+    let next = sessions::next_to_start(&bed.app, &node).await.unwrap().unwrap();
+    assert_eq!(next.id, later);
+    sessions::told_start(&bed.app, &later, at(40_000)).await.unwrap();
+    sessions::enforce(&bed.app, at(69_000)).await.unwrap();
+    assert_eq!(status(&later).await, "Connecting");
+    sessions::enforce(&bed.app, at(70_000)).await.unwrap();
+    assert_eq!(status(&later).await, "Failed");
+}
+
+#[tokio::test]
+async fn what_a_node_is_to_be_told_is_found_without_reading_the_history() {
+    let bed = Testbed::new().await;
+    let plan: Vec<(i64, i64, i64, String)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sessions::CLOSING)))
+            .bind("mi-1")
+            .bind(1_i64)
+            .fetch_all(&bed.app.store.read)
+            .await
+            .unwrap();
+    assert!(plan[0].3.contains("session_untold"), "{plan:?}");
 }
 
 #[tokio::test]
