@@ -13,12 +13,13 @@ use crate::error::{ApiError, ApiResult};
 use crate::nodes::channels::{self, control, data};
 use crate::sessions::relay::Side;
 use crate::sessions::{self, Session};
-use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use std::time::Instant;
+use stint_wire::mgs::open;
 
 /// The service's name in the scope of a signature.
 pub const SERVICE: &str = "ssmmessages";
@@ -36,15 +37,13 @@ pub async fn create_control(
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Response {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
+    let (app, started) = (&site.app, Instant::now());
     let token = async {
-        let body = read(body, BODY_LIMIT).await?;
-        let node = node(&site.app, &Request::new(&parts, &body)).await?;
+        let node = creator(app, request).await?;
         only_itself(&node, &id)?;
-        channel_token::issue(&site.app.seal, Purpose::Control(&node.id), site.app.now())
+        channel_token::issue(&app.seal, Purpose::Control(&node.id), app.now())
     };
-    created(&site.app, "CreateControlChannel", started, token.await)
+    created(app, "CreateControlChannel", started, token.await)
 }
 
 /// The upgrade of a control channel.
@@ -53,7 +52,7 @@ pub async fn open_control(
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Response {
-    let (mut parts, _) = request.into_parts();
+    let (parts, _) = request.into_parts();
     let request = Request::new(&parts, b"");
     let node = async {
         let node = node(&site.app, &request).await?;
@@ -65,15 +64,8 @@ pub async fn open_control(
         Err(error) => return refused(&site.app, "OpenControlChannel", &error),
     };
     let endpoint = endpoint(&request, parts.extensions.get::<Peer>().copied());
-    let hold = parts.extensions.get::<Hold>().cloned();
-    let upgrade = match upgrade(&mut parts, channels::CONTROL_MESSAGE_LIMIT).await {
-        Ok(upgrade) => upgrade,
-        Err(response) => return response,
-    };
-    upgrade.on_upgrade(async move |socket| {
-        control::serve(&site.app, &node, &endpoint, socket).await;
-        drop(hold);
-    })
+    let serve = async move |socket| control::serve(&site.app, &node, &endpoint, socket).await;
+    upgrade(parts, channels::CONTROL_MESSAGE_LIMIT, serve).await
 }
 
 /// CreateDataChannel: a token for the agent's end of a session, for the session's node.
@@ -82,12 +74,9 @@ pub async fn create_data(
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Response {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let app = &site.app;
+    let (app, started) = (&site.app, Instant::now());
     let token = async {
-        let body = read(body, BODY_LIMIT).await?;
-        let node = node(app, &Request::new(&parts, &body)).await?;
+        let node = creator(app, request).await?;
         let session = session(app, &id).await?;
         only_itself(&node, &session.node_id)?;
         let purpose = Purpose::Agent(&session.id, &session.node_id);
@@ -103,7 +92,7 @@ pub async fn open_data(
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Response {
-    let (mut parts, _) = request.into_parts();
+    let (parts, _) = request.into_parts();
     let request = Request::new(&parts, b"");
     let app = &site.app;
     let who = async {
@@ -119,15 +108,8 @@ pub async fn open_data(
         Ok(who) => who,
         Err(error) => return refused(app, "OpenDataChannel", &error),
     };
-    let hold = parts.extensions.get::<Hold>().cloned();
-    let upgrade = match upgrade(&mut parts, channels::DATA_MESSAGE_LIMIT).await {
-        Ok(upgrade) => upgrade,
-        Err(response) => return response,
-    };
-    upgrade.on_upgrade(async move |socket| {
-        data::serve(&site.app, &session, side, socket).await;
-        drop(hold);
-    })
+    let serve = async move |socket| data::serve(&site.app, &session, side, socket).await;
+    upgrade(parts, channels::DATA_MESSAGE_LIMIT, serve).await
 }
 
 /// The session of this id, if it is open. Agents stop trying upon these words.
@@ -139,15 +121,37 @@ async fn session(app: &App, id: &str) -> ApiResult<Session> {
     })
 }
 
-async fn upgrade(parts: &mut Parts, limit: usize) -> Result<WebSocketUpgrade, Response> {
-    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
-        .await
-        .map_err(IntoResponse::into_response)?;
-    Ok(upgrade
+/// Makes a websocket of the request, with messages of up to `limit` bytes, and serves it. It counts as a connection
+/// for as long.
+async fn upgrade<F>(
+    mut parts: Parts,
+    limit: usize,
+    serve: impl FnOnce(WebSocket) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send,
+{
+    let hold = parts.extensions.get::<Hold>().cloned();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade,
+        Err(refused) => return refused.into_response(),
+    };
+    upgrade
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .max_message_size(limit)
-        .max_frame_size(limit))
+        .max_frame_size(limit)
+        .on_upgrade(async move |socket| {
+            serve(socket).await;
+            drop(hold);
+        })
+}
+
+/// The node that has signed the creation of a channel.
+async fn creator(app: &App, request: axum::extract::Request) -> ApiResult<NodeCaller> {
+    let (parts, body) = request.into_parts();
+    let body = read(body, BODY_LIMIT).await?;
+    node(app, &Request::new(&parts, &body)).await
 }
 
 /// The node that signed. No operator has a channel.
@@ -173,11 +177,7 @@ fn created(app: &App, operation: &str, started: Instant, token: ApiResult<String
     match token {
         Ok(token) => {
             app.metrics.count(operation, "OK", started.elapsed());
-            let body = format!(
-                "<{operation}Response><MessageSchemaVersion>1.0</MessageSchemaVersion>\
-                 <TokenValue>{token}</TokenValue></{operation}Response>"
-            );
-            xml(StatusCode::CREATED, body)
+            xml(StatusCode::CREATED, open::created(operation, &token))
         }
         Err(error) => refused(app, operation, &error),
     }

@@ -101,10 +101,28 @@ impl AckCode {
         all.find(|(_, it, _)| *it == code).map_or(AckCode::UnexpectedError, |(code, ..)| *code)
     }
 
-    /// Whether the agent has the job and will see to it: it need not be offered again.
-    pub fn is_taken(self) -> bool {
-        matches!(self, AckCode::Successful | AckCode::DuplicateCommand)
+    /// What it means for a server.
+    pub fn taken(self) -> Taken {
+        match self {
+            // Had it before; and one that it can't read, of which a failed reply follows.
+            AckCode::Successful
+            | AckCode::DuplicateCommand
+            | AckCode::AgentJobMessageParseError => Taken::Yes,
+            AckCode::ClosedProcessor | AckCode::ProcessorBufferFull => Taken::Later,
+            _ => Taken::Never,
+        }
     }
+}
+
+/// What an acknowledgement means for a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The agent has the job and will see to it.
+    Yes,
+    /// It is to be offered again after a while.
+    Later,
+    /// The agent will never take it.
+    Never,
 }
 
 /// `agent_job_ack`.
@@ -224,7 +242,25 @@ mod tests {
             assert_eq!(AckCode::parse(text), code);
         }
         assert_eq!(AckCode::parse("51500"), AckCode::UnexpectedError);
-        assert!(AckCode::DuplicateCommand.is_taken() && !AckCode::ProcessorBufferFull.is_taken());
+    }
+
+    #[test]
+    fn every_code_says_whether_the_job_is_to_be_offered_again() {
+        for (code, taken) in [
+            ("200", Taken::Yes),
+            ("51401", Taken::Later),
+            ("51402", Taken::Later),
+            ("51403", Taken::Never),
+            ("51404", Taken::Never),
+            ("51405", Taken::Yes),
+            ("51406", Taken::Never),
+            ("51407", Taken::Never),
+            ("51408", Taken::Yes),
+            ("51499", Taken::Never),
+            ("51500", Taken::Never),
+        ] {
+            assert_eq!(AckCode::parse(code).taken(), taken, "{code}");
+        }
     }
 
     #[test]

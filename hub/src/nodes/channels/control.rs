@@ -4,7 +4,6 @@
 //! when the node has acknowledged the last, so that commands arrive in the order in which they
 //! were asked for. What isn't acknowledged comes again.
 
-use super::words::{self, JobAck, Reply, Taken};
 use super::{data, opening};
 use crate::app::App;
 use crate::auth::channel_token::{self, Purpose};
@@ -15,6 +14,7 @@ use crate::{random, sessions};
 use axum::extract::ws::{Message, WebSocket};
 use serde_json::{Value, json};
 use std::time::Duration;
+use stint_wire::mgs::jobs::{AgentJob, AgentJobAck, AgentJobReply, AgentJobReplyAck, Taken};
 use stint_wire::mgs::message::kind;
 use stint_wire::mgs::sessions::{InteractiveShell, TaskAcknowledge, TaskComplete};
 use stint_wire::mgs::{self, MessageId};
@@ -64,7 +64,7 @@ pub async fn serve(app: &App, node: &NodeCaller, endpoint: &str, mut socket: Web
         return;
     };
     let purpose = Purpose::Control(&node.id);
-    if !channel_token::accepts(&app.seal, purpose, &opening.token_value, app.now()) {
+    if !channel_token::accepts(&app.seal, purpose, &opening.token, app.now()) {
         tracing::warn!(node = node.id, "a control channel was opened with no good token");
         return;
     }
@@ -228,12 +228,20 @@ impl Channel<'_> {
                 }
             };
             let Some(message) = message else { return Ok(Handed::LookAgain(None)) };
-            let id = message.get("MessageId").and_then(Value::as_str).unwrap_or_default();
-            let payload = words::job(&message).to_string();
+            let member = |name: &str| {
+                message.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+            };
+            // What a poll would have carried.
+            let job = AgentJob {
+                content: member("Payload"),
+                job_id: member("MessageId"),
+                topic: member("Topic"),
+            };
+            let payload = job.write();
             let transit = Duration::from_secs(payload.len() as u64 / SLOW_LINE);
-            let again = self.job.take().filter(|job| job.id == id);
+            let again = self.job.take().filter(|last| last.id == job.job_id);
             self.job = Some(Job {
-                id: id.to_owned(),
+                id: job.job_id,
                 sends: again.as_ref().map_or(0, |job| job.sends) + 1,
                 first: again.map_or(instant, |job| job.first),
                 transit,
@@ -277,19 +285,25 @@ impl Channel<'_> {
             return Ok(Took::Nothing);
         };
         match frame.kind {
-            kind::AGENT_JOB_ACK => self.acknowledged(&read(frame.payload)).await,
-            kind::AGENT_JOB_REPLY => self.reply(&frame.id.to_string(), &read(frame.payload)).await,
+            kind::AGENT_JOB_ACK => self.acknowledged(frame.payload).await,
+            kind::AGENT_JOB_REPLY => self.reply(frame.id, frame.payload).await,
             kind::AGENT_TASK_COMPLETE => self.session_over(frame.id, frame.payload).await,
             // Telemetry of the original, and what a later agent may say.
             _ => Ok(Took::Nothing),
         }
     }
 
-    async fn acknowledged(&mut self, ack: &JobAck) -> ApiResult<Took> {
+    async fn acknowledged(&mut self, payload: &[u8]) -> ApiResult<Took> {
         let (app, node) = (self.app, self.node);
-        let why = if ack.error_message.is_empty() { &ack.status_code } else { &ack.error_message };
-        let input = json!({"MessageId": ack.job_id, "FailureType": why});
-        let taken = ack.taken();
+        let ack = match AgentJobAck::read(payload) {
+            Ok(ack) => ack,
+            Err(error) => {
+                tracing::warn!(node = node.id, %error, "an unreadable acknowledgement");
+                return Ok(Took::Nothing);
+            }
+        };
+        let input = json!({"MessageId": ack.job_id, "FailureType": ack.code.name()});
+        let taken = ack.code.taken();
         let done = match taken {
             Taken::Yes => messages::acknowledge(app, node, &input).await.map(drop),
             Taken::Never => messages::fail(app, node, &input).await.map(drop),
@@ -310,14 +324,22 @@ impl Channel<'_> {
     }
 
     /// A reply is acknowledged when it is in the store, or never can be.
-    async fn reply(&mut self, id: &str, reply: &Reply) -> ApiResult<Took> {
-        let input = json!({"MessageId": reply.job_id, "ReplyId": id, "Payload": reply.content});
-        let done = messages::send_reply(self.app, self.node, &input).await;
-        self.settled(done.map(drop), "reply")?;
-        if !self
-            .send(kind::AGENT_JOB_REPLY_ACK, &words::reply_ack(&reply.job_id, id).to_string())
-            .await?
-        {
+    async fn reply(&mut self, id: MessageId, payload: &[u8]) -> ApiResult<Took> {
+        let job_id = match AgentJobReply::read(payload) {
+            Ok(AgentJobReply { job_id, content, .. }) => {
+                let id = id.to_string();
+                let input = json!({"MessageId": job_id, "ReplyId": id, "Payload": content});
+                let done = messages::send_reply(self.app, self.node, &input).await;
+                self.settled(done.map(drop), "reply")?;
+                job_id
+            }
+            Err(error) => {
+                tracing::warn!(node = self.node.id, %error, "an unreadable reply");
+                String::new()
+            }
+        };
+        let ack = AgentJobReplyAck { job_id, acknowledged: id };
+        if !self.send(kind::AGENT_JOB_REPLY_ACK, &ack.write()).await? {
             return Ok(Took::End("nothing can be sent"));
         }
         Ok(Took::Nothing)
@@ -379,9 +401,4 @@ async fn still_registered(app: &App, node: &NodeCaller) -> ApiResult<Took> {
         .fetch_optional(&app.store.read)
         .await?;
     Ok(known.map_or(Took::End("the node is not registered"), |_| Took::Nothing))
-}
-
-/// What can't be read is read as nothing, which names no job and is refused as such.
-fn read<T: serde::de::DeserializeOwned + Default>(payload: &[u8]) -> T {
-    serde_json::from_slice(payload).unwrap_or_default()
 }

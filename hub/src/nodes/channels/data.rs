@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::time::Duration;
 use stint_wire::mgs::message::kind;
 use stint_wire::mgs::sessions::ChannelClosed;
+use stint_wire::mgs::stream::SessionState;
 use stint_wire::mgs::{self, MessageId};
 use stint_wire::time::Utc;
 use tokio::sync::mpsc::Receiver;
@@ -63,7 +64,7 @@ async fn admitted(
     socket: &mut WebSocket,
 ) -> ApiResult<bool> {
     let Some(opening) = opening::read(socket).await else { return Ok(false) };
-    let (token, now) = (opening.token_value.as_str(), app.now());
+    let (token, now) = (opening.token.as_str(), app.now());
     match side {
         Side::Client => sessions::use_token(app, &session.id, token, now).await,
         Side::Agent => {
@@ -257,8 +258,7 @@ impl Channel<'_> {
 
     /// The agent says where the session stands. `Terminating` is its own, normal end.
     async fn agent_said(&self, payload: &[u8]) -> ApiResult<()> {
-        let said: Value = serde_json::from_slice(payload).unwrap_or_default();
-        if said.get("SessionState").and_then(Value::as_str) == Some("Terminating") {
+        if SessionState::read(payload).is_ok_and(|said| said.state == "Terminating") {
             let (app, id) = (self.app, self.session.id.as_str());
             self.relay.has_said_all(Side::Agent);
             let ending = sessions::relay::Ending { output: String::new(), tells_agent: false };

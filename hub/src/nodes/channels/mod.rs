@@ -7,8 +7,7 @@
 
 pub mod control;
 pub mod data;
-pub mod opening;
-mod words;
+mod opening;
 
 /// Bytes of a message on a data channel. The largest honest ones are frames of a forwarded port.
 pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
