@@ -2,6 +2,7 @@
 
 use crate::auth::seal::Seal;
 use crate::console::Console;
+use crate::nodes::messages::Together;
 use crate::nodes::wakeups::Wakeups;
 use crate::server::metrics::Metrics;
 use crate::sessions::Live;
@@ -19,6 +20,8 @@ pub struct App {
     pub seal: Seal,
     /// Wakes the long polls of nodes that have got work.
     pub wakeups: Wakeups,
+    /// Replies of nodes that share a transaction.
+    pub replies: Together,
     /// The sessions whose ends are here.
     pub sessions: Live,
     /// The web pages' log-ins.
@@ -57,6 +60,7 @@ impl App {
             store,
             seal,
             wakeups: Wakeups::default(),
+            replies: Together::default(),
             sessions: Live::default(),
             console: Console::default(),
             metrics: Metrics::default(),
@@ -70,9 +74,14 @@ impl App {
 
     /// The time. Every rule that depends on it takes it as an argument; only the edge calls this.
     pub fn now(&self) -> Utc {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Utc(since.as_millis() as u64)
+        now()
     }
+}
+
+/// The time, for the command line, too.
+pub fn now() -> Utc {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Utc(since.as_millis() as u64)
 }
 
 /// A hub over an empty store in a directory of its own.

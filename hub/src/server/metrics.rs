@@ -141,6 +141,10 @@ impl Metrics {
             .map(|(status, count)| (format!("{{status=\"{status}\"}}"), count as u64))
             .collect();
         let commands: Vec<(&str, u64)> = commands.iter().map(|(l, n)| (l.as_str(), *n)).collect();
+        let help = "Transactions that kept replies; those that come together share one.";
+        let name = "stint_hub_reply_transactions_total";
+        describe(&mut out, name, "counter", help);
+        sample(&mut out, name, "", &app.replies.transactions());
         gauge(&mut out, "stint_hub_commands", "Commands by status.", &commands);
         Ok(out)
     }

@@ -11,11 +11,13 @@ mod payload;
 mod poll;
 mod reply;
 mod steps;
+mod together;
 mod verdict;
 
 pub use acknowledge::{acknowledge, fail};
 pub use offer::{Look, Offer, offer_again, rest, take};
 pub use reply::send_reply;
+pub use together::Together;
 
 use crate::app::App;
 use crate::auth::identity::NodeCaller;

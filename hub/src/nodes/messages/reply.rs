@@ -1,8 +1,9 @@
 //! SendReply: how far a command has come.
 
 use super::super::input;
-use super::address::{self, Address};
+use super::address;
 use super::steps::{self, Step};
+use super::together;
 use super::verdict::{self, Verdict};
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
@@ -31,6 +32,17 @@ struct Reply {
     runtime_status: Option<BTreeMap<String, Step>>,
 }
 
+/// A reply of a node that has been read.
+#[derive(Debug, Default)]
+pub struct Said {
+    node: String,
+    message: String,
+    /// The command that it is about.
+    pub command: String,
+    id: String,
+    reply: Reply,
+}
+
 /// Answers the operation. A reply that was seen before changes nothing; one for a command that
 /// has ended adds its steps and leaves the status; a terminal one counts as acknowledgement.
 ///
@@ -44,7 +56,14 @@ pub async fn send_reply(app: &App, node: &NodeCaller, input: &Value) -> ApiResul
     let reply: Reply = serde_json::from_str(payload).map_err(|e| {
         ApiError::validation(format!("the Payload of a reply must be JSON of a known form: {e}"))
     })?;
-    merge(app, node, &address, reply_id, &reply).await?;
+    let said = Said {
+        node: node.id.clone(),
+        message: address.message.to_owned(),
+        command: address.command.to_owned(),
+        id: reply_id.to_owned(),
+        reply,
+    };
+    together::keep(app, said).await?;
     Ok(json!({
         "MessageId": address.message,
         "ReplyId": reply_id,
@@ -52,48 +71,49 @@ pub async fn send_reply(app: &App, node: &NodeCaller, input: &Value) -> ApiResul
     }))
 }
 
-async fn merge(
-    app: &App,
-    node: &NodeCaller,
-    address: &Address<'_>,
-    reply_id: &str,
-    reply: &Reply,
-) -> ApiResult<()> {
-    let now = app.now();
-    let mut transaction = app.store.begin().await?;
+/// Writes down what a reply says. Whether that is anything new about the command.
+///
+/// # Errors
+/// As [`send_reply`]; a refusal has written nothing.
+pub async fn merge(
+    transaction: &mut Transaction<'static, Any>,
+    said: &Said,
+    now: Utc,
+) -> ApiResult<bool> {
+    let Said { node, message, command, id, reply } = said;
     let status: Option<String> =
         sqlx::query_scalar("SELECT status FROM invocation WHERE command_id = $1 AND node_id = $2")
-            .bind(address.command)
-            .bind(&node.id)
-            .fetch_optional(&mut *transaction)
+            .bind(command)
+            .bind(node)
+            .fetch_optional(&mut **transaction)
             .await?;
     let Some(status) = status else {
         // What an agent says of a cancellation says nothing about the command.
-        return if is_cancellation(&mut transaction, address).await? {
-            Ok(())
+        return if is_cancellation(transaction, message).await? {
+            Ok(false)
         } else {
-            Err(address::unknown(address.message))
+            Err(address::unknown(message))
         };
     };
-    if !first_time(&mut transaction, &node.id, reply_id, now).await? {
-        return Ok(());
+    if !first_time(transaction, node, id, now).await? {
+        return Ok(false);
     }
     if let Some(steps) = &reply.runtime_status {
-        steps::merge(&mut transaction, &node.id, address.command, steps).await?;
+        steps::merge(transaction, node, command, steps).await?;
     }
     if !commands::is_finished(&status) {
-        advance(&mut transaction, &node.id, address.command, reply, now).await?;
+        advance(transaction, node, command, reply, now).await?;
     }
-    commands::commit(app, transaction, address.command, now).await
+    Ok(true)
 }
 
 async fn is_cancellation(
     transaction: &mut Transaction<'static, Any>,
-    address: &Address<'_>,
+    message: &str,
 ) -> ApiResult<bool> {
     let found: Option<String> =
         sqlx::query_scalar("SELECT command_id FROM cancellation WHERE message_id = $1")
-            .bind(address.message)
+            .bind(message)
             .fetch_optional(&mut **transaction)
             .await?;
     Ok(found.is_some())
