@@ -4,7 +4,7 @@
 //! first one only what a rule allows is open. The database is asked each time, so that a rule that
 //! another process changes holds from the next request on.
 
-use super::roles::{ANY_ROLE, Condition, RoleError};
+use super::roles::{ANY_ROLE, Condition, RoleError, from_texts, texts};
 use crate::store::Store;
 use crate::tools::tags::Tag;
 use sqlx::AnyPool;
@@ -99,13 +99,9 @@ pub async fn list(pool: &AnyPool) -> Result<Vec<Rule>, RoleError> {
     )
     .fetch_all(pool)
     .await?;
-    let texts = |json: &str| -> Result<Vec<String>, RoleError> {
-        serde_json::from_str(json)
-            .map_err(|e| RoleError::Rule(format!("a rule's row is damaged: {e}")))
-    };
     rows.iter()
         .map(|(key, name, documents, conditions)| {
-            Rule::parse(key, name, &texts(documents)?, &texts(conditions)?)
+            Rule::parse(key, name, &from_texts(documents)?, &from_texts(conditions)?)
         })
         .collect()
 }
@@ -115,7 +111,6 @@ pub async fn list(pool: &AnyPool) -> Result<Vec<Rule>, RoleError> {
 /// # Errors
 /// Those of the database.
 pub async fn put(store: &Store, rule: &Rule, now: Utc) -> Result<(), RoleError> {
-    let conditions: Vec<String> = rule.conditions.iter().map(ToString::to_string).collect();
     sqlx::query(
         "INSERT INTO session_rule (access_key, name, documents, conditions, updated_at)
          VALUES ($1, $2, $3, $4, $5)
@@ -124,8 +119,8 @@ pub async fn put(store: &Store, rule: &Rule, now: Utc) -> Result<(), RoleError> 
     )
     .bind(&rule.access_key)
     .bind(&rule.name)
-    .bind(serde_json::json!(rule.documents).to_string())
-    .bind(serde_json::json!(conditions).to_string())
+    .bind(texts(&rule.documents))
+    .bind(texts(&rule.conditions))
     .bind(now.0 as i64)
     .execute(&store.write)
     .await?;

@@ -1,11 +1,11 @@
 //! `stint-hub access-key`: operators' keys, also while the hub runs.
 
 use super::{Data, open};
+use crate::app::now;
 use crate::auth::operator_keys::{self, AccessKey, KeyError};
 use crate::error::StartError;
 use crate::store::data_dir::DataDir;
 use clap::{Args, Subcommand};
-use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
@@ -52,16 +52,14 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 async fn make(create: &Create) -> Result<(), StartError> {
     let (store, seal) = open::open(&DataDir::open(&create.data.data)?).await?;
     let key = AccessKey::generate()?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Utc(since.as_millis() as u64);
-    operator_keys::put(&store, &seal, &key, &create.description, now).await.map_err(failed)?;
+    operator_keys::put(&store, &seal, &key, &create.description, now()).await.map_err(failed)?;
     store.close().await;
     print!("{}", *key.credentials_file());
     Ok(())
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
-    let (store, _) = open::open(&DataDir::open(&data.data)?).await?;
+    let store = open::store(data).await?;
     for key in operator_keys::list(&store).await.map_err(failed)? {
         let made = Utc(key.created_at.unsigned_abs()).iso();
         println!("{}\t{made}\t{}", key.id, key.description);
@@ -71,7 +69,7 @@ async fn list(data: &Data) -> Result<(), StartError> {
 }
 
 async fn remove(delete: &Delete) -> Result<(), StartError> {
-    let (store, _) = open::open(&DataDir::open(&delete.data.data)?).await?;
+    let store = open::store(&delete.data).await?;
     let existed = operator_keys::delete(&store, &delete.id).await.map_err(failed)?;
     store.close().await;
     if existed {

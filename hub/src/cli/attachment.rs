@@ -1,13 +1,12 @@
 //! `stint-hub attachment`: the files that documents take with them, also while the hub runs.
 
 use super::{Data, open};
+use crate::app::now;
 use crate::error::StartError;
 use crate::store::data_dir::DataDir;
 use crate::tools::documents::attachments::{self, Stored};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
-use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -56,17 +55,15 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 async fn make(put: &Put) -> Result<(), StartError> {
     let dir = DataDir::open(&put.data.data)?;
     let (store, _) = open::open(&dir).await?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     for file in &put.files {
-        let now = Utc(since.as_millis() as u64);
-        print(&attachments::put(&store, &dir, &put.folder, file, now).await?);
+        print(&attachments::put(&store, &dir, &put.folder, file, now()).await?);
     }
     store.close().await;
     Ok(())
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
-    let (store, _) = open::open(&DataDir::open(&data.data)?).await?;
+    let store = open::store(data).await?;
     attachments::list(&store).await?.iter().for_each(print);
     store.close().await;
     Ok(())

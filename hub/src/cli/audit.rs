@@ -3,7 +3,6 @@
 use super::{Data, open};
 use crate::error::StartError;
 use crate::nodes::audit::{self, Stored};
-use crate::store::data_dir::DataDir;
 use clap::Args;
 use stint_wire::audit::{Chain, Fault, read};
 use stint_wire::time::Utc;
@@ -25,7 +24,7 @@ pub struct Arguments {
 /// When the data directory can't be used, or the chain is broken.
 pub fn run(arguments: &Arguments) -> Result<(), StartError> {
     super::runtime()?.block_on(async {
-        let (store, _) = open::open(&DataDir::open(&arguments.data.data)?).await?;
+        let store = open::store(&arguments.data).await?;
         let failed = |e: sqlx::Error| StartError::new(e.to_string(), "see the hub's log");
         let done = match &arguments.node {
             None => {

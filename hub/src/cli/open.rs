@@ -1,5 +1,6 @@
 //! Opens a data directory: key, then database.
 
+use super::Data;
 use crate::auth::master_key;
 use crate::auth::operator_keys::{self, KeyError};
 use crate::auth::seal::{Seal, SealError};
@@ -27,4 +28,12 @@ pub async fn open(dir: &DataDir) -> Result<(Store, Seal), StartError> {
         ));
     }
     Ok((store, seal))
+}
+
+/// The database of a data directory, for what needs no secret.
+///
+/// # Errors
+/// As [`open`].
+pub async fn store(data: &Data) -> Result<Store, StartError> {
+    Ok(open(&DataDir::open(&data.data)?).await?.0)
 }

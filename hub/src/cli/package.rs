@@ -1,13 +1,12 @@
 //! `stint-hub package`: packages of child agents, also while the hub runs.
 
 use super::{Data, open};
+use crate::app::now;
 use crate::error::StartError;
 use crate::store::data_dir::DataDir;
 use crate::tools::packages::{self, ANY, Package};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
-use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -68,24 +67,22 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 async fn make(put: &Put) -> Result<(), StartError> {
     let dir = DataDir::open(&put.data.data)?;
     let (store, _) = open::open(&dir).await?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Utc(since.as_millis() as u64);
     let what = (put.name.as_str(), put.of_version.as_str(), put.arch.as_str());
-    let done = packages::put(&store, &dir, &put.file, what, now).await;
+    let done = packages::put(&store, &dir, &put.file, what, now()).await;
     store.close().await;
     print(&done?);
     Ok(())
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
-    let (store, _) = open::open(&DataDir::open(&data.data)?).await?;
+    let store = open::store(data).await?;
     packages::list(&store).await?.iter().for_each(print);
     store.close().await;
     Ok(())
 }
 
 async fn remove(delete: &Delete) -> Result<(), StartError> {
-    let (store, _) = open::open(&DataDir::open(&delete.data.data)?).await?;
+    let store = open::store(&delete.data).await?;
     let arch = delete.arch.as_deref();
     let done = packages::delete(&store, &delete.name, &delete.of_version, arch).await;
     store.close().await;

@@ -1,13 +1,10 @@
 //! `stint-hub role`: what nodes may read, also while the hub runs.
 
 use super::{Data, open};
+use crate::app::now;
 use crate::auth::roles::{self, DEFAULT_RULE, RoleError, Rule};
 use crate::error::StartError;
-use crate::store::Store;
-use crate::store::data_dir::DataDir;
 use clap::{Args, Subcommand};
-use std::time::{SystemTime, UNIX_EPOCH};
-use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -77,16 +74,15 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 async fn make(put: &Put) -> Result<(), StartError> {
     let rule = Rule::parse(&put.role, &put.rule, &put.read_parameters, &put.conditions)
         .map_err(|e| StartError::new(e.to_string(), "`stint-hub role put --help` has examples"))?;
-    let store = store(&put.data).await?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let done = roles::put(&store, &rule, Utc(since.as_millis() as u64)).await;
+    let store = open::store(&put.data).await?;
+    let done = roles::put(&store, &rule, now()).await;
     store.close().await;
     done.map_err(failed)
 }
 
 /// A rule a line: role, name, patterns, conditions; tabs between, spaces within.
 async fn list(data: &Data, role: Option<&str>) -> Result<(), StartError> {
-    let store = store(data).await?;
+    let store = open::store(data).await?;
     let rules = roles::list(&store.read, role).await;
     store.close().await;
     let rules = rules.map_err(failed)?;
@@ -107,7 +103,7 @@ async fn list(data: &Data, role: Option<&str>) -> Result<(), StartError> {
 }
 
 async fn remove(delete: &Delete) -> Result<(), StartError> {
-    let store = store(&delete.data).await?;
+    let store = open::store(&delete.data).await?;
     let rule = delete.rule.as_deref();
     let count = roles::delete(&store, &delete.role, rule).await;
     store.close().await;
@@ -115,10 +111,6 @@ async fn remove(delete: &Delete) -> Result<(), StartError> {
         0 => Err(none(&delete.role, rule)),
         _ => Ok(()),
     }
-}
-
-async fn store(data: &Data) -> Result<Store, StartError> {
-    Ok(open::open(&DataDir::open(&data.data)?).await?.0)
 }
 
 fn joined<T: ToString>(items: &[T]) -> String {

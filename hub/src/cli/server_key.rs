@@ -1,11 +1,11 @@
 //! `stint-hub server-key`: the keys that nodes pin, also while the hub runs.
 
 use super::{Data, open};
+use crate::app::now;
 use crate::auth::server_keys::{self, ServerKeyError, Stored};
 use crate::error::StartError;
 use crate::store::data_dir::DataDir;
 use clap::{Args, Subcommand};
-use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
@@ -44,7 +44,7 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
-    let (store, _) = open::open(&DataDir::open(&data.data)?).await?;
+    let store = open::store(data).await?;
     for key in server_keys::list(&store).await.map_err(failed)? {
         let depending = server_keys::depending(&store, &key.id).await.map_err(failed)?;
         println!("{}\t{depending}", line(&key));
@@ -55,15 +55,14 @@ async fn list(data: &Data) -> Result<(), StartError> {
 
 async fn add(data: &Data) -> Result<(), StartError> {
     let (store, seal) = open::open(&DataDir::open(&data.data)?).await?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let key = server_keys::add(&store, &seal, Utc(since.as_millis() as u64)).await;
+    let key = server_keys::add(&store, &seal, now()).await;
     store.close().await;
     println!("{}", line(&key.map_err(failed)?));
     Ok(())
 }
 
 async fn remove(delete: &Delete) -> Result<(), StartError> {
-    let (store, _) = open::open(&DataDir::open(&delete.data.data)?).await?;
+    let store = open::store(&delete.data).await?;
     let done = check_and_delete(&store, delete).await;
     store.close().await;
     done

@@ -1,15 +1,14 @@
 //! `stint-hub session`: who opened sessions, and who may; also while the hub runs.
 
 use super::{Data, open};
+use crate::app::now;
 use crate::auth::roles::{DEFAULT_RULE, RoleError};
 use crate::auth::session_rules::{self, Rule};
 use crate::error::StartError;
 use crate::sessions::transcripts;
 use crate::store::Store;
-use crate::store::data_dir::DataDir;
 use clap::{Args, Subcommand};
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
@@ -100,7 +99,7 @@ struct Line {
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
-    let store = store(data).await?;
+    let store = open::store(data).await?;
     let lines: Result<Vec<Line>, _> = sqlx::query_as(
         "SELECT id, requested_at, ended_at, status, owner, node_id, document_name, bytes_in,
            bytes_out, reason, details, transcript, transcript_bytes
@@ -138,7 +137,7 @@ async fn list(data: &Data) -> Result<(), StartError> {
 
 /// Prints the transcript, and says on standard error what is missing of it.
 async fn print(asked: &Transcript) -> Result<(), StartError> {
-    let store = store(&asked.data).await?;
+    let store = open::store(&asked.data).await?;
     let printed = print_from(&store, &asked.session).await;
     store.close().await;
     printed
@@ -184,16 +183,15 @@ async fn print_from(store: &Store, id: &str) -> Result<(), StartError> {
 async fn make(allow: &Allow) -> Result<(), StartError> {
     let rule = Rule::parse(&allow.key, &allow.rule, &allow.documents, &allow.conditions)
         .map_err(|e| StartError::new(e.to_string(), "`stint-hub session allow --help` has more"))?;
-    let store = store(&allow.data).await?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let done = session_rules::put(&store, &rule, Utc(since.as_millis() as u64)).await;
+    let store = open::store(&allow.data).await?;
+    let done = session_rules::put(&store, &rule, now()).await;
     store.close().await;
     done.map_err(failed)
 }
 
 /// A rule a line: key, name, documents, conditions; tabs between, spaces within.
 async fn rules(data: &Data) -> Result<(), StartError> {
-    let store = store(data).await?;
+    let store = open::store(data).await?;
     let rules = session_rules::list(&store.read).await;
     store.close().await;
     for rule in rules.map_err(failed)? {
@@ -205,7 +203,7 @@ async fn rules(data: &Data) -> Result<(), StartError> {
 }
 
 async fn remove(forbid: &Forbid) -> Result<(), StartError> {
-    let store = store(&forbid.data).await?;
+    let store = open::store(&forbid.data).await?;
     let count = session_rules::delete(&store, &forbid.key, forbid.rule.as_deref()).await;
     store.close().await;
     match count.map_err(failed)? {
@@ -215,10 +213,6 @@ async fn remove(forbid: &Forbid) -> Result<(), StartError> {
         )),
         _ => Ok(()),
     }
-}
-
-async fn store(data: &Data) -> Result<Store, StartError> {
-    Ok(open::open(&DataDir::open(&data.data)?).await?.0)
 }
 
 fn failed(error: RoleError) -> StartError {

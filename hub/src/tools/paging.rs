@@ -5,7 +5,10 @@
 //! one operation's token means nothing to another.
 
 use crate::error::{ApiError, ApiResult};
+use crate::store::select::{Bound, Select};
 use serde_json::Value;
+use sqlx::any::AnyRow;
+use sqlx::{AnyPool, FromRow};
 use stint_wire::text;
 
 /// Changes when the content of tokens does; a token of an older hub is refused, not misread.
@@ -44,6 +47,63 @@ pub fn invalid(operation: &str) -> ApiError {
              as it came, or none to start again."
         ),
     )
+}
+
+/// A list that shows its newest rows first: by a column of moments, and by the id among those of one moment.
+pub struct NewestFirst {
+    /// What follows a row: two moments and an id are put in.
+    after: &'static str,
+    order: &'static str,
+}
+
+/// By `requested_at` and `id`.
+pub const BY_REQUEST: NewestFirst = NewestFirst {
+    after: "requested_at < ? OR (requested_at = ? AND id < ?)",
+    order: "ORDER BY requested_at DESC, id DESC",
+};
+
+/// By `created_at` and `id`.
+pub const BY_CREATION: NewestFirst = NewestFirst {
+    after: "created_at < ? OR (created_at = ? AND id < ?)",
+    order: "ORDER BY created_at DESC, id DESC",
+};
+
+/// What a request says of the page that it wants.
+pub struct Wanted<'w> {
+    /// The operation.
+    pub operation: &'static str,
+    /// The token of an answer before.
+    pub token: Option<&'w str>,
+    /// Rows at most.
+    pub size: Option<i64>,
+}
+
+impl NewestFirst {
+    /// A page of what `select` leaves, and the token of the next if there is one. `key` says a row's moment and id.
+    ///
+    /// # Errors
+    /// `InvalidNextToken`, and those of the database.
+    pub async fn page<T>(
+        &self,
+        wanted: &Wanted<'_>,
+        mut select: Select,
+        pool: &AnyPool,
+        key: impl Fn(&T) -> (i64, &str),
+    ) -> ApiResult<(Vec<T>, Value)>
+    where
+        T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
+    {
+        let (operation, size) = (wanted.operation, wanted.size.unwrap_or(DEFAULT_PAGE));
+        if let Some([at, id]) = start::<2>(operation, wanted.token)? {
+            let at: i64 = at.parse().map_err(|_| invalid(operation))?;
+            select = select.and(self.after, [at.into(), at.into(), Bound::from(&id)]);
+        }
+        let rows = select.rows(self.order, Some(size + 1), pool).await?;
+        Ok(page(operation, rows, size, |row| {
+            let (at, id) = key(row);
+            vec![at.to_string(), id.to_owned()]
+        }))
+    }
 }
 
 fn read<const N: usize>(operation: &str, token: &str) -> Option<[String; N]> {

@@ -14,6 +14,7 @@ pub use condition::Condition;
 pub use grants::Grants;
 pub use pattern::Pattern;
 pub use table::{RoleError, Rule, delete, list, put};
+pub(super) use table::{from_texts, texts};
 
 /// The role of a rule for every node.
 pub const ANY_ROLE: &str = "*";

@@ -133,11 +133,16 @@ pub async fn delete(store: &Store, role: &str, rule: Option<&str>) -> Result<u64
     Ok(done.rows_affected())
 }
 
-fn texts<T: ToString>(items: &[T]) -> String {
+/// A list as a column of a rule.
+pub fn texts<T: ToString>(items: &[T]) -> String {
     serde_json::Value::from_iter(items.iter().map(T::to_string)).to_string()
 }
 
-fn from_texts(json: &str) -> Result<Vec<String>, RoleError> {
+/// And back.
+///
+/// # Errors
+/// [`RoleError::Rule`] for a column that holds no list.
+pub fn from_texts(json: &str) -> Result<Vec<String>, RoleError> {
     serde_json::from_str(json).map_err(|e| RoleError::Rule(format!("a rule's row is damaged: {e}")))
 }
 

@@ -2,14 +2,12 @@
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
-use crate::store::select::{Bound, Select};
+use crate::store::select::Select;
 use crate::tools::{paging, present, tags, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::FromRow;
 use stint_wire::time::Utc;
-
-const OPERATION: &str = "DescribeActivations";
 
 /// DescribeActivations' input.
 #[derive(Deserialize)]
@@ -44,7 +42,6 @@ struct Row {
 /// # Errors
 /// `InvalidFilter` for a filter without key, `InvalidNextToken`.
 pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
-    let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
     let mut select = Select::new(
         "SELECT id, description, default_name, iam_role, registration_limit,
            registrations_count, expires_at, created_at
@@ -64,17 +61,14 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
         };
         select = select.and_in(column, &filter.filter_values.unwrap_or_default());
     }
-    if let Some([at, id]) = paging::start::<2>(OPERATION, input.next_token.as_deref())? {
-        let at: i64 = at.parse().map_err(|_| paging::invalid(OPERATION))?;
-        select = select.and(
-            "created_at < ? OR (created_at = ? AND id < ?)",
-            [at.into(), at.into(), Bound::from(&id)],
-        );
-    }
-    let order = "ORDER BY created_at DESC, id DESC";
-    let rows: Vec<Row> = select.rows(order, Some(limit + 1), &app.store.read).await?;
-    let (rows, next) =
-        paging::page(OPERATION, rows, limit, |r| vec![r.created_at.to_string(), r.id.clone()]);
+    let wanted = paging::Wanted {
+        operation: "DescribeActivations",
+        token: input.next_token.as_deref(),
+        size: input.max_results,
+    };
+    let (rows, next) = paging::BY_CREATION
+        .page(&wanted, select, &app.store.read, |row: &Row| (row.created_at, row.id.as_str()))
+        .await?;
     let now = app.now();
     let mut list = Vec::with_capacity(rows.len());
     let ids = rows.iter().map(|row| &row.id);

@@ -10,8 +10,6 @@ use crate::tools::{paging, present};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const OPERATION: &str = "ListCommands";
-
 /// ListCommands' input.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -55,7 +53,6 @@ const FILTERS: Columns = Columns {
 /// # Errors
 /// Those of [`filters::apply`], and `InvalidNextToken`.
 pub async fn list_commands(app: &App, input: List) -> ApiResult<Value> {
-    let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
     let mut select = Select::new(COLUMNS);
     if let Some(id) = &input.command_id {
         select = select.and("id = ?", [Bound::from(id)]);
@@ -67,17 +64,14 @@ pub async fn list_commands(app: &App, input: List) -> ApiResult<Value> {
         );
     }
     select = filters::apply(select, &input.filters.unwrap_or_default(), &FILTERS)?;
-    if let Some([at, id]) = paging::start::<2>(OPERATION, input.next_token.as_deref())? {
-        let at: i64 = at.parse().map_err(|_| paging::invalid(OPERATION))?;
-        select = select.and(
-            "requested_at < ? OR (requested_at = ? AND id < ?)",
-            [at.into(), at.into(), Bound::from(&id)],
-        );
-    }
-    let order = "ORDER BY requested_at DESC, id DESC";
-    let rows: Vec<Command> = select.rows(order, Some(limit + 1), &app.store.read).await?;
-    let (rows, next) =
-        paging::page(OPERATION, rows, limit, |c| vec![c.requested_at.to_string(), c.id.clone()]);
+    let wanted = paging::Wanted {
+        operation: "ListCommands",
+        token: input.next_token.as_deref(),
+        size: input.max_results,
+    };
+    let (rows, next) = paging::BY_REQUEST
+        .page(&wanted, select, &app.store.read, |row: &Command| (row.requested_at, row.id.as_str()))
+        .await?;
     let tallies = commands::tallies(app, rows.iter().map(|c| &c.id)).await?;
     let nothing = commands::Tally::default();
     let answers: ApiResult<Vec<Value>> =

@@ -11,8 +11,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stint_wire::time::Utc;
 
-const OPERATION: &str = "DescribeSessions";
-
 /// DescribeSessions' input.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -41,7 +39,6 @@ pub struct Target {
 /// # Errors
 /// `InvalidFilterKey`, `InvalidNextToken`, `ValidationException` for a date that is none.
 pub async fn describe(app: &App, caller: &Caller, input: Describe) -> ApiResult<Value> {
-    let limit = input.max_results.unwrap_or(paging::DEFAULT_PAGE);
     let select = Select::new("SELECT * FROM session");
     let mut select = match input.state.as_str() {
         "Active" => select.and("ended_at IS NULL", []),
@@ -67,17 +64,14 @@ pub async fn describe(app: &App, caller: &Caller, input: Describe) -> ApiResult<
             }
         };
     }
-    if let Some([at, id]) = paging::start::<2>(OPERATION, input.next_token.as_deref())? {
-        let at: i64 = at.parse().map_err(|_| paging::invalid(OPERATION))?;
-        select = select.and(
-            "requested_at < ? OR (requested_at = ? AND id < ?)",
-            [at.into(), at.into(), Bound::from(&id)],
-        );
-    }
-    let order = "ORDER BY requested_at DESC, id DESC";
-    let rows: Vec<Session> = select.rows(order, Some(limit + 1), &app.store.read).await?;
-    let (rows, next) =
-        paging::page(OPERATION, rows, limit, |r| vec![r.requested_at.to_string(), r.id.clone()]);
+    let wanted = paging::Wanted {
+        operation: "DescribeSessions",
+        token: input.next_token.as_deref(),
+        size: input.max_results,
+    };
+    let (rows, next) = paging::BY_REQUEST
+        .page(&wanted, select, &app.store.read, |row: &Session| (row.requested_at, row.id.as_str()))
+        .await?;
     let mut sessions = Vec::new();
     for row in rows {
         let url = output(app, caller, &row).await?;
