@@ -69,10 +69,8 @@ def test_an_order_for_a_node_that_is_not_there_is_refused(hub):
         hub.node("rotate-key", "mi-0")
 
 
-def test_a_key_older_than_its_days_is_changed(hub, client, activate, new_agent, home):
-    agent = new_agent()
-    agent.config = home / "agent.json"
-    agent.config.write_text(json.dumps({"identity": {"keyMaxAgeDays": 30}}))
+def test_a_key_older_than_its_days_is_changed(hub, client, activate, new_agent):
+    agent = new_agent().configure(identity={"keyMaxAgeDays": 30})
     agent.register(hub, activate())
     before = private_key(agent)
     agent.start()
@@ -108,6 +106,34 @@ def test_a_hub_that_was_restored_from_before_a_change_of_keys_gets_its_node_back
     agent.start()
     assert runs_a_command(client, agent)
     assert (private_key(agent), keys_at(hub, agent.node)[0]) == (after, new)
+
+
+def test_a_hub_that_was_restored_from_before_two_changes_of_keys_is_told_the_key_from_its_log(
+    hub, client, activate, new_agent
+):
+    agent = new_agent()
+    agent.register(hub, activate())
+    known = keys_at(hub, agent.node)[0]
+    for _ in range(2):
+        before = private_key(agent)
+        hub.node("rotate-key", agent.node)
+        agent.start()
+        until("the key has changed", lambda before=before: has_changed(hub, agent, before), PATIENCE)
+        agent.stop()
+    new = keys_at(hub, agent.node)[0]
+    hub.pretend("UPDATE node SET public_key = ?, previous_public_key = NULL", known)
+    hub.pretend("DELETE FROM node_credential")
+    agent.start()
+    until("it is turned away", lambda: "InvalidSignatureException" in agent.logs())
+    changes = [line for line in hub.program.logs().splitlines() if "the node has replaced its key" in line]
+    assert agent.node in changes[-1] and new in changes[-1]
+    with pytest.raises(AssertionError, match="no key of a node"):
+        hub.node("set-key", agent.node, "bm8=")
+    hub.node("set-key", agent.node, new)
+    agent.stop()
+    agent.start()
+    assert runs_a_command(client, agent)
+    assert keys_at(hub, agent.node) == (new, None)
 
 
 def test_a_server_that_forgot_the_old_key_at_once_finds_the_node_with_the_new_one(

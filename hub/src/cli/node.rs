@@ -1,12 +1,11 @@
 //! `stint-hub node`: who the nodes are, also while the hub runs.
 
 use super::{Data, open};
+use crate::app::now;
 use crate::error::{ApiError, StartError};
 use crate::nodes::{reidentification, rotation, sightings};
-use crate::store::Store;
 use crate::store::data_dir::DataDir;
 use clap::{Args, Subcommand};
-use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
 #[derive(Subcommand)]
@@ -21,6 +20,19 @@ pub enum Command {
     Reidentify(Reidentify),
     /// Tell a node to make itself a new key; it hears it within half an hour.
     RotateKey(Named),
+    /// Put in the key that a node has, after the hub was restored from a backup of before the node changed it
+    /// more than once. The hub's log has each change with the key.
+    SetKey(SetKey),
+}
+
+#[derive(Args)]
+pub struct SetKey {
+    #[command(flatten)]
+    data: Data,
+    /// The node's id, mi-…
+    node: String,
+    /// The public key: base64, as in the log.
+    key: String,
 }
 
 #[derive(Args)]
@@ -54,15 +66,27 @@ pub fn run(command: &Command) -> Result<(), StartError> {
             Command::Show(named) => show(named).await,
             Command::Reidentify(wish) => reidentify(wish).await,
             Command::RotateKey(named) => rotate_key(named).await,
+            Command::SetKey(wish) => set_key(wish).await,
         }
     })
 }
 
 async fn rotate_key(named: &Named) -> Result<(), StartError> {
-    let store = store(&named.data).await?;
+    let store = open::store(&named.data).await?;
     let told = rotation::wish(&store, &named.node).await;
     store.close().await;
     if told.map_err(failed)? { Ok(()) } else { Err(unknown(&named.node)) }
+}
+
+async fn set_key(wish: &SetKey) -> Result<(), StartError> {
+    let store = open::store(&wish.data).await?;
+    let set = rotation::set(&store, &wish.node, &wish.key).await;
+    store.close().await;
+    let set = set.map_err(|error| match error.status.is_server_error() {
+        true => failed(error),
+        false => StartError::new(error.message, "copy the key from the hub's log"),
+    });
+    if set? { Ok(()) } else { Err(unknown(&wish.node)) }
 }
 
 #[derive(sqlx::FromRow)]
@@ -78,7 +102,7 @@ struct Row {
 
 /// A node a line, tabs between.
 async fn list(data: &Data) -> Result<(), StartError> {
-    let store = store(data).await?;
+    let store = open::store(data).await?;
     let rows: Result<Vec<Row>, sqlx::Error> = sqlx::query_as(
         "SELECT id, name, iam_role, registered_at, last_ping_at, returns, returned_at
          FROM node ORDER BY id",
@@ -103,7 +127,7 @@ async fn list(data: &Data) -> Result<(), StartError> {
 
 /// A mark a line, tabs between, the latest first.
 async fn show(named: &Named) -> Result<(), StartError> {
-    let store = store(&named.data).await?;
+    let store = open::store(&named.data).await?;
     let rows = sightings::of(&store.read, &named.node).await;
     store.close().await;
     for row in rows.map_err(failed)? {
@@ -128,17 +152,8 @@ async fn reidentify(wish: &Reidentify) -> Result<(), StartError> {
     if ordered.map_err(failed)? { Ok(()) } else { Err(unknown(&wish.node)) }
 }
 
-fn now() -> Utc {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Utc(since.as_millis() as u64)
-}
-
 fn moment(at: i64) -> String {
     Utc(at.unsigned_abs()).iso()
-}
-
-async fn store(data: &Data) -> Result<Store, StartError> {
-    Ok(open::open(&DataDir::open(&data.data)?).await?.0)
 }
 
 fn unknown(node: &str) -> StartError {

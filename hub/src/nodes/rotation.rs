@@ -7,6 +7,7 @@ use crate::auth::node_key::NodeKey;
 use crate::error::{ApiError, ApiResult};
 use crate::store::Store;
 use serde_json::{Value, json};
+use sqlx::{Any, Transaction};
 use stint_wire::keys::KeyType;
 
 /// Answers the operation. The key that signed stays good until the new one has been used once,
@@ -20,17 +21,7 @@ pub async fn rotate(app: &App, holder: &KeyHolder, input: &Value) -> ApiResult<V
     NodeKey::parse(kind, key).map_err(ApiError::validation)?;
     let kind = KeyType::parse(kind).map_or(kind, |kind| kind.as_str());
     let mut transaction = app.store.begin().await?;
-    let taken: Option<String> = sqlx::query_scalar(
-        "SELECT other.id FROM node AS other JOIN node ON node.activation_id = other.activation_id
-         WHERE node.id = $1 AND other.id <> $1 AND other.public_key = $2",
-    )
-    .bind(&holder.id)
-    .bind(key)
-    .fetch_optional(&mut *transaction)
-    .await?;
-    if taken.is_some() {
-        return Err(ApiError::validation("the new public key belongs to another node"));
-    }
+    check_is_no_other_s(&mut transaction, &holder.id, key).await?;
     // Signed with the previous key, the request repeats or replaces a rotation whose answer was
     // lost: the key that signed stays the previous one.
     let sql = if holder.with_previous_key {
@@ -46,8 +37,56 @@ pub async fn rotate(app: &App, holder: &KeyHolder, input: &Value) -> ApiResult<V
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    tracing::info!(node = holder.id, "the node has replaced its key");
+    // With the key itself, which is no secret: so a hub that is restored from a backup can be told it.
+    tracing::info!(node = holder.id, kind, key, "the node has replaced its key");
     Ok(json!({}))
+}
+
+async fn check_is_no_other_s(
+    transaction: &mut Transaction<'static, Any>,
+    node: &str,
+    key: &str,
+) -> ApiResult<()> {
+    let taken: Option<String> = sqlx::query_scalar(
+        "SELECT other.id FROM node AS other JOIN node ON node.activation_id = other.activation_id
+         WHERE node.id = $1 AND other.id <> $1 AND other.public_key = $2",
+    )
+    .bind(node)
+    .bind(key)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    match taken {
+        Some(_) => Err(ApiError::validation("the new public key belongs to another node")),
+        None => Ok(()),
+    }
+}
+
+/// Puts the key in that a node is known to have, as text: after the hub was restored from a backup that has an
+/// older one. No key before it is good any more. Whether there is such a node.
+///
+/// # Errors
+/// `ValidationException` for an unfit key, and for one that another node has; those of the database.
+pub async fn set(store: &Store, node: &str, key: &str) -> ApiResult<bool> {
+    let parse = |kind: KeyType| NodeKey::parse(kind.as_str(), key).map(|_| kind.as_str());
+    let kind = parse(KeyType::Ed25519).or_else(|not_ed25519| {
+        let wrong = |not_rsa| format!("this is no key of a node: {not_ed25519}; {not_rsa}");
+        parse(KeyType::Rsa).map_err(wrong)
+    });
+    let kind = kind.map_err(ApiError::validation)?;
+    let mut transaction = store.begin().await?;
+    check_is_no_other_s(&mut transaction, node, key).await?;
+    let set = sqlx::query(
+        "UPDATE node SET key_type = $1, public_key = $2, rotate_key = 0,
+           previous_key_type = NULL, previous_public_key = NULL
+         WHERE id = $3",
+    )
+    .bind(kind)
+    .bind(key)
+    .bind(node)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(set.rows_affected() > 0)
 }
 
 /// Tells a node to change its key when it next asks for credentials, which nodes do every half
