@@ -31,13 +31,15 @@ const ALLOW_PLAIN_HTTP: &str = "allowPlainHttp";
 /// The identities that there are: a hybrid activation, and an instance's own.
 const IDENTITIES: [&str; 2] = ["OnPrem", "EC2"];
 
-/// The one word that is a key in our spelling, too, there without a capital.
-const OURS: &str = "identity";
-
 /// Whether the file is in the original's spelling.
 pub fn is_original(root: &Node) -> bool {
     let is_section = |name: &String| SECTIONS.iter().any(|s| s.eq_ignore_ascii_case(name));
-    root.members().iter().any(|(name, _)| name != OURS && is_section(name))
+    root.members().iter().any(|(name, _)| !is_ours(name) && is_section(name))
+}
+
+/// Whether this section's name is a key in our spelling, too, there without a capital.
+fn is_ours(name: &str) -> bool {
+    name == "identity" || cfg!(feature = "ssm") && name == "ssm"
 }
 
 /// Reads it. There is nothing in it that could be wrong enough to refuse.
@@ -141,6 +143,15 @@ mod tests {
         #[cfg(feature = "ssm")]
         assert_eq!(loaded.config.identity.key_max_age_days, Some(30));
         assert!(loaded.not_honoured.is_empty());
+    }
+
+    #[test]
+    fn a_key_of_ours_that_a_section_is_called_like_makes_no_file_of_the_original() {
+        let is = |text: &str| is_original(&json::parse(text).unwrap());
+        assert!(is(r#"{"Ssm":{}}"#) && is(r#"{"ssm":{},"Agent":{}}"#));
+        assert!(!is(r#"{"identity":{},"region":"r"}"#));
+        #[cfg(feature = "ssm")]
+        assert!(!is(r#"{"ssm":{"controlChannel":false}}"#));
     }
 
     #[test]
