@@ -10,6 +10,7 @@ from harness.bootserver import BootServer
 from harness.children import Children
 from harness.clients import Aws, boto3_client, wait_until_online
 from harness.hub import Hub
+from harness.mgs.server import Server as Gateway
 from harness.original import OriginalAgent
 from harness.s3 import Cloud
 from harness.web import Web
@@ -118,6 +119,14 @@ def server():
     server = BootServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def gateway():
+    """A server of another make that has nothing but one node and its channels."""
+    gateway = Gateway()
+    yield gateway
+    gateway.close()
 
 
 @pytest.fixture

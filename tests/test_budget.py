@@ -16,9 +16,7 @@ CLOCK = "STINT_TEST_CLOCK_OFFSET"
 
 def metered(hub, activate, new_agent, limit: int, **more):
     """An agent that is registered, with a budget."""
-    agent = new_agent()
-    agent.config = agent.home / f"{agent.name}.json"
-    agent.config.write_text(json.dumps({"network": {"bytesPerDay": limit}, **more}))
+    agent = new_agent().configure(network={"bytesPerDay": limit}, **more)
     agent.register(hub, activate())
     return agent
 

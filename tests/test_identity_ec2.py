@@ -1,6 +1,5 @@
 """An EC2 instance is a node by its own id and its role's credentials, without a registration."""
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -26,13 +25,11 @@ def service(metadata):
 
 
 @pytest.fixture
-def instance(metadata, service, new_agent, home):
+def instance(metadata, service, new_agent):
     """An agent on that instance that is not registered; `identity` is put into its configuration."""
 
     def make(**identity: object):
-        agent = new_agent()
-        agent.config = home / "agent.json"
-        agent.config.write_text(json.dumps({"endpoint": service.url, "identity": identity}))
+        agent = new_agent().configure(endpoint=service.url, identity=identity)
         agent.environment = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url + "/"}
         return agent
 
@@ -85,13 +82,12 @@ def test_a_registration_comes_first_unless_the_order_says_otherwise(
 ):
     agent = instance()
     agent.register(hub, activate())
-    agent.config.write_text("{}")
+    agent.configure()
     agent.start()
     until("it is online", lambda: agent.status()[1]["online"])
     assert metadata.asked == 0
     assert agent.stop() == 0
-    other = {"endpoint": service.url, "identity": {"sources": ["EC2", "OnPrem"]}}
-    agent.config.write_text(json.dumps(other))
+    agent.configure(endpoint=service.url, identity={"sources": ["EC2", "OnPrem"]})
     agent.start()
     until("it reports as the instance", lambda: "UpdateInstanceInformation" in operations(service))
     assert service.wrong == []
@@ -104,9 +100,8 @@ def test_a_device_whose_order_has_no_instance_in_it_asks_no_metadata_service(met
     assert metadata.asked == 0
 
 
-def test_a_hub_turns_an_instances_credentials_away(hub, metadata, instance, home):
+def test_a_hub_turns_an_instances_credentials_away(hub, metadata, instance):
     """It has no part in AWS's IAM and can't know them."""
-    agent = instance()
-    agent.config.write_text(json.dumps({"endpoint": hub.endpoint}))
+    agent = instance().configure(endpoint=hub.endpoint)
     agent.start()
     until("it was turned away", lambda: "UnrecognizedClientException" in agent.logs())

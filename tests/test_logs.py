@@ -1,6 +1,5 @@
 """Where the log goes: the system's log, a file that is turned over, standard error; and how much of it."""
 
-import json
 import socket
 
 from harness.clients import finished, shell, wait_until_online
@@ -46,9 +45,7 @@ class Syslog:
 
 def registered(hub, activate, new_agent, **logs):
     """An agent whose log goes there."""
-    agent = new_agent()
-    agent.config = agent.home / f"{agent.name}.json"
-    agent.config.write_text(json.dumps({"logs": logs}))
+    agent = new_agent().configure(logs=logs)
     agent.register(hub, activate())
     return agent
 

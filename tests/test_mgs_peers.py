@@ -10,24 +10,15 @@ from harness.mgs import agent, codec, payloads, smux
 from harness.mgs.agent import Device
 from harness.mgs.faults import Faults
 from harness.mgs.plugin import Plugin
-from harness.mgs.server import Server
 from harness.original import OriginalAgent
 
 ACTIVATION = {"ActivationCode": "c", "ActivationId": "i"}
 
 
 @pytest.fixture
-def server():
-    """A server without a store."""
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def node(server) -> OriginalAgent:
+def node(gateway) -> OriginalAgent:
     """A node that is online there."""
-    return OriginalAgent(server.endpoint, server.region).come_online(ACTIVATION)
+    return OriginalAgent(gateway.endpoint, gateway.region).come_online(ACTIVATION)
 
 
 @pytest.fixture
@@ -36,25 +27,25 @@ def control(node):
     return agent.control(node)
 
 
-def begin(server, control, node, kind: str, properties: dict | None = None) -> tuple[Plugin, Device]:
+def begin(gateway, control, node, kind: str, properties: dict | None = None) -> tuple[Plugin, Device]:
     """A session with both of its ends."""
-    started = server.start(kind, properties)
-    plugin = Plugin(started, lambda: server.resume(started["SessionId"]))
+    started = gateway.start(kind, properties)
+    plugin = Plugin(started, lambda: gateway.resume(started["SessionId"]))
     order = control.order()
     assert order["SessionId"] == started["SessionId"]
     return plugin, Device(node, order["SessionId"])
 
 
-def test_a_job_its_replies_and_their_acknowledgements(server, control):
-    job = server.job("true")
+def test_a_job_its_replies_and_their_acknowledgements(gateway, control):
+    job = gateway.job("true")
     control.carry_out(control.job(), "hello\n")
-    assert server.outcome(job)["documentStatus"] == "Success"
-    assert [ack["statusCode"] for ack in server.acks(job)] == ["200"]
-    assert len(server.answers(job)) == 3
+    assert gateway.outcome(job)["documentStatus"] == "Success"
+    assert [ack["statusCode"] for ack in gateway.acks(job)] == ["200"]
+    assert len(gateway.answers(job)) == 3
 
 
-def test_a_shell_from_its_first_prompt_to_its_end(server, control, node):
-    plugin, device = begin(server, control, node, "Standard_Stream")
+def test_a_shell_from_its_first_prompt_to_its_end(gateway, control, node):
+    plugin, device = begin(gateway, control, node, "Standard_Stream")
     device.show("$ ")
     plugin.until("$ ")
     plugin.resize(101, 33)
@@ -65,12 +56,12 @@ def test_a_shell_from_its_first_prompt_to_its_end(server, control, node):
     control.complete(device.session, times=2)
     assert plugin.ended() == ""
     # By another socket than what ended the session.
-    states = server.sessions[device.session].states
-    server.wait("both states are known", lambda: states == ["Connected", "Terminating"])
+    states = gateway.sessions[device.session].states
+    gateway.wait("both states are known", lambda: states == ["Connected", "Terminating"])
 
 
-def test_a_command_with_separate_errors_and_an_exit_code(server, control, node):
-    plugin, device = begin(server, control, node, "NonInteractiveCommands")
+def test_a_command_with_separate_errors_and_an_exit_code(gateway, control, node):
+    plugin, device = begin(gateway, control, node, "NonInteractiveCommands")
     device.shake_hands("NonInteractiveCommands")
     for kind, data in [(codec.OUTPUT, b"out"), (codec.STDERR, b"err"), (codec.EXIT_CODE, b"EXIT_CODE: 7")]:
         device.say(kind, data)
@@ -79,8 +70,8 @@ def test_a_command_with_separate_errors_and_an_exit_code(server, control, node):
 
 
 @pytest.mark.parametrize("what", ["lost", "doubled", "overtaken"])
-def test_both_directions_arrive_whole_over_a_bad_way(server, control, node, what):
-    plugin, device = begin(server, control, node, "Standard_Stream")
+def test_both_directions_arrive_whole_over_a_bad_way(gateway, control, node, what):
+    plugin, device = begin(gateway, control, node, "Standard_Stream")
     faults = []
     for end in (plugin, device):
         end.on_the_way_out = Faults(**{what: 0.2})
@@ -95,8 +86,8 @@ def test_both_directions_arrive_whole_over_a_bad_way(server, control, node, what
     assert sum(fault.happened[what] for fault in faults) > 3
 
 
-def test_a_session_goes_on_after_each_end_has_lost_its_socket_in_the_middle(server, control, node):
-    plugin, device = begin(server, control, node, "Standard_Stream")
+def test_a_session_goes_on_after_each_end_has_lost_its_socket_in_the_middle(gateway, control, node):
+    plugin, device = begin(gateway, control, node, "Standard_Stream")
     data = random.Random(3).randbytes(200_000)
     plugin.cut_after, device.cut_after = 70_000, 180_000
     # The real plugin says nothing to what it has had before: an acknowledgement that goes down with a socket
@@ -108,8 +99,8 @@ def test_a_session_goes_on_after_each_end_has_lost_its_socket_in_the_middle(serv
     assert (plugin.resumed, device.resumed) == (1, 1)
 
 
-def test_connections_share_a_port_s_channel(server, control, node):
-    plugin, device = begin(server, control, node, "Port")
+def test_connections_share_a_port_s_channel(gateway, control, node):
+    plugin, device = begin(gateway, control, node, "Port")
     properties = {"portNumber": "22", "type": "LocalPortForwarding"}
     device.shake_hands("Port", properties)
     one, two = plugin.connect(), plugin.connect()
@@ -119,8 +110,8 @@ def test_connections_share_a_port_s_channel(server, control, node):
     assert (one.rest(), two.read(6)) == (b"to one", b"to two")
 
 
-def test_with_an_older_agent_a_port_is_one_connection_at_a_time(server, control, node):
-    plugin, device = begin(server, control, node, "Port")
+def test_with_an_older_agent_a_port_is_one_connection_at_a_time(gateway, control, node):
+    plugin, device = begin(gateway, control, node, "Port")
     device.shake_hands("Port", {"portNumber": "22", "type": "LocalPortForwarding"}, version="3.0.196.0")
     connection = plugin.connect()
     connection.send(b"raw")
@@ -131,8 +122,8 @@ def test_with_an_older_agent_a_port_is_one_connection_at_a_time(server, control,
     device.wait("the flag came", lambda: device.flags == [codec.DISCONNECT_TO_PORT])
 
 
-def test_an_agent_s_version_that_isn_t_four_numbers_is_found_out(server, control, node):
-    plugin, device = begin(server, control, node, "Port")
+def test_an_agent_s_version_that_isn_t_four_numbers_is_found_out(gateway, control, node):
+    plugin, device = begin(gateway, control, node, "Port")
     device.say(codec.HANDSHAKE_REQUEST, payloads.handshake_request("Port", {}, "3.3"))
     with pytest.raises(AssertionError, match="thread has failed"):
         plugin.begun()

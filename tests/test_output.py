@@ -13,16 +13,10 @@ MEBIBYTE = 1024 * 1024
 KEPT_ON_DISK = 256 * 1024
 
 
-def config(agent, **members: object) -> None:
-    """Gives the agent a configuration."""
-    agent.config = agent.home / f"{agent.name}.json"
-    agent.config.write_text(json.dumps(members))
-
-
 def an_agent(hub, activate, new_agent, **members: object):
     """An agent that runs with this configuration."""
     agent = new_agent()
-    config(agent, **members)
+    agent.configure(**members)
     agent.register(hub, activate())
     return agent.start()
 

@@ -10,7 +10,6 @@ from harness import processes
 from harness.mgs import codec, payloads
 from harness.mgs.codec import FROM_CLIENT, Frame
 from harness.mgs.plugin import Plugin
-from harness.mgs.server import Server
 from harness.mgs.ways import ACTIVATION, ThroughServer, of_commands
 from harness.wait import until
 
@@ -18,27 +17,19 @@ RUN_AS = {"inputs": {"runAsEnabled": True}}
 
 
 @pytest.fixture
-def server():
-    """A server that has nothing but one node and its channels."""
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def agent(server, new_agent):
+def agent(gateway, new_agent):
     """The agent, which has a channel there."""
     agent = new_agent()
-    agent.register(server, ACTIVATION)
+    agent.register(gateway, ACTIVATION)
     agent.start()
-    server.control()
+    gateway.control()
     return agent
 
 
 @pytest.fixture
-def way(server, agent) -> ThroughServer:
+def way(gateway, agent) -> ThroughServer:
     """Starts sessions."""
-    return ThroughServer(server, agent)
+    return ThroughServer(gateway, agent)
 
 
 def session_processes(agent) -> list[processes.Process]:
@@ -62,17 +53,17 @@ def session_processes(agent) -> list[processes.Process]:
         ("InteractiveCommands", of_commands("true"), {"inputs": {"kmsKeyId": "alias/k"}}, "kmsKeyId"),
     ],
 )
-def test_a_session_that_cannot_be_is_refused_with_its_reason(server, agent, kind, properties, more, words):
-    started = server.start(kind, properties, **more)
+def test_a_session_that_cannot_be_is_refused_with_its_reason(gateway, agent, kind, properties, more, words):
+    started = gateway.start(kind, properties, **more)
     # Some are found out only when the client is there.
     client = Plugin(started)
-    complete = server.completed(started["SessionId"], 60)
+    complete = gateway.completed(started["SessionId"], 60)
     assert complete["FinalTaskStatus"] == "Failed" and words in complete["Output"], complete
     assert words in client.ended()
     until("nothing is left of it", lambda: not session_processes(agent))
 
 
-def test_an_order_that_comes_twice_begins_one_session(server, agent, way):
+def test_an_order_that_comes_twice_begins_one_session(gateway, agent, way):
     shell = way.shell()
     shell.type_in("echo re''ady\n")
     shell.until("ready")
@@ -82,30 +73,30 @@ def test_an_order_that_comes_twice_begins_one_session(server, agent, way):
         "SessionId": shell.session,
         "Parameters": {},
     }
-    server.control().say("interactive_shell", payloads.interactive_shell(content))
+    gateway.control().say("interactive_shell", payloads.interactive_shell(content))
     shell.type_in("echo st''ill\n")
     shell.until("still")
     assert len(session_processes(agent)) == 1
-    assert server.sessions[shell.session].agents == 1
+    assert gateway.sessions[shell.session].agents == 1
 
 
-def test_one_denial_of_its_data_channel_does_not_end_a_session(server, agent):
-    server.creation = "denied"
-    started = server.start("Standard_Stream")
-    server.wait("it is denied", lambda: "CreateDataChannel" in server.calls)
-    server.creation = 201
+def test_one_denial_of_its_data_channel_does_not_end_a_session(gateway, agent):
+    gateway.creation = "denied"
+    started = gateway.start("Standard_Stream")
+    gateway.wait("it is denied", lambda: "CreateDataChannel" in gateway.calls)
+    gateway.creation = 201
     shell = Plugin(started)
     shell.type_in("echo re''ady\n")
     shell.until("ready")
 
 
-def test_sessions_beyond_the_limit_are_refused_and_the_others_go_on(server, agent, way):
+def test_sessions_beyond_the_limit_are_refused_and_the_others_go_on(gateway, agent, way):
     shells = [way.shell() for _ in range(4)]
     for shell in shells:
         shell.type_in("echo re''ady\n")
         shell.until("ready")
-    refused = server.start("Standard_Stream")
-    complete = server.completed(refused["SessionId"])
+    refused = gateway.start("Standard_Stream")
+    complete = gateway.completed(refused["SessionId"])
     assert complete["FinalTaskStatus"] == "Failed" and "session.limit" in complete["Output"]
     shells[0].type_in("exit\n")
     shells[0].ended()
@@ -114,27 +105,27 @@ def test_sessions_beyond_the_limit_are_refused_and_the_others_go_on(server, agen
     shells[1].until("still")
 
 
-def test_the_end_of_a_session_is_told_until_it_is_acknowledged(server, way):
+def test_the_end_of_a_session_is_told_until_it_is_acknowledged(gateway, way):
     shell = way.shell()
     shell.type_in("echo re''ady\n")
     shell.until("ready")
-    server.unacknowledged = 2
+    gateway.unacknowledged = 2
     shell.type_in("exit\n")
     shell.ended()
-    server.wait("it has been told three times", lambda: server.unacknowledged == 0)
-    server.wait("and acknowledged", lambda: len(server.sessions[shell.session].complete) >= 3)
-    frames = [frame for control in server.controls for frame in control.heard("agent_task_complete")]
+    gateway.wait("it has been told three times", lambda: gateway.unacknowledged == 0)
+    gateway.wait("and acknowledged", lambda: len(gateway.sessions[shell.session].complete) >= 3)
+    frames = [frame for control in gateway.controls for frame in control.heard("agent_task_complete")]
     assert len({frame.id for frame in frames}) == 1
     assert [frame.json["RetryNumber"] for frame in frames] == sorted(
         frame.json["RetryNumber"] for frame in frames
     )
 
 
-def test_messages_that_are_none_do_a_session_no_harm(server, way):
+def test_messages_that_are_none_do_a_session_no_harm(gateway, way):
     shell = way.shell()
     shell.type_in("echo re''ady\n")
     shell.until("ready")
-    socket = server.sessions[shell.session].agent
+    socket = gateway.sessions[shell.session].agent
 
     def frame(kind: str, payload: bytes, **more) -> bytes:
         return Frame(kind, payload, **more).bytes()
@@ -163,11 +154,11 @@ def test_messages_that_are_none_do_a_session_no_harm(server, way):
     shell.until("still")
 
 
-def test_messages_that_come_much_too_early_are_not_all_kept(server, agent, way):
+def test_messages_that_come_much_too_early_are_not_all_kept(gateway, agent, way):
     shell = way.shell()
     shell.type_in("echo re''ady\n")
     shell.until("ready")
-    socket = server.sessions[shell.session].agent
+    socket = gateway.sessions[shell.session].agent
     (process,) = session_processes(agent)
     # The client's own numbers are far behind.
     shell.knows_its_numbers = False
@@ -187,11 +178,11 @@ def processes_memory(pid: int) -> int:
     return int(fields["RssAnon"].split()[0])
 
 
-def test_a_paused_agent_sends_nothing_until_it_is_told_to(server, way):
+def test_a_paused_agent_sends_nothing_until_it_is_told_to(gateway, way):
     shell = way.shell()
     shell.type_in("(sleep 2; echo la''ter) & echo re''ady\n")
     shell.until("ready")
-    socket = server.sessions[shell.session].agent
+    socket = gateway.sessions[shell.session].agent
     # What has been shown is acknowledged, and each acknowledgement would end the pause.
     time.sleep(1)
     socket.send(Frame("pause_publication").bytes())
@@ -201,8 +192,8 @@ def test_a_paused_agent_sends_nothing_until_it_is_told_to(server, way):
     shell.until("later")
 
 
-def test_a_client_that_cannot_do_what_is_asked_ends_the_session(server, agent):
-    started = server.start("NonInteractiveCommands", of_commands("echo never"))
+def test_a_client_that_cannot_do_what_is_asked_ends_the_session(gateway, agent):
+    started = gateway.start("NonInteractiveCommands", of_commands("echo never"))
 
     class Unable(Plugin):
         def _shake_hands(self, request: dict) -> None:
@@ -210,30 +201,30 @@ def test_a_client_that_cannot_do_what_is_asked_ends_the_session(server, agent):
 
     client = Unable(started)
     assert "too old" in client.ended()
-    assert server.completed(started["SessionId"])["FinalTaskStatus"] == "Failed"
+    assert gateway.completed(started["SessionId"])["FinalTaskStatus"] == "Failed"
     assert not client.output
 
 
-def test_a_parameter_stands_where_the_document_says(server, agent):
+def test_a_parameter_stands_where_the_document_says(gateway, agent):
     document = {
         "schemaVersion": "1.0",
         "sessionType": "InteractiveCommands",
         "parameters": {"word": {"type": "String", "default": "nothing"}, "other": {"type": "String"}},
         "properties": of_commands("echo '{{ word }}' {{other}}"),
     }
-    started = server.start("InteractiveCommands", DocumentContent=document, Parameters={"other": "given"})
+    started = gateway.start("InteractiveCommands", DocumentContent=document, Parameters={"other": "given"})
     Plugin(started).until("nothing given")
 
 
-def test_a_shell_profile_is_typed_first(server, agent):
+def test_a_shell_profile_is_typed_first(gateway, agent):
     profile = {"shellProfile": {"linux": "echo pro''file; cd /", "windows": "dir"}}
-    shell = Plugin(server.start("Standard_Stream", inputs=profile))
+    shell = Plugin(gateway.start("Standard_Stream", inputs=profile))
     shell.until("profile")
     shell.type_in("pwd | sed s/^/at:/\n")
     shell.until("at:/\r")
 
 
-def test_a_session_s_order_is_not_in_anybody_s_command_line(server, agent, way):
+def test_a_session_s_order_is_not_in_anybody_s_command_line(gateway, agent, way):
     session = way.interactive("read line; echo secret-word-in-the-order")
     session.type_in("\n")
     session.until("secret-word-in-the-order")

@@ -26,6 +26,12 @@ class Agent:
         # Most tests that kill the agent decide themselves when there is another.
         self.guarded = False
 
+    def configure(self, **members: object) -> "Agent":
+        """Writes its configuration."""
+        self.config = self.home / f"{self.name}.json"
+        self.config.write_text(json.dumps(members))
+        return self
+
     def command(self, *words: object, binary: Path = AGENT, stdin: str = "", **more: str) -> CompletedProcess:
         """Runs one `stint` command to its end."""
         return run([binary, *words], self.home, stdin=stdin, **more)

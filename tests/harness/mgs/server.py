@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
 from . import payloads, signatures
 from .codec import FROM_AGENT, FROM_CLIENT, Frame
@@ -88,6 +89,9 @@ class Server:
         self.unacknowledged = 0
         # How it answers to the creation of channels: 201, "denied", or another status.
         self.creation: int | str = 201
+        # What becomes of a websocket: "", "refused", "closed"; and whether pings on it are answered.
+        self.websockets = ""
+        self.answers_pings = True
         self.breaks: BaseException | None = None
         self._tokens: dict[str, str] = {}
         self._secrets: dict[str, tuple[str, str]] = {}
@@ -238,8 +242,8 @@ class Server:
 
     # --- what comes -----------------------------------------------------------------------------------
 
-    def _token(self, path: str) -> str:
-        token = secrets.token_urlsafe(24)
+    def _token(self, path: str, signs: str = "") -> str:
+        token = secrets.token_urlsafe(24) + signs
         self._tokens[token] = path
         return token
 
@@ -412,9 +416,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(400, "application/xml", "<InvalidSignatureException/>")
         if path.startswith("data-channel/") and path.partition("/")[2] not in site.sessions:
             return self._say(400, "application/xml", "<Error>Session is already terminated</Error>")
-        token = site._token(path)
-        answer = f"<R xmlns='urn:x'><MessageSchemaVersion>1.0</MessageSchemaVersion><TokenValue>{token}"
-        self._say(201, "application/xml", answer + "</TokenValue></R>")
+        token = escape(site._token(path, "<&"))
+        version = "<a:MessageSchemaVersion>1.0</a:MessageSchemaVersion>"
+        answer = f"<a:R xmlns:a='urn:x'>{version}<a:TokenValue>{token}</a:TokenValue></a:R>"
+        self._say(201, "application/xml", answer)
 
     def _check(self, body: bytes) -> None:
         fields = {name.lower(): value for name, value in self.headers.items()}
@@ -437,6 +442,10 @@ class _Handler(BaseHTTPRequestHandler):
             site.breaks = error
             return self._say(400, "text/plain", "")
         self.close_connection = True
+        if site.websockets == "refused":
+            return self._say(403, "text/plain", "")
+        if site.websockets == "closed":
+            return None
         self.send_response(101)
         for name, value in [
             ("Upgrade", "websocket"),
@@ -446,6 +455,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         socket = Socket(self.connection, self.rfile)
+        socket.answers_pings = site.answers_pings
         try:
             self._serve(path, socket, signed)
         except BaseException as error:
