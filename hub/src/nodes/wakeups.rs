@@ -50,7 +50,7 @@ impl Wakeups {
 
     fn open<'a>(&'a self, lines: &'a Lines, node: &str) -> Line<'a> {
         let bell = Arc::new(Bell::default());
-        if self.closed.load(Ordering::SeqCst) {
+        if self.is_closing() {
             bell.over.store(true, Ordering::SeqCst);
         }
         if let Some(older) = lines.lock().insert(node.to_owned(), bell.clone()) {
@@ -110,10 +110,15 @@ impl Wakeups {
         self.channels.lock().keys().cloned().collect()
     }
 
+    /// Whether the hub stops.
+    pub fn is_closing(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Waits until the hub stops.
     pub async fn closing(&self) {
         let closing = self.closing.notified();
-        if !self.closed.load(Ordering::SeqCst) {
+        if !self.is_closing() {
             closing.await;
         }
     }

@@ -127,6 +127,8 @@ impl Channel<'_> {
     async fn went(&self) -> ApiResult<()> {
         sessions::flush(self.app, &self.session.id).await?;
         let goes_on = self.relay.has(Side::Agent) && !self.relay.has_ended();
+        // Where the hub stops, both ends go at once and come again to the next.
+        let goes_on = goes_on && !self.app.wakeups.is_closing();
         if self.side == Side::Client && self.pauses() && goes_on {
             self.relay.tell_agent(self.message(kind::PAUSE_PUBLICATION, b"")?);
         }
