@@ -1,7 +1,7 @@
 """Runs all measurements and prints the table. Called by `make bench`.
 
-BENCH_IDLE_SECONDS (300) and BENCH_NODES (1000) shorten a trial run; BENCH_WRITE=1 puts the table
-into docs/BENCHMARKS.md.
+BENCH_IDLE_SECONDS (300) and BENCH_NODES (1000) shorten a trial run; BENCH_ONLY=channel measures what the
+control channel and sessions cost and nothing else; BENCH_WRITE=1 puts the table into docs/BENCHMARKS.md.
 """
 
 import os
@@ -24,7 +24,7 @@ from harness.clients import boto3_client  # noqa: E402
 from harness.hub import Hub  # noqa: E402
 
 from . import agent as agents  # noqa: E402
-from . import crowd, latency, tiny  # noqa: E402
+from . import channel, crowd, latency, sessions, tiny  # noqa: E402
 from .proxy import Proxy  # noqa: E402
 from .table import Row, text  # noqa: E402
 
@@ -36,6 +36,11 @@ def measure(home: Path) -> list[Row]:
     crowd.allow_many_connections()
     hub = Hub(home).start()
     client = boto3_client(hub)
+    if os.environ.get("BENCH_ONLY") == "channel":
+        try:
+            return on_the_channel(hub, client, home)
+        finally:
+            hub.kill()
     proxy = Proxy(hub.listen)
     agent = agents.registered(hub, client, home, proxy)
     try:
@@ -50,8 +55,9 @@ def measure(home: Path) -> list[Row]:
         say("while a script runs")
         rows += agents.working(agent, client)
         say(f"latency of {latency.COMMANDS} commands")
-        rows += latency.command(hub, agent.node)
+        rows += latency.command(hub, agent.node, "send-command to Success", 20, "110 ms")
         agent.stop()
+        rows += on_the_channel(hub, client, home)
         # A fresh hub: its memory should not hold what the measurements before have left.
         hub.stop()
         say("the set tiny with an idle child")
@@ -63,6 +69,25 @@ def measure(home: Path) -> list[Row]:
         agent.clean_up()
         if hub.program.alive():
             hub.kill()
+
+
+def on_the_channel(hub: Hub, client, home: Path) -> list[Row]:
+    """What the control channel costs and brings, and sessions."""
+    rows = []
+    for guarded in (False, True):
+        say(f"idle with the channel up for {channel.IDLE_SECONDS} s" + (", with a guardian" * guarded))
+        rows += channel.idle(hub, client, home, guarded)
+    agent = channel.registered(hub, client, home, "direct", hub.endpoint, False)
+    agent.start()
+    try:
+        say(f"latency of {latency.COMMANDS} commands over the channel")
+        rows += channel.command(hub, client, agent)
+        say("a shell")
+        rows += sessions.shell(client, agent)
+        say("forwarded ports")
+        return rows + sessions.forwarded(client, agent)
+    finally:
+        agent.clean_up()
 
 
 def say(what: str) -> None:

@@ -50,8 +50,10 @@ def registered(hub: Hub, client, home: Path, proxy: Proxy) -> Agent:
 
 
 def set_guardian(agent: Agent, is_on: bool) -> None:
-    """Configures whether it has a guardian. This machine's own watchdog isn't to be touched in any case."""
-    agent.config.write_text(json.dumps({"guardian": {"enabled": is_on, "watchdog": False}}))
+    """Configures whether it has a guardian. This machine's own watchdog isn't to be touched in any case.
+    Polls are measured here; `channel.py` has the control channel."""
+    guardian = {"enabled": is_on, "watchdog": False}
+    agent.config.write_text(json.dumps({"guardian": guardian, "ssm": {"controlChannel": False}}))
 
 
 def size() -> list[Row]:

@@ -61,6 +61,45 @@ def of_living(pids: list[int]) -> Activity:
     return Activity(switches, ticks / _TICKS)
 
 
+class Waits:
+    """Counts how often threads go to sleep, from its making on: each voluntary switch is a wake-up before it.
+    Looked at often, it sees threads that come and go, too; what one does after the last look is missed."""
+
+    def __init__(self, pids: list[int]):
+        self._pids = pids
+        self._before = self._now()
+        self._last = dict(self._before)
+
+    def _now(self) -> dict[tuple[int, int, str], int]:
+        found = {}
+        for pid in self._pids:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                try:
+                    text = (task / "status").read_text()
+                except OSError:
+                    continue  # It ended while we looked.
+                switches = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)
+                name = text.partition("\n")[0].removeprefix("Name:").strip()
+                found[pid, int(task.name), name] = int(switches[1])
+        return found
+
+    def look(self) -> None:
+        """Looks at all threads."""
+        self._last |= self._now()
+
+    def _since(self, thread: tuple[int, int, str]) -> int:
+        return self._last[thread] - self._before.get(thread, 0)
+
+    @property
+    def all(self) -> int:
+        """Of all threads."""
+        return sum(map(self._since, self._last))
+
+    def of(self, name: str) -> int:
+        """Of the threads of this name alone."""
+        return sum(self._since(thread) for thread in self._last if thread[2] == name)
+
+
 def of_children_that_ended() -> Activity:
     """Of all children that have been waited for, with all of their threads, ended ones too."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

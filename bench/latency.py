@@ -45,7 +45,7 @@ class Operator:
         return time.perf_counter() - begun
 
 
-def command(hub: Hub, node: str) -> list[Row]:
+def command(hub: Hub, node: str, name: str, aim: float, original: str = "") -> list[Row]:
     """One command after the other, each waited for."""
     operator = Operator(hub)
     for _ in range(WARM_UP):
@@ -53,6 +53,6 @@ def command(hub: Hub, node: str) -> list[Row]:
     taken = sorted(operator.run(node) for _ in range(COMMANDS))
     p95 = taken[int(len(taken) * 0.95)]
     return [
-        Row.milliseconds("send-command to Success, median", statistics.median(taken), 20, "110 ms"),
-        Row.milliseconds("send-command to Success, 95th percentile", p95),
+        Row.milliseconds(f"{name}, median", statistics.median(taken), aim, original),
+        Row.milliseconds(f"{name}, 95th percentile", p95),
     ]

@@ -27,6 +27,8 @@ class Proxy:
         self.requests: Counter[str] = Counter()
         self.bytes: defaultdict[str, int] = defaultdict(int)
         self.first: dict[str, float] = {}
+        # Of both directions, whatever they belong to.
+        self.total = 0
 
     def _accept(self) -> None:
         while True:
@@ -51,6 +53,7 @@ class Proxy:
                     self.requests[current[0]] += 1
                     self.first.setdefault(current[0], time.monotonic())
                 self.bytes[current[0]] += len(chunk)
+                self.total += len(chunk)
                 sink.sendall(chunk)
         except OSError:
             pass

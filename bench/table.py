@@ -36,9 +36,17 @@ class Row:
         return cls._of(name, value, "{:.0f}", aim, original)
 
     @classmethod
-    def rate(cls, name: str, value: float, aim: float | None = None, original: str = "") -> "Row":
+    def rate(
+        cls, name: str, value: float, aim: float | None = None, original: str = "", digits: int = 2
+    ) -> "Row":
         """A number per second."""
-        return cls._of(name, value, "{:.2f}", aim, original)
+        return cls._of(name, value, f"{{:.{digits}f}}", aim, original)
+
+    @classmethod
+    def speed(cls, name: str, value: float, aim: float | None = None) -> "Row":
+        """Bytes per second, shown as MB; the aim is the least of them."""
+        shown, wanted = f"{value / 1e6:.1f} MB/s", f"≥ {aim:.0f} MB/s" if aim else ""
+        return cls(name, shown, wanted, ("ok" if value / 1e6 >= aim else "miss") if aim else "")
 
     @classmethod
     def seconds(cls, name: str, value: float, aim: float | None = None, original: str = "") -> "Row":

@@ -18,6 +18,9 @@ use stint_wire::stream::{Incoming, Outgoing, Turn};
 /// What the client hasn't acknowledged yet, bytes at most: what a slow link carries in a few seconds.
 const WINDOW: usize = 128 * 1024;
 
+/// Bytes after which it is seen whether the line takes more: what it doesn't take is in memory twice.
+const BATCH: usize = 32 * 1024;
+
 /// Messages that came too early, bytes at most. A client sends what got lost again one by one, a tenth of a second
 /// each, and goes on with new ones meanwhile: room for some 40 lost ones at 1 MB/s. It is used then only.
 const EARLY: usize = 4 * 1024 * 1024;
@@ -64,7 +67,7 @@ pub trait Line {
     /// The connection is broken.
     fn flush(&mut self) -> Result<(), String>;
 
-    /// Sends a binary message, now or with [`Line::flush`].
+    /// Sends a binary message, now or with [`Line::flush`]: together with others it is cheaper.
     ///
     /// # Errors
     /// The connection is broken.
@@ -263,6 +266,9 @@ impl<'a> Channel<'a> {
         if over == Over::Done {
             self.part(&mut set);
         }
+        if let Some(connected) = &mut self.line {
+            let _ = connected.line.flush();
+        }
         (over, self.stream.transcript)
     }
 
@@ -345,20 +351,23 @@ impl<'a> Channel<'a> {
         loop {
             let Some(connected) = &mut self.line else { return };
             // What was begun is finished even in a pause; and a slow link has enough to do.
-            if connected.line.has_unsent() {
-                if connected.line.flush().is_err() {
-                    return self.lose();
-                }
-                if connected.line.has_unsent() {
-                    return;
-                }
+            if connected.line.flush().is_err() {
+                return self.lose();
             }
-            if self.stream.paused {
+            if connected.line.has_unsent() || self.stream.paused {
                 return;
             }
-            let Some(frame) = self.stream.out.due(now) else { return };
-            if connected.line.send(frame).is_err() {
-                self.lose();
+            let mut sent = 0;
+            while sent < BATCH
+                && let Some(frame) = self.stream.out.due(now)
+            {
+                sent += frame.len();
+                if connected.line.send(frame).is_err() {
+                    return self.lose();
+                }
+            }
+            if sent == 0 {
+                return;
             }
         }
     }

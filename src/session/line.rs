@@ -76,7 +76,7 @@ impl Line for Socket {
     }
 
     fn send(&mut self, frame: &[u8]) -> Result<(), String> {
-        self.socket.send(Opcode::Binary, frame).map_err(|error| error.to_string())
+        self.socket.queue(Opcode::Binary, frame).map_err(|error| error.to_string())
     }
 
     fn ping(&mut self) -> Result<(), String> {

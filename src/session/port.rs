@@ -117,12 +117,11 @@ impl Work for Port {
                 }
                 // Nobody to take them: the client hears nothing on its connection either.
                 let Some(link) = &mut self.link else { return true };
+                // Written in the next turn, together with what comes until then.
                 if !link.pending.is_empty() && link.pending.len() + payload.len() > MAX_INPUT {
                     return false;
                 }
                 link.pending.extend_from_slice(payload);
-                // A broken connection is found in the next turn.
-                let _ = link.advance();
             }
             _ => {}
         }

@@ -22,6 +22,10 @@ const PIECE: usize = 16 * 1024;
 /// A server that takes nothing for so long while it is being written to has gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// So many bytes at least are written together where more are to follow. A call for each message of a busy
+/// session, and one for each of its acknowledgements, would cost more than what is in them.
+const TOGETHER: usize = 32 * 1024;
+
 /// Why there is no websocket, or none any more.
 #[derive(Debug)]
 pub enum Broken {
@@ -78,6 +82,8 @@ pub struct WebSocket {
     reader: Reader,
     /// What is to be written and not in TLS's hands.
     out: Vec<u8>,
+    /// Bytes since the last [`WebSocket::flush`].
+    queued: usize,
 }
 
 /// What is asked for.
@@ -107,6 +113,7 @@ impl WebSocket {
             tls: None,
             reader: Reader::new(request.limit, false),
             out: Vec::new(),
+            queued: 0,
             wire,
         };
         let stream = socket.wire.stream();
@@ -182,10 +189,29 @@ impl WebSocket {
     /// # Errors
     /// The connection is broken.
     pub fn send(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), Broken> {
-        let mut frame = Vec::new();
-        frames::write(opcode, payload, Some(random::bytes()?), &mut frame);
-        self.write(&frame)?;
+        self.queue(opcode, payload)?;
         self.flush()?;
+        Ok(())
+    }
+
+    /// The same with [`WebSocket::flush`] left to the caller, unless much waits for it already.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn queue(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), Broken> {
+        let mask = Some(random::bytes()?);
+        match &mut self.tls {
+            Some(tls) => {
+                let mut frame = Vec::new();
+                frames::write(opcode, payload, mask, &mut frame);
+                tls.writer().write_all(&frame)?;
+            }
+            None => frames::write(opcode, payload, mask, &mut self.out),
+        }
+        self.queued += payload.len();
+        if self.queued >= TOGETHER {
+            self.flush()?;
+        }
         Ok(())
     }
 
@@ -199,6 +225,7 @@ impl WebSocket {
     /// # Errors
     /// The connection is broken.
     pub fn flush(&mut self) -> io::Result<()> {
+        self.queued = 0;
         let mut stream = Metered(self.wire.stream());
         loop {
             let written = match &mut self.tls {

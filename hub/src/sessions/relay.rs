@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stint_wire::mgs::Message;
 use stint_wire::mgs::message::kind;
 use stint_wire::time::Utc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, watch};
 
 /// Messages that wait for an end. The original's are of 1 KiB; ours are larger on forwarded ports.
@@ -294,8 +295,8 @@ impl Relay {
             }
             Side::Agent => {
                 let sender = &self.to_client.sender;
+                let Err(TrySendError::Full(bytes)) = sender.try_send(bytes) else { return };
                 if !self.has(Side::Client) {
-                    drop(sender.try_send(bytes));
                     return;
                 }
                 tokio::select! {

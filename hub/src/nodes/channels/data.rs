@@ -21,8 +21,11 @@ use stint_wire::time::Utc;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
-/// How long a message may take to leave. A client that takes nothing for so long is gone.
+/// How long messages that are sent together may take to leave. A client that takes nothing for so long is gone.
 const SEND_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes after which nothing more is sent together with them: a slow line has them through in its time.
+const TOGETHER: usize = 32 * 1024;
 
 /// How long an end may stay that knows of the session's end, and how long an agent may be silent whose last
 /// output is waited for.
@@ -174,7 +177,7 @@ impl Channel<'_> {
                 biased;
                 bytes = inbox.recv() => {
                     let Some(bytes) = bytes else { return };
-                    if !send(&mut sink, bytes).await {
+                    if !send_with_more(&mut sink, bytes, &mut inbox).await {
                         return;
                     }
                 }
@@ -275,6 +278,24 @@ impl Channel<'_> {
 
 async fn send(sink: &mut SplitSink<WebSocket, Message>, bytes: Bytes) -> bool {
     matches!(timeout(SEND_PATIENCE, sink.send(Message::Binary(bytes))).await, Ok(Ok(())))
+}
+
+/// Sends a message together with those that wait behind it: writing each by itself costs more than carrying it.
+async fn send_with_more(
+    sink: &mut SplitSink<WebSocket, Message>,
+    first: Bytes,
+    inbox: &mut Receiver<Bytes>,
+) -> bool {
+    let all = async {
+        let (mut next, mut length) = (Some(first), 0);
+        while let Some(bytes) = next {
+            length += bytes.len();
+            sink.feed(Message::Binary(bytes)).await?;
+            next = if length < TOGETHER { inbox.try_recv().ok() } else { None };
+        }
+        sink.flush().await
+    };
+    matches!(timeout(SEND_PATIENCE, all).await, Ok(Ok(())))
 }
 
 /// The message that tells either end that a session is to end, or has.
