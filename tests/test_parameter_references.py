@@ -80,6 +80,18 @@ def test_parameters_are_checked_as_they_will_be(agent, fleet, home):
     assert good.returncode == 0 and good.stdout.startswith("one\n"), good
     bad = run([*words, "--parameters", "word={{ssm:/fleet/text:2}}"], home)
     assert bad.returncode == 1 and "must match the pattern" in bad.stderr, bad
+    # A default is a value like any other, and so is one of an inner document.
+    parameter = document["parameters"]["word"]
+    inner = {"documentType": "LocalPath", "documentPath": str(home / "word.json")}
+    outer = [{"action": "aws:runDocument", "name": "o", "inputs": inner}]
+    (home / "outer.json").write_text(json.dumps({"schemaVersion": "2.2", "mainSteps": outer}))
+    for version, code in [(1, 0), (2, 1)]:
+        parameter["default"] = f"{{{{ssm:/fleet/text:{version}}}}}"
+        (home / "word.json").write_text(json.dumps(document))
+        for name in ("word.json", "outer.json"):
+            done = run([AGENT, "run-document", home / name, "--state-dir", agent.state], home)
+            assert done.returncode == code, done
+            assert ("one" if code == 0 else "must match the pattern") in done.stdout + done.stderr, done
 
 
 class Watch(Lookout):

@@ -4,9 +4,9 @@
 //! document means what it says wherever it comes from.
 
 use super::parameter_store;
-use super::parse::{DocumentError, Problem};
+use super::parse::Problem;
 use regex_lite::Regex;
-use stint_wire::json::{self, Node, Value};
+use stint_wire::json::{Node, Value};
 
 /// The types that a parameter may have.
 pub const TYPES: [&str; 6] = ["String", "StringList", "StringMap", "Integer", "Boolean", "MapList"];
@@ -94,22 +94,6 @@ pub fn of_value(name: &str, definition: &Node, value: &Node) -> Vec<Problem> {
         }
     }
     problems
-}
-
-/// Judges the values that a document has been given, references filled in: now nothing that looks
-/// like one is left out.
-///
-/// # Errors
-/// What is wrong with them.
-pub fn of_given(document: &str, given: &Node) -> Result<(), DocumentError> {
-    let root = json::parse(document).map_err(DocumentError::Syntax)?;
-    let declared = root.get_any_case("parameters").map(Node::members).unwrap_or_default();
-    let problems: Vec<_> = declared
-        .iter()
-        .filter_map(|(name, definition)| Some(of_value(name, definition, given.get(name)?)))
-        .flatten()
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(DocumentError::Malformed(problems)) }
 }
 
 /// What a value of that type would be, if this is none. Numbers and truths may stand as text,

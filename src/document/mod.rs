@@ -36,7 +36,7 @@ pub use check::check;
 pub use exec::Signals;
 pub use flow::{Flow, Next};
 pub use given::given;
-pub use parameter_store::check_given;
+pub use parameter_store::{ReferenceError, check_values};
 #[cfg(feature = "session")]
 pub use parameters::Parameters;
 pub use parse::{Document, Step, runs_alone};

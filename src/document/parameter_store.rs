@@ -6,7 +6,8 @@
 //! again.
 
 use super::limits;
-use super::remote::{PARAMETERS_PER_CALL, Parameter, Patience, Remote, RemoteError, Stop};
+use super::parse::DocumentError;
+use super::remote::{PARAMETERS_PER_CALL, Parameter, Patience, Remote, RemoteError};
 use std::borrow::Cow;
 use std::fmt;
 use stint_wire::json::{self, Node, Value};
@@ -32,6 +33,8 @@ pub enum ReferenceError {
         /// What it is, and what to do.
         why: &'static str,
     },
+    /// Filled in, the values aren't what the document says of its parameters.
+    Unfit(DocumentError),
 }
 
 impl fmt::Display for ReferenceError {
@@ -46,6 +49,7 @@ impl fmt::Display for ReferenceError {
                 names.join(", ")
             ),
             ReferenceError::Misplaced { name, why } => write!(f, "parameter {name} {why}"),
+            ReferenceError::Unfit(cause) => cause.fmt(f),
         }
     }
 }
@@ -114,27 +118,39 @@ pub fn reveal(
     Ok(Some(out))
 }
 
-/// Checks the values that a document is given as they will be, references filled in, against what
-/// the document says of its parameters. Values without references need no second look.
+/// Checks the values that a document's parameters have, given ones and defaults, as they will be:
+/// references filled in. Values without references need no second look.
 ///
 /// # Errors
-/// What is wrong with them, in words. That nobody will wait for the values any more isn't.
-pub fn check_given(
+/// See [`ReferenceError`].
+pub fn check_values(
     document: &str,
     given: &str,
     remote: &dyn Remote,
     patience: &Patience,
-) -> Result<(), String> {
-    let Ok(given) = json::parse(given) else { return Ok(()) };
-    match resolve(std::slice::from_ref(&given), remote, patience) {
-        Ok(Cow::Borrowed(_)) => Ok(()),
-        Err(ReferenceError::Remote(RemoteError::Stopped(Stop::Cancelled))) => Ok(()),
-        Ok(Cow::Owned(nodes)) => match nodes.first() {
-            Some(given) => limits::of_given(document, given).map_err(|error| error.to_string()),
-            None => Ok(()),
-        },
-        Err(error) => Err(error.to_string()),
+) -> Result<(), ReferenceError> {
+    // Both have been read before, when the document was.
+    let (Ok(document), Ok(given)) = (json::parse(document), json::parse(given)) else {
+        return Ok(());
+    };
+    let declared = document.get_any_case("parameters").map(Node::members).unwrap_or_default();
+    let (mut definitions, mut values) = (Vec::new(), Vec::new());
+    for (name, definition) in declared {
+        let value = given.get(name).or_else(|| definition.get_any_case("default"));
+        if let Some(value) = value.filter(|value| limits::is_reference(value)) {
+            definitions.push((name, definition));
+            values.push(value.clone());
+        }
     }
+    let values = resolve(&values, remote, patience)?;
+    let mut problems = Vec::new();
+    for ((name, definition), value) in definitions.into_iter().zip(values.iter()) {
+        problems.extend(limits::of_value(name, definition, value));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ReferenceError::Unfit(DocumentError::Malformed(problems)))
 }
 
 /// Whether a part of the text is a reference that is filled in before the step.
@@ -477,6 +493,37 @@ mod tests {
         assert!(asked.iter().all(|(_, decrypt)| !decrypt));
         // Nothing to fill in: nobody is asked.
         resolve(&[parse(r#""{{ x }}""#).unwrap()], &Nowhere, &patience()).unwrap();
+    }
+
+    #[test]
+    fn values_are_judged_as_they_will_be_whether_they_are_given_or_defaults() {
+        let document = |default: &str, pattern: &str| {
+            format!(
+                r#"{{"schemaVersion":"2.2","parameters":{{"p":{{"type":"String","default":"{default}",
+                "allowedPattern":"{pattern}"}}}}}}"#
+            )
+        };
+        let check = |document: &str, given: &str| {
+            check_values(document, given, &Store::default(), &patience())
+                .map_err(|error| error.to_string())
+        };
+        for (default, given) in [
+            ("{{ssm:p1}}", "{}"),
+            ("{{ssm:p1}}{{ssm:p2}}", "{}"),
+            ("x", r#"{"p":"{{ssm:p1}}"}"#),
+            // What is given takes the place of the default.
+            ("{{ssm:/a/text}}", r#"{"p":"p"}"#),
+        ] {
+            assert_eq!(check(&document(default, "^[a-z0-9]+$"), given), Ok(()), "{default} {given}");
+            // What stands there without a reference has been judged already.
+            let refused = check(&document(default, "^[0-9]+$"), given);
+            assert_eq!(refused.is_err(), !given.contains(r#":"p""#), "{default} {given}");
+        }
+        let refused = check(&document("{{ssm:/a/text}}", "^[a-z]+$"), "{}").unwrap_err();
+        assert_eq!(refused, "document line 1: parameter p must match the pattern ^[a-z]+$");
+        let secret = check(&document("{{ssm:/a/secret}}", ""), "{}").unwrap_err();
+        assert!(secret.contains("is a SecureString") && !secret.contains("s3cret"), "{secret}");
+        assert!(check(&document("{{ssm:no}}", ""), "{}").unwrap_err().contains("has no no"));
     }
 
     #[test]

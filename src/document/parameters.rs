@@ -16,6 +16,24 @@ impl Parameters {
     /// names that the document doesn't declare are passed over, as the original does. With nothing
     /// to be given yet, as when a document is only checked, parameters without a default are empty.
     pub fn new(declared: Option<&Node>, given: Option<&Node>) -> (Parameters, Vec<Problem>) {
+        Parameters::read(declared, given, limits::is_reference)
+    }
+
+    /// The same where nobody fills in what refers to Parameter Store, so that every value is judged as
+    /// it stands.
+    #[cfg(feature = "session")]
+    pub fn as_they_stand(
+        declared: Option<&Node>,
+        given: Option<&Node>,
+    ) -> (Parameters, Vec<Problem>) {
+        Parameters::read(declared, given, |_| false)
+    }
+
+    fn read(
+        declared: Option<&Node>,
+        given: Option<&Node>,
+        is_judged_later: fn(&Node) -> bool,
+    ) -> (Parameters, Vec<Problem>) {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
         for (name, definition) in declared.map(Node::members).unwrap_or_default() {
             problems.extend(limits::of_definition(name, definition));
@@ -23,7 +41,7 @@ impl Parameters {
             let default = || definition.get_any_case("default");
             match given.and_then(|given| given.get(name)).or_else(default) {
                 Some(value) => {
-                    if !limits::is_reference(value) {
+                    if !is_judged_later(value) {
                         problems.extend(limits::of_value(name, definition, value));
                     }
                     values.push((name.clone(), value.clone()));

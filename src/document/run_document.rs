@@ -9,6 +9,7 @@ mod progress;
 mod source;
 
 use super::flow::{Flow, Next};
+use super::parameter_store;
 use super::parse::{Document, Step};
 use super::plugin::{self, Context, Ended};
 use crate::sys::durable;
@@ -46,19 +47,28 @@ pub fn run(inputs: &Node, part: usize, context: &mut Context<'_>) -> Ended {
     // The inputs themselves don't name it: a parameter's value may change over a reboot.
     let way = format!("{}{part}", context.way);
     let note = context.folder.join(format!("document-{way}.json"));
-    let progress = match Progress::read(&note) {
-        Ok(Some(progress)) => Ok(progress),
-        Ok(None) => source::find(inputs, context).map(Progress::new),
-        Err(reason) => Err(Ended::failed(reason)),
-    };
-    let mut progress = match progress {
-        Ok(progress) => progress,
-        Err(ended) => return ended,
+    let (mut progress, is_new) = match Progress::read(&note) {
+        Ok(Some(progress)) => (progress, false),
+        Ok(None) => match source::find(inputs, context) {
+            Ok(found) => (Progress::new(found), true),
+            Err(ended) => return ended,
+        },
+        Err(reason) => return Ended::failed(reason),
     };
     let document = match Document::parse(&progress.document, &progress.parameters) {
         Ok(document) => document,
         Err(error) => return Ended::failed(format!("{}: {error}", progress.name)),
     };
+    // Before a reboot they were found good.
+    if is_new {
+        let patience = context.patience(plugin::RESOLVE_LIMIT);
+        let (text, given) = (&progress.document, &progress.parameters);
+        let checked = parameter_store::check_values(text, given, context.remote, &patience);
+        if let Err(error) = checked {
+            let ended = Ended::unresolved(&error);
+            return Ended { stderr: format!("{}: {}", progress.name, ended.stderr), ..ended };
+        }
+    }
     run_steps(&document, &mut progress, inputs, &way, context);
     if progress.asks_for_reboot() {
         progress.forget_the_last();

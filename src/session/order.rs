@@ -117,7 +117,7 @@ impl Order {
         });
         let given = Node { line: 1, value: Value::Object(given.collect()) };
         let declared = document.get_any_case("parameters");
-        let (parameters, problems) = Parameters::new(declared, Some(&given));
+        let (parameters, problems) = Parameters::as_they_stand(declared, Some(&given));
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem.what);
         }
@@ -262,6 +262,16 @@ mod tests {
         let document = r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream"}"#;
         let order = with(document, "{}", "ann").unwrap();
         assert_eq!((order.run_as, order.destination), (RunAs::default(), Destination::default()));
+    }
+
+    #[test]
+    fn a_reference_that_nobody_fills_in_gets_around_no_limit() {
+        let document = r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream",
+            "inputs":{"shellProfile":{"linux":"ping {{ host }}"}},
+            "parameters":{"host":{"type":"String","allowedPattern":"^[a-z.]+$"}}}"#;
+        assert!(with(document, r#"{"host":["a.b"]}"#, "").is_ok());
+        let refused = with(document, r#"{"host":["x; reboot # {{ssm:y}}"]}"#, "").unwrap_err();
+        assert!(refused.contains("must match the pattern"), "{refused}");
     }
 
     #[test]

@@ -8,9 +8,10 @@
 
 mod output;
 
-use crate::document::remote::{Patience, Remote};
+use crate::document::remote::{Patience, Remote, RemoteError, Stop};
 use crate::document::{
-    Context, Document, Ended, Flow, Next, RESOLVE_LIMIT, Signals, Step, check_given, goes_on, run,
+    Context, Document, Ended, Flow, Next, RESOLVE_LIMIT, ReferenceError, Signals, Step,
+    check_values, goes_on, run,
 };
 use crate::spool::{Job, JobFolder, Outcome, Reboot, StepOutcome};
 use crate::sys::process::{self, Identity};
@@ -200,7 +201,11 @@ impl Worker<'_> {
         // was.
         if self.started == 0 && self.outcome.reboots() == 0 {
             let patience = Patience::new(&self.signals, RESOLVE_LIMIT);
-            check_given(text, given, self.means.remote, &patience)?;
+            match check_values(text, given, self.means.remote, &patience) {
+                // Nobody waits for the values any more: each step will say so.
+                Ok(()) | Err(ReferenceError::Remote(RemoteError::Stopped(Stop::Cancelled))) => {}
+                Err(error) => return Err(error.to_string()),
+            }
         }
         Ok(document)
     }

@@ -99,6 +99,15 @@ fn a_document_that_cannot_be_had_or_read_is_named() {
 }
 
 #[test]
+fn values_of_parameter_store_are_judged_before_any_inner_step_runs() {
+    let text = document(&[shell("a", "echo ran")]).replace(r#""std""#, r#""{{ssm:p}}""#);
+    let ended = run_more(&Bench::new(), &text, "");
+    assert_eq!((ended.status, ended.stdout.as_str()), (Status::Failed, ""));
+    // The bench has no Parameter Store.
+    assert!(ended.stderr.contains("d.json: parameters of Parameter Store"), "{}", ended.stderr);
+}
+
+#[test]
 fn nothing_to_do_is_a_success() {
     let inputs = parse(r#"{"documentType":"SSMDocument","documentPath":"AWS-Noop"}"#).unwrap();
     let ended = Bench::new().with(|context| run(&inputs, 0, context));
