@@ -6,7 +6,7 @@
 use super::parameter_store;
 use super::parse::Problem;
 use regex_lite::Regex;
-use stint_wire::json::{Node, Value};
+use stint_wire::json::{self, Node, Value};
 
 /// The types that a parameter may have.
 pub const TYPES: [&str; 6] = ["String", "StringList", "StringMap", "Integer", "Boolean", "MapList"];
@@ -20,6 +20,19 @@ pub fn is_reference(value: &Node) -> bool {
         Value::Object(members) => members.iter().any(|(_, member)| is_reference(member)),
         _ => false,
     }
+}
+
+/// A map, or a list of maps, that was given as its JSON text, as command lines give it. `None` for
+/// any other value.
+pub fn unquoted(definition: &Node, value: &Node) -> Option<Node> {
+    let text = value.as_str()?;
+    let kind = definition.get_any_case("type").and_then(Node::as_str)?;
+    let node = json::parse(text).ok()?;
+    let fits = matches!(
+        (kind, &node.value),
+        ("StringMap", Value::Object(_)) | ("MapList", Value::Array(_))
+    );
+    fits.then_some(node)
 }
 
 /// What is wrong with a parameter's definition itself.
@@ -108,7 +121,9 @@ fn wrong_type(kind: &str, value: &Node) -> Option<&'static str> {
             elements.iter().all(|element| matches!(element.value, Value::Object(_)))
         }
         ("Integer", Value::Number(_) | Value::String(_)) => text.parse::<i64>().is_ok(),
-        ("Boolean", Value::Bool(_) | Value::String(_)) => text == "true" || text == "false",
+        ("Boolean", Value::Bool(_) | Value::String(_)) => {
+            text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")
+        }
         (kind, _) => !TYPES.contains(&kind),
     };
     let wanted = match kind {
@@ -174,6 +189,7 @@ mod tests {
             (r#"{"type":"MapList"}"#, "[{}]", "[1]", "must be a list of objects"),
             (r#"{"type":"Integer"}"#, r#""-7""#, "1.5", "must be a whole number"),
             (r#"{"type":"Boolean"}"#, r#""true""#, "1", "must be true or false"),
+            (r#"{"type":"Boolean"}"#, r#""False""#, r#""no""#, "must be true or false"),
             (r#"{"allowedValues":["a",2]}"#, "2", r#""b""#, "must be one of a, 2"),
             (r#"{"allowedValues":["a","b"]}"#, r#"["b","a"]"#, r#"["a","c"]"#, "one of a, b"),
             (

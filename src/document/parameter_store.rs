@@ -145,6 +145,8 @@ pub fn check_values(
     let values = resolve(&values, remote, patience)?;
     let mut problems = Vec::new();
     for ((name, definition), value) in definitions.into_iter().zip(values.iter()) {
+        let unquoted = limits::unquoted(definition, value);
+        let value = unquoted.as_ref().unwrap_or(value);
         problems.extend(limits::of_value(name, definition, value));
     }
     if problems.is_empty() {

@@ -41,6 +41,8 @@ impl Parameters {
             let default = || definition.get_any_case("default");
             match given.and_then(|given| given.get(name)).or_else(default) {
                 Some(value) => {
+                    let unquoted = limits::unquoted(definition, value);
+                    let value = unquoted.as_ref().unwrap_or(value);
                     if !is_judged_later(value) {
                         problems.extend(limits::of_value(name, definition, value));
                     }
@@ -136,6 +138,22 @@ mod tests {
         assert_eq!(fill("{{ l }}"), r#"["a","b"]"#);
         assert_eq!(fill("{{n}}"), "3");
         assert_eq!(fill("{{\td\n}}"), r#""std""#);
+    }
+
+    #[test]
+    fn maps_may_come_as_their_json_text() {
+        let declared = r#"{"m":{"type":"StringMap"},"l":{"type":"MapList"},"s":{"type":"String"}}"#;
+        let declared = json::parse(declared).unwrap();
+        let given = r#"{"m":"{\"a\":\"b\"}","l":"[{\"a\":\"b\"}]","s":"{}"}"#;
+        let (values, problems) =
+            Parameters::new(Some(&declared), Some(&json::parse(given).unwrap()));
+        assert_eq!(problems, []);
+        let node = json::parse(r#"["{{ m }}","{{ l }}","{{ s }}"]"#).unwrap();
+        assert_eq!(values.fill(&node).to_string(), r#"[{"a":"b"},[{"a":"b"}],"{}"]"#);
+        for given in [r#"{"m":"[]","l":"[]","s":"x"}"#, r#"{"m":"{","l":"[]","s":"x"}"#] {
+            let given = json::parse(given).unwrap();
+            assert_eq!(Parameters::new(Some(&declared), Some(&given)).1.len(), 1);
+        }
     }
 
     #[test]

@@ -20,11 +20,27 @@ fn one(kind: &str, values: Value) -> Value {
     let Value::Array(mut values) = values else { return values };
     match kind {
         "StringList" => Value::Array(values),
-        "MapList" => Value::Array(values.into_iter().map(unquoted).collect()),
+        "MapList" => Value::Array(maps(values)),
         _ if values.is_empty() => Value::String(String::new()),
         "StringMap" => unquoted(values.swap_remove(0)),
+        // `True` is what Python writes; the agents know the words of JSON.
+        "Boolean" => match values.swap_remove(0) {
+            Value::String(word) => Value::String(word.to_ascii_lowercase()),
+            other => other,
+        },
         _ => values.swap_remove(0),
     }
+}
+
+/// The maps that the values of a MapList are: each is one, as JSON, or the only one is a list of
+/// them. What is neither stays a text: the node fills in what it refers to, or refuses it.
+pub fn maps(mut values: Vec<Value>) -> Vec<Value> {
+    if let [Value::String(text)] = values.as_slice()
+        && let Ok(list) = serde_json::from_str::<Vec<Map<String, Value>>>(text)
+    {
+        values = list.into_iter().map(Value::Object).collect();
+    }
+    values.into_iter().map(unquoted).collect()
 }
 
 /// Maps cross SendCommand as JSON in a string.
@@ -38,6 +54,27 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    #[test]
+    fn a_map_list_is_written_as_a_list_or_map_by_map_and_both_arrive_alike() {
+        let wanted = json!([{"a": "b"}, {"c": "d"}]);
+        for given in [json!([r#"[{"a":"b"},{"c":"d"}]"#]), json!([r#"{"a":"b"}"#, r#"{"c":"d"}"#])]
+        {
+            assert_eq!(one("MapList", given), wanted);
+        }
+        assert_eq!(one("MapList", json!(["[]"])), json!([]));
+        for text in ["[1]", "{{ssm:/x}}", r#"[{"a":1},2]"#] {
+            assert_eq!(one("MapList", json!([text])), json!([text]));
+        }
+    }
+
+    #[test]
+    fn a_truth_is_sent_in_the_words_that_agents_know() {
+        for word in ["True", "TRUE", "true"] {
+            assert_eq!(one("Boolean", json!([word])), json!("true"));
+        }
+        assert_eq!(one("String", json!(["True"])), json!("True"));
+    }
 
     proptest! {
         #[test]

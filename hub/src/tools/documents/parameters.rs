@@ -1,6 +1,7 @@
 //! A command's parameters against those that its document declares.
 
 use super::content::Values;
+use crate::commands::values;
 use crate::model;
 use serde_json::Value;
 
@@ -106,7 +107,14 @@ fn one(declared: &Declared, given: &[String]) -> Result<(), String> {
             _ => Ok(()),
         }
     };
-    if declared.kind == "StringList" {
+    let given = match declared.kind.as_str() {
+        "MapList" => {
+            let given = given.iter().cloned().map(Value::String).collect();
+            values::maps(given).iter().map(scalar).collect()
+        }
+        _ => given.to_vec(),
+    };
+    if matches!(declared.kind.as_str(), "StringList" | "MapList") {
         within(declared.items, given.len(), "values")?;
     } else if given.len() != 1 {
         return Err(format!("takes exactly one value, not {}", given.len()));
@@ -131,8 +139,9 @@ fn one(declared: &Declared, given: &[String]) -> Result<(), String> {
         let fits = match declared.kind.as_str() {
             "Boolean" => matches!(value.to_ascii_lowercase().as_str(), "true" | "false"),
             "Integer" => value.parse::<i64>().is_ok(),
-            "StringMap" => serde_json::from_str(value).is_ok_and(|v: Value| v.is_object()),
-            "MapList" => serde_json::from_str(value).is_ok_and(|v: Value| v.is_array()),
+            "StringMap" | "MapList" => {
+                serde_json::from_str(value).is_ok_and(|v: Value| v.is_object())
+            }
             _ => true,
         };
         if !fits {
@@ -173,6 +182,8 @@ mod tests {
             (json!({"type": "Integer"}), &["-4"], &["4.5"]),
             (json!({"type": "StringMap"}), &["{\"a\": 1}"], &["[]"]),
             (json!({"type": "MapList"}), &["[]"], &["x"]),
+            (json!({"type": "MapList"}), &["[{\"a\": 1}, {}]"], &["[1]"]),
+            (json!({"type": "MapList", "maxItems": 2}), &["{}", "{}"], &["[{}, {}, {}]"]),
         ] {
             if !good.is_empty() {
                 assert_eq!(verdict(declared.clone(), good), Ok(()), "{declared}");
