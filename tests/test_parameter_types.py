@@ -43,3 +43,19 @@ def test_every_type_of_parameter_reaches_the_script(client, aws, agent, document
     sent = client.send_command(DocumentName=document, InstanceIds=[agent.node], Parameters=by_boto)
     done = finished(client, sent["Command"]["CommandId"], agent.node)
     assert done["StandardOutputContent"].splitlines() == SEEN, done
+
+
+def test_a_document_that_can_be_created_runs_without_values(client, agent):
+    step = {"action": "aws:runShellScript", "name": "say", "inputs": {"runCommand": ["echo '<{{ site }}>'"]}}
+    content = {
+        "schemaVersion": "2.2",
+        "parameters": {
+            "site": {"type": "String", "default": "", "allowedValues": ["lab", "prod"], "minChars": 3},
+            "more": {"type": "StringList", "default": [], "minItems": 1},
+        },
+        "mainSteps": [step],
+    }
+    client.create_document(Name="Defaults", DocumentType="Command", Content=json.dumps(content))
+    sent = client.send_command(DocumentName="Defaults", InstanceIds=[agent.node])
+    done = finished(client, sent["Command"]["CommandId"], agent.node)
+    assert (done["Status"], done["StandardOutputContent"]) == ("Success", "<>\n"), done

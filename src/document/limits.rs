@@ -64,9 +64,24 @@ pub fn of_definition(name: &str, definition: &Node) -> Vec<Problem> {
     problems
 }
 
+/// What is wrong with a parameter's default, where nothing else is given. An empty one says "not
+/// given": it has to be of the type and match the pattern, as the original wants it, and no more.
+pub fn of_default(name: &str, definition: &Node, value: &Node) -> Vec<Problem> {
+    let is_empty = match &value.value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(_) | Value::Object(_) => count(value) == Some(0),
+        _ => false,
+    };
+    judge(name, definition, value, is_empty)
+}
+
 /// What is wrong with a parameter's value. The texts name the parameter and what it should be,
 /// never the value: that may be a secret.
 pub fn of_value(name: &str, definition: &Node, value: &Node) -> Vec<Problem> {
+    judge(name, definition, value, false)
+}
+
+fn judge(name: &str, definition: &Node, value: &Node, says_nothing: bool) -> Vec<Problem> {
     let line = definition.line;
     let problem = |what: String| Problem { line, what: format!("parameter {name} {what}") };
     let kind = definition.get_any_case("type").and_then(Node::as_str).unwrap_or_default();
@@ -76,6 +91,7 @@ pub fn of_value(name: &str, definition: &Node, value: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     let texts = texts(value);
     if let Some(allowed) = definition.get_any_case("allowedValues").and_then(Node::elements)
+        && !says_nothing
         && !texts.iter().all(|text| allowed.iter().any(|one| plain(one) == *text))
     {
         let allowed: Vec<_> = allowed.iter().map(plain).collect();
@@ -87,6 +103,9 @@ pub fn of_value(name: &str, definition: &Node, value: &Node) -> Vec<Problem> {
         && Regex::new(pattern).is_ok_and(|regex| !texts.iter().all(|text| regex.is_match(text)))
     {
         problems.push(problem(format!("must match the pattern {pattern}")));
+    }
+    if says_nothing {
+        return problems;
     }
     let limit = |key: &str| definition.get_any_case(key).and_then(number);
     let longest = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
@@ -209,6 +228,29 @@ mod tests {
             let words = said(definition, bad);
             assert!(words.contains(wanted), "{definition} {bad}: {words}");
         }
+    }
+
+    #[test]
+    fn an_empty_default_says_that_nothing_is_given_and_only_the_pattern_is_about_it() {
+        for (definition, value) in [
+            (r#"{"type":"String","allowedValues":["lab"],"minChars":1}"#, r#""""#),
+            (r#"{"type":"StringList","allowedValues":["lab"],"minItems":1}"#, "[]"),
+            (r#"{"type":"StringMap","minItems":1,"minChars":9}"#, "{}"),
+        ] {
+            let (definition, value) = (parse(definition).unwrap(), parse(value).unwrap());
+            assert_eq!(of_default("p", &definition, &value), []);
+            assert_ne!(of_value("p", &definition, &value), []);
+        }
+        let empty = parse(r#""""#).unwrap();
+        for (definition, wanted) in [
+            (r#"{"type":"String","allowedPattern":"^[a-z]+$"}"#, "must match the pattern"),
+            (r#"{"type":"Integer"}"#, "must be a whole number"),
+        ] {
+            let found = of_default("p", &parse(definition).unwrap(), &empty);
+            assert!(found.iter().any(|problem| problem.what.contains(wanted)), "{definition}");
+        }
+        let definition = parse(r#"{"type":"String","allowedValues":["lab"]}"#).unwrap();
+        assert_ne!(of_default("p", &definition, &parse(r#""x""#).unwrap()), []);
     }
 
     #[test]

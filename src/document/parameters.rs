@@ -38,13 +38,14 @@ impl Parameters {
         for (name, definition) in declared.map(Node::members).unwrap_or_default() {
             problems.extend(limits::of_definition(name, definition));
             let line = definition.line;
-            let default = || definition.get_any_case("default");
-            match given.and_then(|given| given.get(name)).or_else(default) {
+            let given_value = given.and_then(|given| given.get(name));
+            let judge = if given_value.is_some() { limits::of_value } else { limits::of_default };
+            match given_value.or_else(|| definition.get_any_case("default")) {
                 Some(value) => {
                     let unquoted = limits::unquoted(definition, value);
                     let value = unquoted.as_ref().unwrap_or(value);
                     if !is_judged_later(value) {
-                        problems.extend(limits::of_value(name, definition, value));
+                        problems.extend(judge(name, definition, value));
                     }
                     values.push((name.clone(), value.clone()));
                 }

@@ -85,27 +85,55 @@ fn one(place: &str, declaration: &Map<String, Value>, types: &[&str], problems: 
         Value::Array(values) => values.iter().map(scalar).collect(),
         other => vec![scalar(other)],
     };
-    // An empty default says "not given", which no rule is about.
-    for value in values.iter().filter(|v| !v.is_empty() && !is_filled_in(v)) {
-        if words.is_some_and(|words| !words.iter().any(|word| scalar(word) == *value)) {
+    // An empty default says "not given", which only the pattern is about: agents hold it against that.
+    let says_nothing = match default {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        other => other.as_str() == Some(""),
+    };
+    let range = |what: &str| {
+        let side = |side: &str| limit_of(declaration.get(&format!("{side}{what}")));
+        if says_nothing { (None, None) } else { (side("min"), side("max")) }
+    };
+    let is_within = |(least, most): (Option<u64>, Option<u64>), size: usize| {
+        least.is_none_or(|least| size as u64 >= least) && most.is_none_or(|most| size as u64 <= most)
+    };
+    let items = match default {
+        Value::Array(items) => Some(items.len()),
+        Value::Object(members) => Some(members.len()),
+        _ => None,
+    };
+    if items.is_some_and(|items| !is_within(range("Items"), items)) {
+        problems.add(&place, "has fewer items than minItems or more than maxItems");
+    }
+    let has_length = !matches!(kind, "Integer" | "Boolean");
+    for value in values.iter().filter(|v| !is_filled_in(v)) {
+        if !says_nothing && words.is_some_and(|words| !words.iter().any(|word| scalar(word) == *value)) {
             problems.add(&place, format!("is '{value}', which is none of allowedValues"));
         }
         if pattern.as_ref().is_some_and(|pattern| !pattern.is_match(value)) {
             problems.add(&place, format!("is '{value}', which does not match allowedPattern"));
+        }
+        if has_length && !is_within(range("Chars"), value.chars().count()) {
+            problems.add(&place, format!("is '{value}', which is shorter than minChars or longer than maxChars"));
         }
     }
 }
 
 /// A limit, written as a number or as digits.
 fn limit(place: &str, value: Option<&Value>, problems: &mut Problems) -> Option<u64> {
-    let read = match value? {
-        Value::String(text) => text.parse().ok(),
-        other => other.as_u64(),
-    };
-    if read.is_none() {
+    let read = limit_of(value);
+    if value.is_some() && read.is_none() {
         problems.add(place, "has to be a whole number that is not negative");
     }
     read
+}
+
+fn limit_of(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
+    }
 }
 
 /// Whether a default is of the declared type.

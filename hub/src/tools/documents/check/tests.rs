@@ -51,7 +51,10 @@ fn good_commands_pass() {
         assert_eq!(told("Command", &command(steps.clone())), "", "{steps}");
     }
     for declaration in [
-        json!({"type": "String", "default": "", "allowedPattern": "[a-z]+"}),
+        json!({"type": "String", "default": "", "allowedPattern": "(^$)|[a-z]+"}),
+        json!({"type": "String", "default": "", "allowedValues": ["lab", "prod"], "minChars": 1}),
+        json!({"type": "StringList", "default": [], "minItems": 1}),
+        json!({"type": "Integer", "default": 12345, "maxChars": 2}),
         json!({"type": "String", "default": "a", "allowedValues": ["a", 1], "maxChars": "5"}),
         json!({"type": "StringList", "default": ["a"], "minItems": 1, "maxItems": 1}),
         json!({"type": "Boolean", "default": "true"}),
@@ -146,6 +149,18 @@ fn each_fault_of_a_declaration_is_named_with_its_place() {
         (
             json!({"type": "String", "default": "c", "allowedPattern": "[ab]"}),
             "parameters.p.default is 'c', which does not match allowedPattern",
+        ),
+        (
+            json!({"type": "String", "default": "", "allowedPattern": "[a-z]+"}),
+            "parameters.p.default is '', which does not match allowedPattern",
+        ),
+        (
+            json!({"type": "String", "default": "c", "minChars": "2"}),
+            "parameters.p.default is 'c', which is shorter than minChars",
+        ),
+        (
+            json!({"type": "StringList", "default": ["a", "b"], "maxItems": 1}),
+            "parameters.p.default has fewer items than minItems or more than maxItems",
         ),
         (json!({"type": "String", "allowedPattern": "(?!x)"}), "parameters.p.allowedPattern is no"),
         (json!({"type": "String", "allowedPattern": "["}), "parameters.p.allowedPattern is no"),
