@@ -43,6 +43,27 @@ async fn every_built_in_document_is_shown_and_described() {
     }
 }
 
+/// The hub wants a pattern to match the whole value and devices search for it, as their originals do.
+#[test]
+fn the_patterns_of_built_in_documents_mean_the_same_to_the_hub_and_to_devices() {
+    let mut count = 0;
+    for document in super::built_in::all() {
+        let parameters = document.content.value()["parameters"].as_object();
+        for (name, declared) in parameters.into_iter().flatten() {
+            let Some(pattern) = declared["allowedPattern"].as_str() else { continue };
+            let inner = pattern.strip_prefix("^(").and_then(|rest| rest.strip_suffix(")$"));
+            let single = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$'));
+            assert!(
+                inner.is_some() || single.is_some_and(|text| !text.contains('|')),
+                "{}: {name}: {pattern}",
+                document.summary.name
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 10);
+}
+
 #[tokio::test]
 async fn each_bad_request_has_its_own_code() {
     let bed = Testbed::new().await;
