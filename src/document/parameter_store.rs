@@ -516,7 +516,11 @@ mod tests {
             // What is given takes the place of the default.
             ("{{ssm:/a/text}}", r#"{"p":"p"}"#),
         ] {
-            assert_eq!(check(&document(default, "^[a-z0-9]+$"), given), Ok(()), "{default} {given}");
+            assert_eq!(
+                check(&document(default, "^[a-z0-9]+$"), given),
+                Ok(()),
+                "{default} {given}"
+            );
             // What stands there without a reference has been judged already.
             let refused = check(&document(default, "^[0-9]+$"), given);
             assert_eq!(refused.is_err(), !given.contains(r#":"p""#), "{default} {given}");

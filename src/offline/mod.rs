@@ -197,7 +197,7 @@ impl Folder {
     /// The file can't be written.
     pub fn report(&self, report: &Report) -> Result<(), FileError> {
         let completed = self.root.join("completed");
-        let text = reply::text(report, AGENT, clock::system());
+        let text = reply::whole(report, AGENT, clock::system());
         let path = completed.join(&report.job);
         self.reserve.spend(|| durable::write(&path, text.as_bytes()))?;
         if report.outcome.complete {

@@ -1,25 +1,38 @@
 //! A report in the words of Systems Manager: the payload of SendReply. Pure.
 
 use crate::spool::{Report, StepOutcome, Uploaded};
-use stint_wire::reply::{self, StepReply, combined_output};
+use stint_wire::reply::{self, StepReply, combined_output, limit_stream_to};
 use stint_wire::time::Utc;
 
-/// The payload of SendReply. The last reply of a document carries all its steps, where the
-/// original's carries none if there are several: a server that merges, as it must, loses nothing.
-pub fn text(report: &Report, agent_name: &str, now: Utc) -> String {
-    let steps: Vec<_> = report.outcome.steps.iter().map(step_reply).collect();
-    reply::text(
-        &reply::From { agent: agent_name, version: env!("STINT_VERSION"), now },
-        &report.outcome.status,
-        &report.outcome.trace,
-        &steps,
-    )
+/// The payload of a SendReply that says all of the report, however large that is.
+#[cfg(feature = "offline")]
+pub fn whole(report: &Report, agent_name: &str, now: Utc) -> String {
+    let outcome = &report.outcome;
+    let steps: Vec<_> = outcome
+        .steps
+        .iter()
+        .map(|step| (step.name.as_str(), step_reply(step, reply::STREAM_LIMIT)))
+        .collect();
+    text(&outcome.status, &outcome.trace, &steps, agent_name, now)
 }
 
-fn step_reply(step: &StepOutcome) -> (&str, StepReply) {
+/// The payload of SendReply.
+pub fn text(
+    status: &str,
+    trace: &str,
+    steps: &[(&str, StepReply)],
+    agent_name: &str,
+    now: Utc,
+) -> String {
+    let from = reply::From { agent: agent_name, version: env!("STINT_VERSION"), now };
+    reply::text(&from, status, trace, steps)
+}
+
+/// A step as replies have it, with so many bytes of each stream at most.
+pub fn step_reply(step: &StepOutcome, most: usize) -> StepReply {
     let uploaded = step.uploaded.as_ref();
     let of = |part: fn(&Uploaded) -> &str| uploaded.map(part).unwrap_or_default().to_owned();
-    let reply = StepReply {
+    StepReply {
         status: step.status.clone(),
         code: step.code,
         name: step.plugin.clone(),
@@ -29,8 +42,7 @@ fn step_reply(step: &StepOutcome) -> (&str, StepReply) {
         output_s3_bucket_name: of(|uploaded| &uploaded.bucket),
         output_s3_key_prefix: of(|uploaded| &uploaded.prefix),
         step_name: of(|uploaded| &uploaded.step),
-        standard_output: step.stdout.clone(),
-        standard_error: step.stderr.clone(),
-    };
-    (&step.name, reply)
+        standard_output: limit_stream_to(&step.stdout, most),
+        standard_error: limit_stream_to(&step.stderr, most),
+    }
 }

@@ -120,7 +120,7 @@ pub fn text(from: &From<'_>, status: &str, trace: &str, steps: &[(&str, StepRepl
         }
     }
     for (name, step) in steps {
-        by_name = by_name.raw(name, &step.text());
+        by_name = by_name.raw(name, &step.to_json());
     }
     let unless_empty = |text: String| if steps.is_empty() { "null".to_owned() } else { text };
     let additional = ObjectWriter::new()
@@ -222,7 +222,12 @@ pub struct StepReply {
 /// Cuts a stream to [`STREAM_LIMIT`] bytes, keeping its head and its tail: the original keeps
 /// the head only, and the line that tells why a script failed is the last.
 pub fn limit_stream(text: &str) -> String {
-    limit(text, STREAM_LIMIT, STREAM_CUT)
+    limit_stream_to(text, STREAM_LIMIT)
+}
+
+/// The same with another limit, bytes.
+pub fn limit_stream_to(text: &str, most: usize) -> String {
+    limit(text, most, STREAM_CUT)
 }
 
 /// Both streams in one text of at most [`OUTPUT_LIMIT`] bytes.
@@ -249,7 +254,8 @@ pub fn limit(text: &str, limit: usize, mark: &str) -> String {
 }
 
 impl StepReply {
-    fn text(&self) -> String {
+    /// The JSON text.
+    pub fn to_json(&self) -> String {
         ObjectWriter::new()
             .string("status", &self.status)
             .raw("code", &self.code.to_string())

@@ -1,7 +1,8 @@
 //! For `make fuzz`.
 
-use super::super::Delivery;
+use super::super::{Delivery, reply};
 use super::messages;
+use super::replies::Told;
 use crate::spool::Report;
 use miniserde::json;
 use stint_wire::ec2messages::{CANCEL_COMMAND, Message, Messages, SEND_COMMAND};
@@ -34,9 +35,14 @@ pub fn payload(text: &str) {
 pub fn reply(text: &str) {
     let _ = json::from_str::<Reply>(text);
     if let Ok(report) = json::from_str::<Report>(text) {
-        let made = crate::uplink::reply::text(&report, "stint", Utc(0));
-        let read = json::from_str::<Reply>(&made);
-        assert!(read.is_ok_and(|reply| reply.document_status == report.outcome.status));
-        let _ = messages::reply_id(&report);
+        let mut steps = 0;
+        for part in Told::default().rest(&report) {
+            let made = reply::text(part.status, &part.trace, &part.steps, "stint", Utc(0));
+            steps += part.steps.len();
+            assert!(
+                json::from_str::<Reply>(&made).is_ok_and(|it| it.document_status == part.status)
+            );
+        }
+        assert_eq!(steps, report.outcome.steps.len(), "each step is in a reply");
     }
 }

@@ -1,7 +1,7 @@
-//! Messages into deliveries, reports into replies. Pure.
+//! Messages into deliveries. Pure.
 
 use super::super::Delivery;
-use crate::spool::{Job, OutputTo, Report};
+use crate::spool::{Job, OutputTo};
 use miniserde::json as miniserde_json;
 use stint_wire::ec2messages::{CANCEL_COMMAND, CancelPayload, Message, SEND_COMMAND};
 use stint_wire::json::{self, Node};
@@ -80,15 +80,6 @@ fn log_group(text: &dyn Fn(&str) -> String) -> String {
     format!("/aws/ssm/{}", document.replace(|c| !valid(c), "."))
 }
 
-/// The bytes of a reply's id. The same report always has the same one, so that a server
-/// recognises it when it is sent again after a power cut.
-pub fn reply_id(report: &Report) -> [u8; 16] {
-    let Report { receipt, outcome, .. } = report;
-    let (steps, reboots) = (outcome.steps.len(), outcome.reboots());
-    let seed = format!("{receipt}\n{}\n{steps}\n{reboots}", outcome.status);
-    digest(&seed)
-}
-
 /// Bytes of an id that is the same each time it is made of this text.
 pub fn digest(seed: &str) -> [u8; 16] {
     let digest = text::sha256_hex(seed.as_bytes());
@@ -102,10 +93,6 @@ pub fn digest(seed: &str) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::{Outcome, StepOutcome, Uploaded};
-    use crate::uplink::reply as payload;
-    use stint_wire::reply;
-    use stint_wire::time::Utc;
 
     fn message(topic: &str, payload: &str) -> Message {
         Message {
@@ -168,40 +155,5 @@ mod tests {
             assert!(matches!(delivery, Delivery::Unreadable { .. }), "{payload}");
         }
         assert!(matches!(read(&message("other", "{}"), "mi-1", "r"), Delivery::Unknown { .. }));
-    }
-
-    #[test]
-    fn a_report_becomes_a_reply_and_keeps_its_id() {
-        let step = StepOutcome {
-            name: "s".into(),
-            plugin: "aws:runShellScript".into(),
-            status: "Failed".into(),
-            code: 7,
-            started: "2026-11-22T08:16:32.646Z".into(),
-            ended: "2026-11-22T08:16:33.646Z".into(),
-            stdout: "out".into(),
-            stderr: "err".into(),
-            uploaded: Some(Uploaded {
-                bucket: "b".into(),
-                prefix: "p/c-1/mi-1".into(),
-                step: "s".into(),
-            }),
-        };
-        let outcome = Outcome {
-            complete: true,
-            status: "Failed".into(),
-            trace: String::new(),
-            steps: vec![step],
-            reboot: None,
-        };
-        let report = Report { job: "c-1".into(), receipt: "aws.ssm.c-1.mi-1".into(), outcome };
-        let text = payload::text(&report, "stint", Utc(0));
-        let back: reply::Reply = miniserde_json::from_str(&text).unwrap();
-        let step = &back.runtime_status.unwrap()["s"];
-        let place = [&step.output_s3_bucket_name, &step.output_s3_key_prefix, &step.step_name];
-        assert_eq!(place, ["b", "p/c-1/mi-1", "s"]);
-        assert_eq!((step.code, step.output.as_str()), (7, "out\n----------ERROR-------\nerr"));
-        assert_eq!(back.additional_info.runtime_status_counts.unwrap()["Failed"], 1);
-        assert_eq!(reply_id(&report), reply_id(&report));
     }
 }

@@ -13,6 +13,7 @@ pub mod instance;
 mod messages;
 pub mod register;
 mod reidentify;
+mod replies;
 mod rotation;
 #[cfg(feature = "documents")]
 mod store;
@@ -34,6 +35,7 @@ pub use call::verdict;
 use control::Control;
 use credentials::Keeper;
 use instance::Instance;
+use replies::{Part, Told};
 use rotation::Rotation;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Servers hold a poll for up to 20 s; an answer that takes longer comes over a dead link.
 const POLL_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The operation that tells how far a job has come.
+const SEND_REPLY: &str = "SendReply";
 
 /// The only agent name that AWS takes.
 const NAME_FOR_AWS: &str = "amazon-ssm-agent";
@@ -78,6 +83,7 @@ pub struct Ssm {
     ways: Mutex<Ways>,
     agent_name: &'static str,
     control: Control,
+    told: Told,
 }
 
 /// Why the uplink can't be set up.
@@ -146,6 +152,7 @@ impl Ssm {
             ec2messages,
             ssmmessages,
             control: Control::new(config.control_channel),
+            told: Told::default(),
         })
     }
 
@@ -277,6 +284,23 @@ impl Ssm {
         Ok(deliveries)
     }
 
+    fn send_reply(&self, receipt: &str, part: &Part<'_>) -> Result<(), UplinkError> {
+        let Part { id, status, trace, steps, .. } = part;
+        let payload = reply::text(status, trace, steps, self.agent_name, self.clock.now());
+        if let Some(told) = self.reply_on_channel(receipt, *id, &payload) {
+            return told;
+        }
+        let message = control::job_of(receipt);
+        let body = ec2messages::send_reply(message, &payload, &ids::uuid(*id));
+        match self.call(Service::Ec2Messages, SEND_REPLY, &body, CALL_TIMEOUT) {
+            // It came by the channel. That this way doesn't know it is no reason to give it up.
+            Err(UplinkError::Refused { operation, code, .. }) if message != receipt => {
+                Err(UplinkError::Trouble { operation, status: 400, code })
+            }
+            other => other.map(drop),
+        }
+    }
+
     fn request_id(&self) -> Result<String, UplinkError> {
         random::uuid().map_err(|error| UplinkError::Local(error.to_string()))
     }
@@ -336,22 +360,12 @@ impl Uplink for Ssm {
     }
 
     fn report(&self, report: &Report) -> Result<(), UplinkError> {
-        let operation = "SendReply";
-        self.own(operation, &report.receipt)?;
-        let payload = reply::text(report, self.agent_name, self.clock.now());
-        let id = messages::reply_id(report);
-        if let Some(told) = self.reply_on_channel(&report.receipt, id, &payload) {
-            return told;
+        self.own(SEND_REPLY, &report.receipt)?;
+        for part in self.told.rest(report) {
+            self.send_reply(&report.receipt, &part)?;
+            self.told.add(report, &part);
         }
-        let message = control::job_of(&report.receipt);
-        let body = ec2messages::send_reply(message, &payload, &ids::uuid(id));
-        match self.call(Service::Ec2Messages, operation, &body, CALL_TIMEOUT) {
-            // It came by the channel. That this way doesn't know it is no reason to give it up.
-            Err(UplinkError::Refused { operation, code, .. }) if message != report.receipt => {
-                Err(UplinkError::Trouble { operation, status: 400, code })
-            }
-            other => other.map(drop),
-        }
+        Ok(())
     }
 
     #[cfg(feature = "session")]

@@ -96,7 +96,8 @@ fn one(place: &str, declaration: &Map<String, Value>, types: &[&str], problems: 
         if says_nothing { (None, None) } else { (side("min"), side("max")) }
     };
     let is_within = |(least, most): (Option<u64>, Option<u64>), size: usize| {
-        least.is_none_or(|least| size as u64 >= least) && most.is_none_or(|most| size as u64 <= most)
+        least.is_none_or(|least| size as u64 >= least)
+            && most.is_none_or(|most| size as u64 <= most)
     };
     let items = match default {
         Value::Array(items) => Some(items.len()),
@@ -108,14 +109,19 @@ fn one(place: &str, declaration: &Map<String, Value>, types: &[&str], problems: 
     }
     let has_length = !matches!(kind, "Integer" | "Boolean");
     for value in values.iter().filter(|v| !is_filled_in(v)) {
-        if !says_nothing && words.is_some_and(|words| !words.iter().any(|word| scalar(word) == *value)) {
+        if !says_nothing
+            && words.is_some_and(|words| !words.iter().any(|word| scalar(word) == *value))
+        {
             problems.add(&place, format!("is '{value}', which is none of allowedValues"));
         }
         if pattern.as_ref().is_some_and(|pattern| !pattern.is_match(value)) {
             problems.add(&place, format!("is '{value}', which does not match allowedPattern"));
         }
         if has_length && !is_within(range("Chars"), value.chars().count()) {
-            problems.add(&place, format!("is '{value}', which is shorter than minChars or longer than maxChars"));
+            problems.add(
+                &place,
+                format!("is '{value}', which is shorter than minChars or longer than maxChars"),
+            );
         }
     }
 }
