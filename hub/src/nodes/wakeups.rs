@@ -69,6 +69,14 @@ impl Wakeups {
         }
     }
 
+    /// Rings the bell of the node's poll alone: what it was handed is acknowledged, so that what was sent
+    /// later may go. A channel hears acknowledgements itself.
+    pub fn ring_poll(&self, node: &str) {
+        if let Some(bell) = self.polls.lock().get(node) {
+            bell.rung.notify_one();
+        }
+    }
+
     /// Ends the node's poll and its channel: it has been deregistered, and is to hear so with its
     /// next request.
     pub fn hang_up(&self, node: &str) {

@@ -52,6 +52,7 @@ pub async fn acknowledge(app: &App, node: &NodeCaller, input: &Value) -> ApiResu
     .execute(&mut *transaction)
     .await?;
     commands::commit(app, transaction, address.command, now).await?;
+    app.wakeups.ring_poll(&node.id);
     Ok(json!({}))
 }
 
@@ -97,6 +98,7 @@ pub async fn fail(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Valu
     .execute(&mut *transaction)
     .await?;
     commands::commit(app, transaction, address.command, now).await?;
+    app.wakeups.ring_poll(&node.id);
     Ok(json!({}))
 }
 

@@ -59,7 +59,10 @@ pub async fn take(app: &App, look: &Look<'_>) -> ApiResult<Offer> {
     let cancellations = visible_cancellations(app, look).await?;
     let place = Place { node, endpoint, now };
     let commands = loop {
-        let visible = visible_commands(app, look).await?;
+        let mut visible = visible_commands(app, look).await?;
+        if !visible.is_empty() && look.keeps_order() {
+            in_order(&mut visible, &handed_out(app, look).await?);
+        }
         let (commands, has_ended) = prepared(app, visible, &place).await?;
         // What stood behind those that ended is visible now, and nobody rings for it.
         if !commands.is_empty() || !has_ended {
@@ -110,6 +113,37 @@ impl Look<'_> {
     fn never_hidden(&self) -> i64 {
         if self.late_only { i64::MAX } else { 0 }
     }
+
+    /// Whether this look has to see to the order itself: a channel does, which asks for one message at a
+    /// time, and beside one nothing comes in order.
+    fn keeps_order(&self) -> bool {
+        self.most > 1 && !self.late_only
+    }
+}
+
+/// A command that the node was handed, and that comes again unless it is acknowledged.
+#[derive(sqlx::FromRow)]
+struct HandedOut {
+    id: String,
+    requested_at: i64,
+    /// Characters.
+    size: i64,
+}
+
+/// Leaves out what was asked for later than something that the node was handed and hasn't acknowledged:
+/// the answer that brought it may be lost, and what comes next must not run first. Both come when that
+/// shows again, in one answer. Where that has no room for both, a command that a node never takes would
+/// hold the others up for ever: then they go ahead.
+fn in_order(visible: &mut Vec<Command>, handed_out: &[HandedOut]) {
+    let first_blocked = visible.iter().position(|row| {
+        let key = (row.requested_at, &row.id);
+        let before = || handed_out.iter().take_while(|it| (it.requested_at, &it.id) < key);
+        // A character has up to 4 bytes, and around them there is an envelope.
+        let bytes: usize = before().map(|it| 4 * it.size.unsigned_abs() as usize + 1024).sum();
+        let count = before().count();
+        count > 0 && count < BATCH && bytes < BATCH_BYTES
+    });
+    visible.truncate(first_blocked.unwrap_or(visible.len()));
 }
 
 /// The commands with their documents as this node is to have them. What it can't have ends here; whether
@@ -176,6 +210,22 @@ async fn visible_commands(app: &App, look: &Look<'_>) -> ApiResult<Vec<Command>>
     .bind(look.now.0 as i64)
     .bind(BATCH as i64)
     .bind(look.never_hidden())
+    .fetch_all(&app.store.read)
+    .await?)
+}
+
+async fn handed_out(app: &App, look: &Look<'_>) -> ApiResult<Vec<HandedOut>> {
+    Ok(sqlx::query_as(
+        "SELECT c.id, i.requested_at, LENGTH(c.content) + LENGTH(c.parameters) AS size
+         FROM invocation AS i JOIN command AS c ON c.id = i.command_id
+         WHERE i.node_id = $1 AND i.acknowledged_at IS NULL AND i.finished_at IS NULL
+           AND i.released_at IS NOT NULL AND i.status IN ('Pending', 'Delayed', 'InProgress')
+           AND i.hidden_until > $2 AND c.expires_at > $2
+         ORDER BY i.requested_at, i.command_id LIMIT $3",
+    )
+    .bind(look.node)
+    .bind(look.now.0 as i64)
+    .bind(BATCH as i64)
     .fetch_all(&app.store.read)
     .await?)
 }
@@ -341,6 +391,46 @@ mod tests {
         let offer = take(&app, &look(&node.id, 6)).await.unwrap();
         assert!(matches!(offer, Offer::NothingUntil(Some(Utc(15)))));
         assert_eq!(ids(&app, &node.id, 15).await, ["c-1"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_ahead_of_what_was_handed_out_and_not_acknowledged() {
+        let (app, node, _dir) = hub().await;
+        command(&app, &node, "c-2", 2).await;
+        assert_eq!(ids(&app, &node.id, 5).await, ["c-2"]);
+        command(&app, &node, "c-3", 3).await;
+        let offer = take(&app, &look(&node.id, 6)).await.unwrap();
+        assert!(matches!(offer, Offer::NothingUntil(Some(Utc(15)))));
+        // Released late, but asked for before it: nothing holds that up.
+        command(&app, &node, "c-1", 1).await;
+        assert_eq!(ids(&app, &node.id, 7).await, ["c-1"]);
+        // Each in its own time, and then all of them together: none is lost behind one that stays.
+        assert!(ids(&app, &node.id, 15).await.is_empty());
+        for now in [17, 27, 37] {
+            assert_eq!(ids(&app, &node.id, now).await, ["c-1", "c-2", "c-3"]);
+        }
+        set(&app, "c-1", "acknowledged_at = 38").await;
+        command(&app, &node, "c-4", 4).await;
+        assert!(ids(&app, &node.id, 39).await.is_empty());
+        for id in ["c-2", "c-3"] {
+            set(&app, id, "acknowledged_at = 39").await;
+        }
+        assert_eq!(ids(&app, &node.id, 39).await, ["c-4"]);
+    }
+
+    #[tokio::test]
+    async fn what_would_fill_an_answer_alone_holds_nothing_up() {
+        let (app, node, _dir) = hub().await;
+        command(&app, &node, "c-1", 1).await;
+        let large = serde_json::json!({"x": "x".repeat(BATCH_BYTES)}).to_string();
+        sqlx::query("UPDATE command SET content = $1 WHERE id = 'c-1'")
+            .bind(large)
+            .execute(&app.store.write)
+            .await
+            .unwrap();
+        assert_eq!(ids(&app, &node.id, 5).await, ["c-1"]);
+        command(&app, &node, "c-2", 2).await;
+        assert_eq!(ids(&app, &node.id, 6).await, ["c-2"]);
     }
 
     #[tokio::test]

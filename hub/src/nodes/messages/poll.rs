@@ -134,6 +134,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whatever_acknowledges_a_command_wakes_the_poll_for_those_behind_it() {
+        let (app, node, _dir) = hub().await;
+        for (id, operation, more) in [
+            ("c-1", "AcknowledgeMessage", json!({})),
+            ("c-2", "FailMessage", json!({"FailureType": "InternalHandlerException"})),
+            (
+                "c-3",
+                "SendReply",
+                json!({"ReplyId": "bba2d08e-2d44-4d91-ae31-7adeac8631b1",
+                       "Payload": r#"{"documentStatus":"Failed"}"#}),
+            ),
+        ] {
+            command(&app, &node, id, 1).await;
+            let poll = app.wakeups.bell(&node.id);
+            let mut input = more;
+            input["MessageId"] = json!(stint_wire::ids::message_id(id, &node.id));
+            super::super::call(&app, &node, operation, &input, "").await.unwrap();
+            poll.rung().await;
+        }
+    }
+
+    #[tokio::test]
     async fn a_poll_that_is_dropped_has_handed_nothing_out() {
         let (app, node, _dir) = hub().await;
         let asked = asked(&node);

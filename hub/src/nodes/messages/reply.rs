@@ -56,6 +56,8 @@ pub async fn send_reply(app: &App, node: &NodeCaller, input: &Value) -> ApiResul
     let reply: Reply = serde_json::from_str(payload).map_err(|e| {
         ApiError::validation(format!("the Payload of a reply must be JSON of a known form: {e}"))
     })?;
+    // Such a one counts as an acknowledgement.
+    let is_end = verdict::of_document(&reply.document_status) != Verdict::Running;
     let said = Said {
         node: node.id.clone(),
         message: address.message.to_owned(),
@@ -64,6 +66,9 @@ pub async fn send_reply(app: &App, node: &NodeCaller, input: &Value) -> ApiResul
         reply,
     };
     together::keep(app, said).await?;
+    if is_end {
+        app.wakeups.ring_poll(&node.id);
+    }
     Ok(json!({
         "MessageId": address.message,
         "ReplyId": reply_id,
