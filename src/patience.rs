@@ -41,6 +41,12 @@ impl Signals {
         self.0.cancelled.load(Ordering::Relaxed) || self.is_going_down()
     }
 
+    /// As if the operator had cancelled.
+    #[cfg(test)]
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+
     /// Can be read when a signal has come.
     pub fn pipe(&self) -> &File {
         &self.0.pipe

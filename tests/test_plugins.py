@@ -296,6 +296,22 @@ def test_cancelling_reaches_the_inner_document(home):
     assert "never" not in steps[0]["stdout"]
 
 
+def test_cancelling_starts_no_other_part_of_a_step(home):
+    marker, later = home / "runs", home / "later"
+    parts = [{"runCommand": [f"touch {marker}; sleep 60"]}, {"runCommand": [f"touch {later}"]}]
+    file = home / "document.json"
+    step = {"aws:runShellScript": {"properties": parts}}
+    file.write_text(json.dumps({"schemaVersion": "1.2", "runtimeConfig": step}))
+    program = Program([AGENT, "run-document", file, "--json"], home / "run-document.log", environment(home))
+    until("the first part runs", marker.exists)
+    program.process.send_signal(signal.SIGINT)
+    until("the document has ended", lambda: not program.alive(), 15)
+    until("its outcome is printed", lambda: program.lines)
+    (step,) = json.loads(program.lines[0])["steps"]
+    assert (step["status"], step["code"]) == ("Cancelled", 137)
+    assert not later.exists()
+
+
 # --- plugins without a place here ---
 
 WINDOWS = {"StringEquals": ["platformType", "Windows"]}

@@ -56,7 +56,7 @@ pub enum ExecError {
 }
 
 /// Runs `command` in a process group of its own; `folder` takes its output, `begun` hears of its
-/// process as soon as there is one.
+/// process as soon as there is one. Where the operator has cancelled already, nothing is started.
 ///
 /// # Errors
 /// The program wasn't run.
@@ -67,6 +67,9 @@ pub fn run(
     signals: &Signals,
     begun: &mut dyn FnMut(Identity),
 ) -> Result<Run, ExecError> {
+    if signals.is_cancelled() {
+        return Ok(Run { exit: Exit::Cancelled, stdout: String::new(), stderr: String::new() });
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let deadline = Instant::now() + limit;
     let mut child = process::isolate(command, Group::Own).spawn().map_err(ExecError::Spawn)?;
@@ -170,5 +173,24 @@ fn exit_of(status: ExitStatus) -> Exit {
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn what_is_cancelled_already_is_not_started() {
+        let (folder, signals) = (Folder::new(), Signals::catch().unwrap());
+        let mut begun = 0;
+        for (exit, count) in [(Exit::Code(0), 1), (Exit::Cancelled, 1)] {
+            let limit = Duration::from_secs(60);
+            let mut command = Command::new("true");
+            let run = run(&mut command, folder.path(), limit, &signals, &mut |_| begun += 1);
+            assert_eq!((run.ok().map(|run| run.exit), begun), (Some(exit), count));
+            signals.cancel();
+        }
     }
 }

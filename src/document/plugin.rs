@@ -190,10 +190,14 @@ pub fn run(step: &Step, context: &mut Context<'_>) -> Ended {
         Ok(inputs) => inputs,
         Err(error) => return Ended::unresolved(&error),
     };
-    let mut results = inputs
-        .iter()
-        .enumerate()
-        .map(|(part, inputs)| run_one(&step.plugin, inputs, part, context));
+    let mut results = inputs.iter().enumerate().map(|(part, inputs)| {
+        // Between parts as between steps.
+        if part > 0 && context.signals.is_cancelled() {
+            let (status, code) = (Status::Cancelled, STOPPED);
+            return Ended { status, code, stdout: String::new(), stderr: String::new() };
+        }
+        run_one(&step.plugin, inputs, part, context)
+    });
     let Some(mut merged) = results.next() else { return Ended::failed("the step has no inputs") };
     for next in results {
         merged.code = if merged.code == 0 { next.code } else { merged.code };
