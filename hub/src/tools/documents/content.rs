@@ -2,12 +2,15 @@
 //! rest is the node's business.
 
 use super::parameters::{self, Declared};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// How long a step may take when its document does not say, in seconds (facts: the agents'
-/// default).
+/// How long a step may take when its document does not say, or names a time out of range, in seconds
+/// (facts: the agents' default).
 const DEFAULT_STEP_SECONDS: u64 = 3600;
+
+/// From 5 seconds to 48 hours (facts: what agents take).
+const STEP_SECONDS: std::ops::RangeInclusive<u64> = 5..=172_800;
 
 /// The values that a command was sent with.
 pub type Values = BTreeMap<String, Vec<String>>;
@@ -19,8 +22,9 @@ pub struct Step {
     pub name: String,
     /// The plugin that runs it.
     pub plugin: String,
-    /// Its time-out as the document writes it, parameters not filled in.
-    timeout: Option<Value>,
+    /// The time-outs of its parts as the document writes them, parameters not filled in. In schema
+    /// 1.x there may be several, which run one after the other.
+    timeouts: Vec<Option<Value>>,
 }
 
 /// A document's content.
@@ -77,31 +81,36 @@ impl Content {
         let main = main.map(|step| Step {
             name: text(step, "name"),
             plugin: text(step, "action"),
-            timeout: step.pointer("/inputs/timeoutSeconds").cloned(),
+            timeouts: vec![step.get("inputs").and_then(timeout)],
         });
         let plugins = self.0.get("runtimeConfig").and_then(Value::as_object);
         let plugins = plugins.into_iter().flatten().map(|(plugin, config)| Step {
             name: plugin.clone(),
             plugin: plugin.clone(),
-            timeout: config
-                .pointer("/properties/0/timeoutSeconds")
-                .or_else(|| config.pointer("/properties/timeoutSeconds"))
-                .cloned(),
+            timeouts: match config.get("properties") {
+                Some(Value::Array(parts)) => parts.iter().map(timeout).collect(),
+                properties => vec![properties.and_then(timeout)],
+            },
         });
         main.chain(plugins).collect()
     }
 
-    /// The longest that the document may take on a node, in seconds: the time-outs of all steps.
+    /// The longest that the document may take on a node, in seconds: the time-outs of all steps. What
+    /// other documents take that it runs isn't known; without a time-out of its own such a step counts
+    /// as any other.
     pub fn execution_seconds(&self, values: &Values) -> u64 {
-        let seconds = |step: &Step| -> u64 {
-            let written = match &step.timeout {
+        let seconds = |written: &Option<Value>| -> u64 {
+            let text = match written {
                 Some(Value::String(text)) => self.fill_in(text, values),
                 Some(other) => other.to_string(),
                 None => String::new(),
             };
-            written.trim().parse().unwrap_or(DEFAULT_STEP_SECONDS)
+            // As agents read it: fractions are cut off.
+            let whole = text.trim().split('.').next().and_then(|whole| whole.parse().ok());
+            whole.filter(|seconds| STEP_SECONDS.contains(seconds)).unwrap_or(DEFAULT_STEP_SECONDS)
         };
-        self.steps().iter().map(seconds).fold(0, u64::saturating_add)
+        let steps = self.steps();
+        steps.iter().flat_map(|step| &step.timeouts).map(seconds).fold(0, u64::saturating_add)
     }
 
     /// `{{ name }}` as its value or default; other text as it is.
@@ -109,11 +118,20 @@ impl Content {
         let name = text.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
         let Some(name) = name.map(str::trim) else { return text.to_owned() };
         let given = values.get(name).and_then(|v| v.first()).cloned();
-        let empty = Map::new();
-        let declared = self.0.get("parameters").and_then(Value::as_object).unwrap_or(&empty);
-        let default = || Some(declared.get(name)?.get("default")?.as_str()?.to_owned());
+        let declared = self.0.get("parameters").and_then(Value::as_object);
+        let default = || match declared?.get(name)?.get("default")? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
         given.or_else(default).unwrap_or_default()
     }
+}
+
+/// `timeoutSeconds` in any case of letters, as agents find it.
+fn timeout(inputs: &Value) -> Option<Value> {
+    let mut members = inputs.as_object()?.iter();
+    let found = members.find(|(name, _)| name.eq_ignore_ascii_case("timeoutSeconds"));
+    found.map(|(_, value)| value.clone())
 }
 
 #[cfg(test)]
@@ -146,6 +164,32 @@ mod tests {
         let shell = &super::super::built_in::find("AWS-RunShellScript").unwrap().content;
         let values = Values::from([("executionTimeout".to_owned(), vec!["7".to_owned()])]);
         assert_eq!(shell.execution_seconds(&values), 7);
+    }
+
+    #[test]
+    fn time_outs_are_read_as_agents_read_them() {
+        let of = |inputs: serde_json::Value, default: serde_json::Value| {
+            let step =
+                serde_json::json!({"action": "aws:runDocument", "name": "a", "inputs": inputs});
+            let parameters = serde_json::json!({"t": {"type": "Integer", "default": default}});
+            let document = serde_json::json!({"parameters": parameters, "mainSteps": [step]});
+            Content::from(document).execution_seconds(&Values::new())
+        };
+        for (written, default, seconds) in [
+            (serde_json::json!("{{ t }}"), serde_json::json!(7200), 7200),
+            (serde_json::json!("{{ t }}"), serde_json::json!("90.5"), 90),
+            (serde_json::json!(60.9), serde_json::json!(1), 60),
+            (serde_json::json!(4), serde_json::json!(1), 3600),
+            (serde_json::json!("172801"), serde_json::json!(1), 3600),
+            (serde_json::json!([]), serde_json::json!(1), 3600),
+        ] {
+            let inputs = serde_json::json!({"TimeoutSeconds": written});
+            assert_eq!(of(inputs.clone(), default.clone()), seconds, "{inputs} {default}");
+        }
+        let parts = r#"{"runtimeConfig": {"aws:runShellScript": {"properties":
+            [{"timeoutSeconds": 10}, {"timeoutSeconds": "20"}, {}]},
+            "aws:psModule": {"properties": {"timeoutSeconds": 40}}}}"#;
+        assert_eq!(Content::of(parts).execution_seconds(&Values::new()), 10 + 20 + 3600 + 40);
     }
 
     proptest! {
