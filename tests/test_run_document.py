@@ -120,6 +120,7 @@ def test_every_problem_of_a_document_is_told_with_its_place(stint, home):
         "2: the type of parameter p must be one of String, StringList, StringMap, Integer, Boolean, MapList",
         "4: {{ q }} is no declared parameter and stays as it is",
         "5: two steps have the name a",
+        "5: step a: there is no runCommand",
     ]
     assert stint("check-document", DOCUMENT).returncode == 0
 

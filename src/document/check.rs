@@ -1,10 +1,9 @@
 //! What is wrong with a document, before anybody gives it parameters or runs it.
 
 use super::parameters::Parameters;
-use super::parse::{Document, DocumentError, Problem, Step};
+use super::parse::{self, DocumentError, Problem, Step};
 use super::plugin::{self, Support};
 use super::precondition::{self, Verdict};
-use super::{run_power_shell_script, run_shell_script};
 use stint_wire::json::{self, Node, Value};
 
 /// Placeholders that somebody else fills in: Parameter Store.
@@ -19,8 +18,11 @@ pub fn check(text: &str) -> Vec<Problem> {
             return vec![Problem { line: cause.line, what: format!("no JSON: {}", cause.what) }];
         }
     };
-    let mut problems = match Document::read(&root, None) {
-        Ok(document) => of_steps(&document.steps),
+    let mut problems = match parse::look(&root, None) {
+        Ok((steps, mut problems)) => {
+            of_steps(&steps, &mut problems);
+            problems
+        }
         Err(DocumentError::Malformed(problems)) => problems,
         Err(error) => vec![Problem { line: root.line, what: error.to_string() }],
     };
@@ -34,36 +36,48 @@ pub fn check(text: &str) -> Vec<Problem> {
     problems
 }
 
-fn of_steps(steps: &[Step]) -> Vec<Problem> {
-    let mut problems = Vec::new();
+/// The inputs without which a plugin has nothing to do.
+fn needed(plugin: &str) -> &'static [&'static str] {
+    match plugin {
+        "aws:runShellScript" | "aws:runPowerShellScript" => &["runCommand"],
+        "aws:downloadContent" => &["sourceType", "sourceInfo"],
+        "aws:runDocument" => &["documentType", "documentPath"],
+        "aws:runDockerAction" | "aws:configureDocker" | "stint:configureAgent" => &["action"],
+        "stint:event" => &["event"],
+        _ => &[],
+    }
+}
+
+fn of_steps(steps: &[Step], problems: &mut Vec<Problem>) {
     for step in steps {
-        let name = &step.name;
-        let mut say = |what: String| problems.push(Problem { line: step.line, what });
+        let name = if step.name.is_empty() { "without a name" } else { &step.name };
+        let mut say = |what: &str| {
+            problems.push(Problem { line: step.line, what: format!("step {name}: {what}") });
+        };
         match plugin::support(&step.plugin) {
+            // That is told already.
+            _ if step.plugin.is_empty() => {}
             Support::Here => {}
             // With a precondition such a step is for other platforms, and rightly skipped here.
             Support::Elsewhere if step.may_be_skipped => {}
-            Support::Unknown => {
-                say(format!("step {name}: nobody knows a plugin {}", step.plugin));
-            }
-            Support::Refused(why) => say(format!("step {name}: {}: {why}", step.plugin)),
+            Support::Unknown => say(&format!("nobody knows a plugin {}", step.plugin)),
+            Support::Refused(why) => say(&format!("{}: {why}", step.plugin)),
             Support::Elsewhere | Support::Missing => {
-                say(format!("step {name}: stint does not have the plugin {}", step.plugin));
+                say(&format!("stint does not have the plugin {}", step.plugin));
             }
         }
         if let Some((written, filled)) = &step.precondition
+            && step.may_be_skipped
             && let Verdict::Unrecognised(why) = precondition::judge(written, filled)
         {
-            say(format!("step {name}: its precondition can't be understood: {why}"));
+            say(&format!("its precondition can't be understood: {why}"));
         }
-        let script = step.inputs.iter().any(|inputs| inputs.get_any_case("runCommand").is_some());
-        let is_script =
-            step.plugin == run_shell_script::NAME || step.plugin == run_power_shell_script::NAME;
-        if is_script && !script {
-            say(format!("step {name}: there is no runCommand"));
+        for input in needed(&step.plugin) {
+            if step.inputs.iter().any(|inputs| inputs.get_any_case(input).is_none()) {
+                say(&format!("there is no {input}"));
+            }
         }
     }
-    problems
 }
 
 fn unknown_placeholders(node: &Node, parameters: &Parameters, problems: &mut Vec<Problem>) {
@@ -134,6 +148,7 @@ mod tests {
                 "document line 3: {{ q }} is no declared parameter and stays as it is",
                 "document line 4: {{ r }} is no declared parameter and stays as it is",
                 "document line 5: a step has no name",
+                "document line 5: step without a name: nobody knows a plugin aws:nothing",
             ]
         );
         let document = r#"{"schemaVersion":"2.2","mainSteps":[{"action":"aws:nothing","name":"a"},
@@ -145,6 +160,34 @@ mod tests {
                 "document line 1: step a: nobody knows a plugin aws:nothing",
                 "document line 3: step c: its precondition can't be understood: unknown operator Odd",
                 "document line 3: step c: there is no runCommand",
+            ]
+        );
+        let document = r#"{"schemaVersion":"2.0","mainSteps":[
+            {"name":"a","precondition":{"Odd":[]}},
+            {"action":"aws:downloadContent","name":"a","inputs":{"sourcetype":"S3"}},
+            {"action":"aws:runDocument","name":"b"},
+            {"action":"aws:runDockerAction","name":"c"}]}"#;
+        assert_eq!(
+            said(document),
+            [
+                "document line 2: a step has no action",
+                "document line 2: preconditions need schemaVersion 2.2",
+                "document line 3: two steps have the name a",
+                "document line 3: step a: there is no sourceInfo",
+                "document line 4: step b: there is no documentType",
+                "document line 4: step b: there is no documentPath",
+                "document line 5: step c: there is no action",
+            ]
+        );
+        assert_eq!(
+            said(
+                r#"{"schemaVersion":"1.2","runtimeConfig":{"aws:runShellScript":
+                {"properties":[{"runCommand":[]},{}]},
+                "aws:x":{}}}"#
+            ),
+            [
+                "document line 2: step aws:runShellScript: there is no runCommand",
+                "document line 3: aws:x has no properties",
             ]
         );
         assert!(said("{").concat().starts_with("document line 1: no JSON"));

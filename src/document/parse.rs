@@ -105,37 +105,45 @@ impl Document {
         Document::read(&root, Some(&given))
     }
 
-    /// The same of texts that have been parsed; without parameters only to be looked at.
+    /// The same of texts that have been parsed.
     ///
     /// # Errors
     /// See [`DocumentError`].
     pub fn read(root: &Node, given: Option<&Node>) -> Result<Document, DocumentError> {
-        let malformed = |what| DocumentError::Malformed(vec![problem(root, what)]);
-        let schema = match root.get_any_case("schemaVersion").map(|node| &node.value) {
-            Some(Value::String(version) | Value::Number(version)) => version.clone(),
-            _ => return Err(malformed("there is no schemaVersion")),
-        };
-        if !SCHEMAS.contains(&schema.as_str()) {
-            return Err(DocumentError::Schema(schema));
-        }
-        let (parameters, mut problems) = Parameters::new(root.get_any_case("parameters"), given);
-        let found = if schema.starts_with('1') {
-            steps_of_schema_1(root, &parameters)
-        } else {
-            steps_of_schema_2(root, &parameters, schema == WITH_PRECONDITIONS)
-        };
-        match found {
-            Ok(steps) if problems.is_empty() && steps.is_empty() => {
-                Err(malformed("the document has no steps"))
-            }
-            Ok(steps) if problems.is_empty() => Ok(Document { steps }),
-            Ok(_) => Err(DocumentError::Malformed(problems)),
-            Err(more) => {
-                problems.extend(more);
-                Err(DocumentError::Malformed(problems))
-            }
+        match look(root, given)? {
+            (steps, problems) if problems.is_empty() => Ok(Document { steps }),
+            (_, problems) => Err(DocumentError::Malformed(problems)),
         }
     }
+}
+
+/// The steps of a document, also those with something wrong in them, and all that is wrong; without
+/// parameters only to be looked at.
+///
+/// # Errors
+/// Nobody knows where the steps would be: see [`DocumentError`].
+pub fn look(
+    root: &Node,
+    given: Option<&Node>,
+) -> Result<(Vec<Step>, Vec<Problem>), DocumentError> {
+    let schema = match root.get_any_case("schemaVersion").map(|node| &node.value) {
+        Some(Value::String(version) | Value::Number(version)) => version.clone(),
+        _ => return Err(DocumentError::Malformed(vec![problem(root, "there is no schemaVersion")])),
+    };
+    if !SCHEMAS.contains(&schema.as_str()) {
+        return Err(DocumentError::Schema(schema));
+    }
+    let (parameters, mut problems) = Parameters::new(root.get_any_case("parameters"), given);
+    let before = problems.len();
+    let steps = if schema.starts_with('1') {
+        steps_of_schema_1(root, &parameters, &mut problems)
+    } else {
+        steps_of_schema_2(root, &parameters, schema == WITH_PRECONDITIONS, &mut problems)
+    };
+    if steps.is_empty() && problems.len() == before {
+        problems.push(problem(root, "the document has no steps"));
+    }
+    Ok((steps, problems))
 }
 
 /// Whether a document wants to be the only one that runs; one that can't be read has no wishes.
@@ -149,11 +157,16 @@ fn problem(node: &Node, what: impl Into<String>) -> Problem {
     Problem { line: node.line, what: what.into() }
 }
 
-fn steps_of_schema_1(root: &Node, parameters: &Parameters) -> Result<Vec<Step>, Vec<Problem>> {
-    let config = root
-        .get_any_case("runtimeConfig")
-        .ok_or_else(|| vec![problem(root, "a document of schema 1 needs runtimeConfig")])?;
-    let (mut steps, mut problems) = (Vec::new(), Vec::new());
+fn steps_of_schema_1(
+    root: &Node,
+    parameters: &Parameters,
+    problems: &mut Vec<Problem>,
+) -> Vec<Step> {
+    let Some(config) = root.get_any_case("runtimeConfig") else {
+        problems.push(problem(root, "a document of schema 1 needs runtimeConfig"));
+        return Vec::new();
+    };
+    let mut steps = Vec::new();
     for (plugin, node) in config.members() {
         let Some(properties) = node.get_any_case("properties") else {
             problems.push(problem(node, format!("{plugin} has no properties")));
@@ -168,19 +181,20 @@ fn steps_of_schema_1(root: &Node, parameters: &Parameters) -> Result<Vec<Step>, 
         let line = node.line;
         steps.push(Step { line, name, plugin, inputs, precondition: None, may_be_skipped: false });
     }
-    if problems.is_empty() { Ok(steps) } else { Err(problems) }
+    steps
 }
 
 fn steps_of_schema_2(
     root: &Node,
     parameters: &Parameters,
     may_be_skipped: bool,
-) -> Result<Vec<Step>, Vec<Problem>> {
-    let nodes = root
-        .get_any_case("mainSteps")
-        .and_then(Node::elements)
-        .ok_or_else(|| vec![problem(root, "a document of schema 2 needs a list mainSteps")])?;
-    let (mut steps, mut problems) = (Vec::<Step>::new(), Vec::new());
+    problems: &mut Vec<Problem>,
+) -> Vec<Step> {
+    let Some(nodes) = root.get_any_case("mainSteps").and_then(Node::elements) else {
+        problems.push(problem(root, "a document of schema 2 needs a list mainSteps"));
+        return Vec::new();
+    };
+    let mut steps = Vec::<Step>::new();
     for node in nodes {
         let mut text = |name: &str| {
             let value = node.get_any_case(name).and_then(Node::as_str).unwrap_or_default();
@@ -205,7 +219,7 @@ fn steps_of_schema_2(
         let line = node.line;
         steps.push(Step { line, name, plugin, inputs, precondition, may_be_skipped });
     }
-    if problems.is_empty() { Ok(steps) } else { Err(problems) }
+    steps
 }
 
 #[cfg(test)]
