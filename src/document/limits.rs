@@ -47,7 +47,10 @@ pub fn of_definition(name: &str, definition: &Node) -> Vec<Problem> {
     if let Some(node) = definition.get_any_case("allowedPattern")
         && node.as_str().is_none_or(|text| Regex::new(text).is_err())
     {
-        say(node, format!("the allowedPattern of parameter {name} is no regular expression"));
+        // Tables of Unicode would be larger than all the rest of the expressions.
+        let what =
+            "is no regular expression, or has \\p{…}, \\C or \\Q, which this agent doesn't know";
+        say(node, format!("the allowedPattern of parameter {name} {what}"));
     }
     if let Some(node) = definition.get_any_case("allowedValues")
         && node.elements().is_none()
@@ -258,6 +261,7 @@ mod tests {
         for (definition, wanted) in [
             (r#"{"type":"Text"}"#, "must be one of String, StringList"),
             (r#"{"allowedPattern":"("}"#, "is no regular expression"),
+            (r#"{"allowedPattern":"^\\p{L}+$"}"#, "or has \\p{…}"),
             (r#"{"allowedValues":"a"}"#, "allowedValues of parameter p must be a list"),
             (r#"{"minChars":"few"}"#, "minChars of parameter p must be a whole number"),
         ] {

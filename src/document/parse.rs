@@ -122,13 +122,12 @@ impl Document {
 ///
 /// # Errors
 /// Nobody knows where the steps would be: see [`DocumentError`].
-pub fn look(
-    root: &Node,
-    given: Option<&Node>,
-) -> Result<(Vec<Step>, Vec<Problem>), DocumentError> {
+pub fn look(root: &Node, given: Option<&Node>) -> Result<(Vec<Step>, Vec<Problem>), DocumentError> {
     let schema = match root.get_any_case("schemaVersion").map(|node| &node.value) {
         Some(Value::String(version) | Value::Number(version)) => version.clone(),
-        _ => return Err(DocumentError::Malformed(vec![problem(root, "there is no schemaVersion")])),
+        _ => {
+            return Err(DocumentError::Malformed(vec![problem(root, "there is no schemaVersion")]));
+        }
     };
     if !SCHEMAS.contains(&schema.as_str()) {
         return Err(DocumentError::Schema(schema));
