@@ -20,7 +20,10 @@ _HERE = Path(__file__).parent
 PROTOCOL = (_HERE.parent / "docs" / "PROTOCOL.md").read_text()
 TABLES = sorted((_HERE / "conformance").glob("*.json"))
 KEYS = {"rule", "document", "text", "parameters", "status", "trace", "steps", "differs"}
-STEP_KEYS = {"name", "status", "code", "stdout", "stderr"}
+# What of a case is there before its document: files of the case's own, whose folder is {home} in it; the
+# operator's wish to cancel. And whether it goes on after a reboot.
+KEYS |= {"files", "cancelled", "goes_on"}
+STEP_KEYS = {"name", "status", "code", "stdout", "stderr", "stdout_bytes", "whole"}
 # The paragraphs of the facts about documents; each needs its table.
 PARAGRAPHS = [
     "1.1",
@@ -58,7 +61,12 @@ def outcome(home: Path, case: dict) -> dict:
     """Runs the case as a job, and returns what the worker leaves for the report."""
     folder = home / "job"
     folder.mkdir()
+    for name, text in case.get("files", {}).items():
+        (home / name).write_text(text)
+    if case.get("cancelled"):
+        (folder / "cancel").touch()
     document = case["text"] if "text" in case else json.dumps(case["document"])
+    document = document.replace("{home}", str(home))
     parameters = case.get("parameters", {})
     job = {
         "id": "9f0cfd5e-5e0f-4b1c-9d0e-1d2c3b4a5f60",
@@ -80,7 +88,7 @@ def outcome(home: Path, case: dict) -> dict:
 def test_a_document_does_what_its_rule_says(home, case):
     assert set(case) <= KEYS, "the table has a key that nobody reads"
     seen = outcome(home, case)
-    assert seen["complete"]
+    assert seen["complete"] != case.get("goes_on", False)
     compare(seen, case)
 
 
@@ -98,6 +106,9 @@ def compare(seen: dict, case: dict) -> None:
         assert (step["status"], step["code"]) == (want["status"], want["code"]), step
         if "stdout" in want:
             assert step["stdout"] == want["stdout"], step
+        if "stdout_bytes" in want:
+            assert len(step["stdout"]) == want["stdout_bytes"]
+            assert ("--output truncated--" not in step["stdout"]) == want["whole"]
         if "stderr" in want:
             # The reasons are in our own words; nothing must be really nothing.
             assert want["stderr"] in step["stderr"] and bool(want["stderr"]) == bool(step["stderr"]), step
@@ -191,6 +202,20 @@ def test_a_reply_has_the_keys_and_the_form_of_the_originals(client, tapped):
     assert step["output"] == f"out\n\n----------ERROR-------\nerr\n{said}"
     for moment in (step["startDateTime"], step["endDateTime"], info["dateTime"]):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment)
+
+
+def test_a_replys_output_is_both_streams_in_2500_bytes(client, tapped):
+    agent, tap = tapped
+    long = "head -c 30000 /dev/zero | tr '\\0'"
+    finished(client, shell(client, [agent.node], f"{long} o; {long} e >&2"), agent.node)
+    (step,) = last_reply(tap)["runtimeStatus"].values()
+    assert (len(step["standardOutput"]), len(step["standardError"])) == (24_000, 24_000)
+    out, _, err = step["output"].partition("\n----------ERROR-------\n")
+    assert 2400 < len(step["output"]) <= 2500
+    # Each has its half, and neither is lost.
+    assert abs(len(out) - len(err)) < 50
+    for part, letter in ((out, "o"), (err, "e")):
+        assert set(part.replace("\n---Output truncated---\n", "")) == {letter}
 
 
 def test_a_document_of_several_steps_is_reported_step_by_step(client, tapped):
