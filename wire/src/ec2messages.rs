@@ -52,14 +52,6 @@ pub fn send_reply(message_id: &str, payload: &str, reply_id: &str) -> String {
         .finish()
 }
 
-/// The answer to GetMessages.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Messages {
-    /// Absent and empty mean the same: nothing to do.
-    #[serde(rename = "Messages")]
-    pub messages: Option<Vec<Message>>,
-}
-
 /// One message. The original ignores a message that lacks any of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -91,7 +83,6 @@ pub struct CancelPayload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use miniserde::json;
 
     #[test]
     fn bodies_are_the_ones_the_original_sends() {
@@ -108,14 +99,5 @@ mod tests {
             fail_message("m"),
             r#"{"FailureType":"InternalHandlerException","MessageId":"m"}"#
         );
-    }
-
-    #[test]
-    fn an_answer_without_messages_is_nothing_to_do() {
-        for text in ["{}", r#"{"Messages":null}"#, r#"{"Messages":[],"Destination":"mi-1"}"#] {
-            assert!(
-                json::from_str::<Messages>(text).unwrap().messages.unwrap_or_default().is_empty()
-            );
-        }
     }
 }

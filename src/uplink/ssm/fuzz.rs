@@ -5,7 +5,7 @@ use super::messages;
 use super::replies::Told;
 use crate::spool::Report;
 use miniserde::json;
-use stint_wire::ec2messages::{CANCEL_COMMAND, Message, Messages, SEND_COMMAND};
+use stint_wire::ec2messages::{CANCEL_COMMAND, Message, SEND_COMMAND};
 use stint_wire::reply::Reply;
 use stint_wire::time::Utc;
 
@@ -24,10 +24,8 @@ pub fn payload(text: &str) {
             other => assert!(!matches!(other, Delivery::Unknown { .. }), "{topic} is unknown"),
         }
     }
-    if let Ok(answer) = json::from_str::<Messages>(text) {
-        for message in answer.messages.unwrap_or_default() {
-            let _ = messages::read(&message, "mi-0123456789abcdef0", "eu-central-1");
-        }
+    for message in messages::list(text).unwrap_or_default() {
+        let _ = messages::read(&message, "mi-0123456789abcdef0", "eu-central-1");
     }
 }
 

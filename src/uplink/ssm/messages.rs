@@ -4,8 +4,27 @@ use super::super::Delivery;
 use crate::spool::{Job, OutputTo};
 use miniserde::json as miniserde_json;
 use stint_wire::ec2messages::{CANCEL_COMMAND, CancelPayload, Message, SEND_COMMAND};
-use stint_wire::json::{self, Node};
+use stint_wire::json::{self, Node, Value};
 use stint_wire::{ids, text};
+
+/// The messages of an answer to GetMessages; `None` if it is none. A message that lacks what it must have is
+/// passed over, as by the original: it must not hold up the others.
+pub fn list(answer: &str) -> Option<Vec<Message>> {
+    let answer = json::parse(answer).ok().filter(|node| matches!(node.value, Value::Object(_)))?;
+    let messages = answer.get("Messages").and_then(Node::elements).unwrap_or_default();
+    Some(messages.iter().filter_map(message).collect())
+}
+
+fn message(node: &Node) -> Option<Message> {
+    let text = |name| node.get(name).and_then(Node::as_str).map(str::to_owned);
+    Some(Message {
+        created_date: text("CreatedDate")?,
+        destination: text("Destination")?,
+        message_id: text("MessageId")?,
+        payload: text("Payload").unwrap_or_default(),
+        topic: text("Topic")?,
+    })
+}
 
 /// What a message asks of this node.
 pub fn read(message: &Message, node: &str, region: &str) -> Delivery {
@@ -101,6 +120,26 @@ mod tests {
             message_id: "aws.ssm.c-1.mi-1".into(),
             payload: payload.into(),
             topic: topic.into(),
+        }
+    }
+
+    #[test]
+    fn a_message_that_lacks_what_it_must_have_is_passed_over_and_holds_up_no_other() {
+        let whole =
+            r#"{"CreatedDate":"c","Destination":"mi-1","MessageId":"m","Topic":"t","More":1}"#;
+        let mut messages = vec![whole.to_owned()];
+        for name in ["CreatedDate", "Destination", "MessageId", "Topic"] {
+            messages.push(whole.replace(name, "Other"));
+            messages.push(whole.replace(&format!("\"{name}\":"), &format!("\"{name}\":7,\"x\":")));
+        }
+        messages.push("null".to_owned());
+        let found = list(&format!(r#"{{"Messages":[{}]}}"#, messages.join(","))).unwrap();
+        assert_eq!(found.iter().map(|it| it.message_id.as_str()).collect::<Vec<_>>(), ["m"]);
+        for nothing in ["{}", r#"{"Messages":null}"#, r#"{"Messages":[]}"#] {
+            assert_eq!(list(nothing), Some(Vec::new()));
+        }
+        for bad in ["", "[]", "<html>"] {
+            assert_eq!(list(bad), None, "{bad}");
         }
     }
 

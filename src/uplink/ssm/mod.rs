@@ -265,15 +265,15 @@ impl Ssm {
         let node = &polled.instance_id;
         let body = ec2messages::get_messages(node, &self.request_id()?);
         let answer = self.call(Service::Ec2Messages, operation, &body, POLL_TIMEOUT)?;
-        let answer: ec2messages::Messages = miniserde::json::from_str(&answer)
-            .map_err(|_| UplinkError::BadAnswer { operation, what: "it is no list of messages" })?;
+        let arrived = messages::list(&answer)
+            .ok_or(UplinkError::BadAnswer { operation, what: "it is no list of messages" })?;
         if self.node().instance_id != *node {
             // It has become another while it waited. The server offers them again, to whoever is
             // that node now.
             return Ok(Vec::new());
         }
         let mut deliveries = Vec::new();
-        for message in answer.messages.unwrap_or_default() {
+        for message in arrived {
             let delivery = messages::read(&message, node, &self.region);
             if let Delivery::Unknown { .. } = delivery {
                 let body = ec2messages::fail_message(&message.message_id);
