@@ -143,6 +143,42 @@ def test_a_secret_is_used_in_a_script_and_is_found_nowhere_else(client, agent, f
     assert SECRET not in (home / "hub.log").read_text(errors="replace")
 
 
+# Reads its script as pwsh does: a file with a byte order mark, more than once. The lines are the shell's.
+POWER_SHELL = """#!/bin/sh
+test "$1" = -f || exit 9
+head -c 3 "$2" | od -An -tx1
+tail -c +4 "$2" | sh
+echo "$2"
+"""
+
+
+def test_a_secret_in_a_power_shell_script_is_in_no_file(client, hub, activate, new_agent, fleet, home):
+    if any(Path(f"/usr/bin/{name}").exists() for name in ("powershell", "pwsh")):
+        pytest.skip("this machine has a PowerShell of its own, which goes before")
+    stand_in = home / "bin" / "pwsh"
+    stand_in.parent.mkdir()
+    stand_in.write_text(POWER_SHELL)
+    stand_in.chmod(0o755)
+    agent = new_agent()
+    agent.environment["PATH"] = f"{stand_in.parent}:{os.environ['PATH']}"
+    agent.register(hub, activate())
+    agent.start()
+    digest = hashlib.sha256(SECRET.encode()).hexdigest()
+    lines = ["printf %s '{{ ssm-secure:/fleet/token }}' | sha256sum", "sleep 1"]
+    with Watch(SECRET, agent.state) as watch:
+        sent = client.send_command(
+            DocumentName="AWS-RunPowerShellScript", InstanceIds=[agent.node], Parameters={"commands": lines}
+        )
+        done = finished(client, sent["Command"]["CommandId"], agent.node)
+    assert done["Status"] == "Success", done
+    mark, sum_, path = done["StandardOutputContent"].splitlines()
+    assert mark.split() == ["ef", "bb", "bf"] and sum_.startswith(digest)
+    assert path.startswith("/proc/")
+    assert watch.looks > 20
+    watch.look()
+    assert watch.found == set()
+
+
 def test_the_watch_finds_a_secret_that_is_careless(client, agent, fleet, home):
     """What shows that the test above can fail. Its text is its own: other tests watch at the same time."""
     careless = "careless-of-the-well-4e7a"
