@@ -69,6 +69,12 @@ def seeds(target: str) -> list[bytes]:
     job = dict.fromkeys(
         ("id", "receipt", "created", "node", "region", "document_name", "document", "parameters"), "x"
     )
+    # The inputs of aws:runDocument as a document of their own, and what refers to Parameter Store.
+    texts += [
+        '{"documentType":"SSMDocument","documentPath":"arn:aws:ssm:r:1:document/D:3","timeoutSeconds":"5"}',
+        '{"documentPath":"a/../b.json","documentParameters":"{\\"a\\":null}"}',
+    ]
+    parameters += ["{{ ssm:/a/b:3 }} {{{ssm:x}}", "{{ ssm-secure:/a }}"]
     found = {
         "document": [f"{text}\0{given}" for text, given in zip(texts, parameters, strict=True)],
         "payload": [

@@ -163,10 +163,10 @@ pub struct LogStream {
 }
 
 /// For a build without an uplink: nothing can be had, and each method says so.
-#[cfg(any(test, not(feature = "ssm")))]
+#[cfg(any(test, fuzzing, not(feature = "ssm")))]
 pub struct Nowhere;
 
-#[cfg(any(test, not(feature = "ssm")))]
+#[cfg(any(test, fuzzing, not(feature = "ssm")))]
 impl Nowhere {
     fn reason<T>() -> Result<T, RemoteError> {
         let cause = "this stint was built without an uplink (feature ssm)";
@@ -174,7 +174,7 @@ impl Nowhere {
     }
 }
 
-#[cfg(any(test, not(feature = "ssm")))]
+#[cfg(any(test, fuzzing, not(feature = "ssm")))]
 impl Remote for Nowhere {
     fn parameters(&self, _: &[&str], _: bool, _: &Patience) -> Result<Vec<Parameter>, RemoteError> {
         Nowhere::reason()

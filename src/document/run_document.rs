@@ -14,6 +14,8 @@ use super::parse::{Document, Step};
 use super::plugin::{self, Context, Ended};
 use crate::sys::durable;
 use progress::Progress;
+#[cfg(fuzzing)]
+pub use source::fuzz;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use stint_wire::json::Node;

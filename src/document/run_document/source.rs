@@ -141,6 +141,22 @@ fn parameters(given: Option<&Node>) -> Result<String, String> {
     }
 }
 
+/// For `make fuzz`: the inputs of a step.
+#[cfg(fuzzing)]
+pub fn fuzz(inputs: &Node) {
+    let _ = limit(inputs);
+    if let Ok(text) = parameters(inputs.get_any_case("documentParameters")) {
+        assert!(json::parse(&text).is_ok_and(|node| matches!(node.value, Value::Object(_))));
+    }
+    let path = inputs.get_any_case("documentPath").and_then(Node::as_str).unwrap_or_default();
+    let (name, version) = name_and_version(path);
+    assert!(path.starts_with(name) && version.is_none_or(|version| path.ends_with(version)));
+    if let Ok(local) = local_path(path, Path::new("/downloads")) {
+        let below = local.starts_with("/downloads") || path.starts_with('/');
+        assert!(below && local.components().all(|part| part != Component::ParentDir));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
