@@ -3,6 +3,7 @@
 //! The supervisor opens files before it can do anything. Where a disk or a stray file is in the
 //! way it fails as a module, and commands by Systems Manager go on.
 
+#[cfg(feature = "bootagent")]
 use super::bootagent;
 #[cfg(all(feature = "bootagent", feature = "guardian"))]
 use super::links::Changes;
@@ -12,7 +13,6 @@ use super::modules::{Ended, Modules};
 #[cfg(all(feature = "bootagent", feature = "guardian"))]
 use super::status::Board;
 use super::status::Link;
-#[cfg(feature = "bootagent")]
 use crate::reactor::after;
 use crate::supervise::{self, Settings, Supervisor};
 use smol::LocalExecutor;
