@@ -137,7 +137,7 @@ async fn pages_of_versions_and_documents_hold_each_once() {
     }
     for (operation, member, key, expected) in [
         ("ListDocumentVersions", "DocumentVersions", "DocumentVersion", 5),
-        ("ListDocuments", "DocumentIdentifiers", "Name", 19),
+        ("ListDocuments", "DocumentIdentifiers", "Name", 21),
     ] {
         let mut input = json!({"Name": "doc-a", "MaxResults": 2});
         let mut seen = Vec::new();
@@ -182,7 +182,7 @@ async fn own_documents_are_found_by_every_filter() {
     let both = json!([{"Key": "Owner", "Values": ["Self"]},
                       {"Key": "PlatformTypes", "Values": ["Windows"]}]);
     assert_eq!(names(&bed, both).await, ["runbook"]);
-    assert_eq!(names(&bed, json!([])).await.len(), 18);
+    assert_eq!(names(&bed, json!([])).await.len(), 20);
     // Tags are those of the tag operations.
     let resource = json!({"ResourceType": "Document", "ResourceId": "runbook"});
     let mut add = resource.clone();
