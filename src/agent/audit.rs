@@ -33,7 +33,7 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     let folder = audit::folder(&shared.state);
     let mut backoff = Backoff::default();
     loop {
-        let news = News::of(&folder);
+        let before = length(&folder);
         #[cfg(feature = "ssm")]
         if budget::pressure() >= Pressure::Saving {
             after(LOOK).await;
@@ -43,7 +43,11 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
             Ok(true) => Duration::ZERO,
             Ok(false) => {
                 backoff.succeeded();
-                news.wait(Duration::ZERO, SELDOM).await;
+                // The look itself stirs the folder, so only what comes after it is waited for.
+                let news = News::of(&folder);
+                if length(&folder) == before {
+                    news.wait(Duration::ZERO, SELDOM).await;
+                }
                 LOOK
             }
             Err(Problem::Uplink(error @ UplinkError::Refused { .. }))
@@ -61,6 +65,11 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
         };
         after(wait).await;
     }
+}
+
+/// Bytes of the log's younger file.
+fn length(folder: &Path) -> Option<u64> {
+    fs::metadata(folder.join("log")).ok().map(|meta| meta.len())
 }
 
 enum Problem {

@@ -34,12 +34,16 @@ const IDENTITIES: [&str; 2] = ["OnPrem", "EC2"];
 /// Whether the file is in the original's spelling.
 pub fn is_original(root: &Node) -> bool {
     let is_section = |name: &String| SECTIONS.iter().any(|s| s.eq_ignore_ascii_case(name));
-    root.members().iter().any(|(name, _)| !is_ours(name) && is_section(name))
+    root.members().iter().any(|(name, section)| !is_ours(name, section) && is_section(name))
 }
 
-/// Whether this section's name is a key in our spelling, too, there without a capital.
-fn is_ours(name: &str) -> bool {
-    name == "identity" || cfg!(feature = "ssm") && name == "ssm"
+/// Whether this section's name is a key in our spelling, too, there without a capital; the original's own keys
+/// begin with one.
+fn is_ours(name: &str, section: &Node) -> bool {
+    let is_capital =
+        |(key, _): &(String, Node)| key.starts_with(|first: char| first.is_ascii_uppercase());
+    name == "identity"
+        || cfg!(feature = "ssm") && name == "ssm" && !section.members().iter().any(is_capital)
 }
 
 /// Reads it. There is nothing in it that could be wrong enough to refuse.
@@ -149,6 +153,7 @@ mod tests {
     fn a_key_of_ours_that_a_section_is_called_like_makes_no_file_of_the_original() {
         let is = |text: &str| is_original(&json::parse(text).unwrap());
         assert!(is(r#"{"Ssm":{}}"#) && is(r#"{"ssm":{},"Agent":{}}"#));
+        assert!(is(r#"{"ssm":{"Endpoint":"https://ssm.example"}}"#));
         assert!(!is(r#"{"identity":{},"region":"r"}"#));
         #[cfg(feature = "ssm")]
         assert!(!is(r#"{"ssm":{"controlChannel":false}}"#));

@@ -139,12 +139,14 @@ pub fn check_values(
         let value = given.get(name).or_else(|| definition.get_any_case("default"));
         if let Some(value) = value.filter(|value| limits::is_reference(value)) {
             definitions.push((name, definition));
-            values.push(value.clone());
+            // Before references are filled in, as when it is used: what they bring may have quotes.
+            values.push(limits::unquoted(definition, value).unwrap_or_else(|| value.clone()));
         }
     }
     let values = resolve(&values, remote, patience)?;
     let mut problems = Vec::new();
     for ((name, definition), value) in definitions.into_iter().zip(values.iter()) {
+        // A whole map may be kept there.
         let unquoted = limits::unquoted(definition, value);
         let value = unquoted.as_ref().unwrap_or(value);
         problems.extend(limits::of_value(name, definition, value));

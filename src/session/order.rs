@@ -5,7 +5,7 @@ use super::words;
 use crate::document::Parameters;
 use stint_wire::json::{Node, Value};
 use stint_wire::mgs::sessions::{self, SessionOrder};
-use stint_wire::transcript;
+use stint_wire::transcript::{WANTED, YES};
 
 /// The only version of session documents.
 const SCHEMA: &str = "1.0";
@@ -168,7 +168,7 @@ impl Order {
             bucket: text(&inputs, "s3BucketName"),
             prefix: text(&inputs, "s3KeyPrefix"),
             group: text(&inputs, "cloudWatchLogGroupName"),
-            hub: truth(&inputs, transcript::WANTED),
+            hub: truth(&inputs, WANTED),
         };
         Ok(Order { id: order.session_id, kind, run_as, destination })
     }
@@ -195,8 +195,7 @@ fn text(node: &Node, name: &str) -> String {
 /// `true`, or a string that says so in one of the ways that Go takes.
 fn truth(node: &Node, name: &str) -> bool {
     let said = text(node, name);
-    let words = ["1", "t", "T", "true", "TRUE", "True"];
-    node.get_any_case(name).and_then(Node::as_bool).unwrap_or(words.contains(&said.as_str()))
+    node.get_any_case(name).and_then(Node::as_bool).unwrap_or(YES.contains(&said.as_str()))
 }
 
 fn commands(properties: &Node, kind: &str) -> Result<String, String> {

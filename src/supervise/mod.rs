@@ -73,7 +73,7 @@ const DYING: Duration = Duration::from_secs(60);
 /// How long children that end with the agent may take to, whatever their definitions grant them.
 /// All inits kill an agent 20 s after they told it to stop, and what it hadn't ended by then would
 /// run on without anybody.
-pub const LEAVE: Duration = Duration::from_secs(15);
+pub const LEAVE: Duration = Duration::from_secs(12);
 
 /// How long those take to die that are killed then.
 pub const LAST: Duration = Duration::from_secs(2);

@@ -17,6 +17,9 @@ pub const NOT_WANTED: &str = "DoesNotExistException";
 /// The key of a session document's `inputs` by which the hub wants the transcript.
 pub const WANTED: &str = "hubTranscriptEnabled";
 
+/// The words for "yes" in a session document's `inputs`: those that Go takes.
+pub const YES: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
+
 /// The request: `piece` begins at `offset` in a transcript of `size` bytes.
 pub fn put(session: &str, size: u64, offset: u64, piece: &[u8]) -> String {
     ObjectWriter::new()

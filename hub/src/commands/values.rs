@@ -25,11 +25,16 @@ fn one(kind: &str, values: Value) -> Value {
         "StringMap" => unquoted(values.swap_remove(0)),
         // `True` is what Python writes; the agents know the words of JSON.
         "Boolean" => match values.swap_remove(0) {
-            Value::String(word) => Value::String(word.to_ascii_lowercase()),
+            Value::String(word) if is_truth(&word) => Value::String(word.to_ascii_lowercase()),
+            // A reference, in which the case of letters counts.
             other => other,
         },
         _ => values.swap_remove(0),
     }
+}
+
+fn is_truth(word: &str) -> bool {
+    ["true", "false"].iter().any(|truth| word.eq_ignore_ascii_case(truth))
 }
 
 /// The maps that the values of a MapList are: each is one, as JSON, or the only one is a list of
@@ -74,6 +79,8 @@ mod tests {
             assert_eq!(one("Boolean", json!([word])), json!("true"));
         }
         assert_eq!(one("String", json!(["True"])), json!("True"));
+        let reference = json!("{{ssm:/Fleet/IsOpen}}");
+        assert_eq!(one("Boolean", json!([reference])), reference);
     }
 
     proptest! {

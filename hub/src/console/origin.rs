@@ -25,11 +25,13 @@ pub fn check<'o>(origin: Option<&'o str>, own: &[&str]) -> Result<&'o str, Strin
     ))
 }
 
-/// Scheme, host and port of a URL.
+/// Scheme, host and port of a URL, the port as browsers say it: not if it is the scheme's own.
 fn origin_of(url: &str) -> Option<&str> {
     let start = url.find("://")? + 3;
     let end = url.get(start..)?.find('/').map_or(url.len(), |at| start + at);
-    url.get(..end).filter(|origin| origin.len() > start)
+    let origin = url.get(..end).filter(|origin| origin.len() > start)?;
+    let port = if url.starts_with("https:") { ":443" } else { ":80" };
+    Some(origin.strip_suffix(port).unwrap_or(origin))
 }
 
 /// The token in a `Cookie` header; `None` if there is none that could be one.
@@ -53,11 +55,13 @@ mod tests {
 
     #[test]
     fn only_the_hub_s_own_pages_change_something() {
-        let own = ["http://127.0.0.1:7400", "https://hub.example/"];
+        let own = ["http://127.0.0.1:7400", "https://hub.example/", "https://proxy.example:443"];
         for (origin, good) in [
             (Some("http://127.0.0.1:7400"), true),
             (Some("https://hub.example"), true),
             (Some("https://HUB.example"), true),
+            (Some("https://proxy.example"), true),
+            (Some("http://proxy.example"), false),
             (Some("http://hub.example"), false),
             (Some("https://hub.example:444"), false),
             (Some("https://hub.example.evil.example"), false),

@@ -526,7 +526,8 @@ impl Ssm {
         let (id, payload) = (MessageId::new(id), reply.write());
         let message =
             Message::new(kind::AGENT_JOB_REPLY, id, self.clock.now(), payload.as_bytes()).write();
-        match self.control.tell(id, message, PATIENCE) {
+        let patience = PATIENCE + super::way(message.len());
+        match self.control.tell(id, message, patience) {
             Ok(()) => Some(Ok(())),
             Err(Untold::NoChannel) if self.is_without_channel() => None,
             Err(untold) => Some(Err(self.untold(untold))),

@@ -49,6 +49,14 @@ pub use store::trouble;
 /// The time limit of every call but the long poll.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The slowest line that is borne with, bytes a second; the hub reckons with the same.
+const SLOW_LINE: u64 = 2_000;
+
+/// How much longer something so long may take.
+fn way(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / SLOW_LINE)
+}
+
 /// Servers hold a poll for up to 20 s; an answer that takes longer comes over a dead link.
 const POLL_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -292,7 +300,7 @@ impl Ssm {
         }
         let message = control::job_of(receipt);
         let body = ec2messages::send_reply(message, &payload, &ids::uuid(*id));
-        match self.call(Service::Ec2Messages, SEND_REPLY, &body, CALL_TIMEOUT) {
+        match self.call(Service::Ec2Messages, SEND_REPLY, &body, CALL_TIMEOUT + way(body.len())) {
             // It came by the channel. That this way doesn't know it is no reason to give it up.
             Err(UplinkError::Refused { operation, code, .. }) if message != receipt => {
                 Err(UplinkError::Trouble { operation, status: 400, code })

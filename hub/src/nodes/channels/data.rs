@@ -286,16 +286,16 @@ async fn send_with_more(
     first: Bytes,
     inbox: &mut Receiver<Bytes>,
 ) -> bool {
-    let all = async {
-        let (mut next, mut length) = (Some(first), 0);
-        while let Some(bytes) = next {
-            length += bytes.len();
-            sink.feed(Message::Binary(bytes)).await?;
-            next = if length < TOGETHER { inbox.try_recv().ok() } else { None };
+    let (mut next, mut length) = (Some(first), 0);
+    // On a slow line each has its own time.
+    while let Some(bytes) = next {
+        length += bytes.len();
+        if !matches!(timeout(SEND_PATIENCE, sink.feed(Message::Binary(bytes))).await, Ok(Ok(()))) {
+            return false;
         }
-        sink.flush().await
-    };
-    matches!(timeout(SEND_PATIENCE, all).await, Ok(Ok(())))
+        next = if length < TOGETHER { inbox.try_recv().ok() } else { None };
+    }
+    matches!(timeout(SEND_PATIENCE, sink.flush()).await, Ok(Ok(())))
 }
 
 /// The message that tells either end that a session is to end, or has.

@@ -126,7 +126,7 @@ impl Look<'_> {
 struct HandedOut {
     id: String,
     requested_at: i64,
-    /// Characters.
+    /// Bytes.
     size: i64,
 }
 
@@ -138,8 +138,8 @@ fn in_order(visible: &mut Vec<Command>, handed_out: &[HandedOut]) {
     let first_blocked = visible.iter().position(|row| {
         let key = (row.requested_at, &row.id);
         let before = || handed_out.iter().take_while(|it| (it.requested_at, &it.id) < key);
-        // A character has up to 4 bytes, and around them there is an envelope.
-        let bytes: usize = before().map(|it| 4 * it.size.unsigned_abs() as usize + 1024).sum();
+        // Around them there is an envelope.
+        let bytes: usize = before().map(|it| it.size.unsigned_abs() as usize + 1024).sum();
         let count = before().count();
         count > 0 && count < BATCH && bytes < BATCH_BYTES
     });
@@ -216,7 +216,7 @@ async fn visible_commands(app: &App, look: &Look<'_>) -> ApiResult<Vec<Command>>
 
 async fn handed_out(app: &App, look: &Look<'_>) -> ApiResult<Vec<HandedOut>> {
     Ok(sqlx::query_as(
-        "SELECT c.id, i.requested_at, LENGTH(c.content) + LENGTH(c.parameters) AS size
+        "SELECT c.id, i.requested_at, OCTET_LENGTH(c.content) + OCTET_LENGTH(c.parameters) AS size
          FROM invocation AS i JOIN command AS c ON c.id = i.command_id
          WHERE i.node_id = $1 AND i.acknowledged_at IS NULL AND i.finished_at IS NULL
            AND i.released_at IS NOT NULL AND i.status IN ('Pending', 'Delayed', 'InProgress')

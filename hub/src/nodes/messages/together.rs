@@ -134,16 +134,28 @@ async fn write(
             Err(error) => Err(error),
         });
     }
-    let mut released = Vec::new();
+    let mut released = Released { app, nodes: Vec::new() };
     for command in moved {
-        released.extend(commands::advance(&mut tx, command, now).await?);
+        released.nodes.extend(commands::advance(&mut tx, command, now).await?);
     }
     tx.commit().await?;
     app.replies.transactions.fetch_add(1, Ordering::Relaxed);
-    for node in released {
-        app.wakeups.ring(&node);
-    }
     Ok(())
+}
+
+/// Nodes whose turn it is with a command. They are told at its end: also when the client whose turn this was hangs up
+/// during the commit, which is carried out all the same. One ring too many does no harm.
+struct Released<'a> {
+    app: &'a App,
+    nodes: Vec<String>,
+}
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            self.app.wakeups.ring(node);
+        }
+    }
 }
 
 #[cfg(test)]

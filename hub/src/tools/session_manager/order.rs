@@ -5,7 +5,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::tools::documents::{self, Document};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use stint_wire::transcript::WANTED;
+use stint_wire::transcript::{WANTED, YES};
 
 /// The document of a session without one, which holds everybody's preferences, too.
 pub const PREFERENCES: &str = "SSM-SessionManagerRunShell";
@@ -119,13 +119,22 @@ fn merge(content: &mut Value, preferences: &Value) {
     }
 }
 
-/// Whether a node that is told this hands the hub what the session prints.
+/// Whether a node that is told this hands the hub what the session prints, or may: what a parameter says the node
+/// finds out.
 pub fn has_transcript(content: &Value) -> bool {
     if content.get("sessionType").and_then(Value::as_str) == Some("Port") {
         return false;
     }
-    let said = content.pointer("/inputs").and_then(|inputs| inputs.get(WANTED));
-    said.is_some_and(|said| said.as_bool() == Some(true) || said.as_str() == Some("true"))
+    let inputs = content.get("inputs").and_then(Value::as_object);
+    let said = inputs.and_then(|inputs| {
+        inputs.iter().find(|(name, _)| name.eq_ignore_ascii_case(WANTED)).map(|(_, said)| said)
+    });
+    match said {
+        Some(Value::Bool(said)) => *said,
+        Some(Value::Number(said)) => said.as_u64() == Some(1),
+        Some(Value::String(said)) => YES.contains(&said.as_str()) || said.contains("{{"),
+        _ => false,
+    }
 }
 
 /// Where in S3 a node that is told this puts what the session prints; empty for nowhere, and where only the node
@@ -221,6 +230,10 @@ mod tests {
         assert!(wanted("Standard_Stream", json!(true)) && wanted("X", json!("true")));
         assert!(!wanted("Standard_Stream", json!(false)) && !wanted("Port", json!(true)));
         assert!(!wanted("Standard_Stream", json!("")) && !has_transcript(&json!({})));
+        // As the device reads it.
+        assert!(wanted("Standard_Stream", json!("True")) && wanted("Standard_Stream", json!(1)));
+        assert!(!wanted("Standard_Stream", json!("yes")) && wanted("X", json!("{{ keep }}")));
+        assert!(has_transcript(&json!({"inputs": {"HubTranscriptEnabled": true}})));
     }
 
     #[test]
