@@ -294,8 +294,8 @@ def test_documents_are_found_by_filters_and_in_pages(client):
     assert found(("SearchKeyword", "says mine")) == ["mine"]
     assert found(("tag:team", "edge")) == ["mine"]
     # Two of ours, and those that are built in.
-    assert len(found()) == 18
-    assert len({*found()}) == 18
+    assert len(found()) == 20
+    assert len({*found()}) == 20
     wrong = [{"Key": "Colour", "Values": ["x"]}]
     assert error_code(client.list_documents, Filters=wrong) == "InvalidFilterKey"
     assert error_code(client.list_documents, NextToken="x") == "InvalidNextToken"

@@ -74,8 +74,8 @@ def test_two_agents_of_one_card_are_found_out(hub, client, copied, home):
 def test_an_agent_that_is_restarted_again_and_again_is_one_device(hub, client, agent):
     for _ in range(4):
         agent.kill()
-        agent.start()
         seen = len(marks(hub, agent.node))
+        agent.start()
         until("it has been seen", lambda seen=seen: len(marks(hub, agent.node)) > seen)
     assert not is_cloned(hub, agent.node)
     assert "stint_hub_nodes_cloned 0" in hub.get("/metrics")[1]
