@@ -42,35 +42,53 @@ pub struct Part<'r> {
     marks: Vec<Mark>,
 }
 
-/// What servers have taken, by the receipts of jobs that go on.
+/// What a server has taken of a job.
+#[derive(Debug)]
+struct Known {
+    receipt: String,
+    /// Steps, while the job goes on.
+    marks: Vec<Mark>,
+    /// It has heard the end.
+    is_over: bool,
+}
+
+/// What servers have taken of the latest jobs.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<Vec<(String, Vec<Mark>)>>);
+pub struct Told(Mutex<Vec<Known>>);
 
 impl Told {
     /// Notes that the server has taken a part of the report.
     pub fn add(&self, report: &Report, part: &Part<'_>) {
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = jobs.iter().position(|(receipt, _)| *receipt == report.receipt);
+        let at =
+            jobs.iter().position(|known| known.receipt == report.receipt).unwrap_or_else(|| {
+                if jobs.len() >= JOBS {
+                    jobs.remove(0);
+                }
+                jobs.push(Known {
+                    receipt: report.receipt.clone(),
+                    marks: Vec::new(),
+                    is_over: false,
+                });
+                jobs.len() - 1
+            });
+        let Some(known) = jobs.get_mut(at) else { return };
         if report.outcome.complete && part.status == report.outcome.status {
             // The last part of the last report.
-            if let Some(at) = at {
-                jobs.swap_remove(at);
-            }
-        } else if let Some((_, marks)) = at.and_then(|at| jobs.get_mut(at)) {
-            marks.extend_from_slice(&part.marks);
+            *known = Known { marks: Vec::new(), is_over: true, receipt: report.receipt.clone() };
         } else {
-            if jobs.len() >= JOBS {
-                jobs.remove(0);
-            }
-            jobs.push((report.receipt.clone(), part.marks.clone()));
+            known.marks.extend_from_slice(&part.marks);
         }
     }
 
     /// What of the report the server hasn't taken yet.
     pub fn rest<'r>(&self, report: &'r Report) -> Vec<Part<'r>> {
         let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = jobs.iter().find(|(receipt, _)| *receipt == report.receipt);
-        parts(report, known.map_or(&[], |(_, marks)| marks.as_slice()))
+        match jobs.iter().find(|known| known.receipt == report.receipt) {
+            // An earlier report that was on its way when the end was told.
+            Some(known) if known.is_over && !report.outcome.complete => Vec::new(),
+            known => parts(report, known.map_or(&[], |known| known.marks.as_slice())),
+        }
     }
 }
 
@@ -197,9 +215,10 @@ mod tests {
         assert!(tell(&first).is_empty());
         let last = report(vec![step(0, "a, and how its upload ended"), step(1, "b")], true);
         assert_eq!(tell(&last), [["step-0", "step-1"]]);
-        // It is over and forgotten; whoever tells it once more tells all, under the same id.
+        // It is over: progress that was on its way comes too late, and whoever tells the end once more tells all of
+        // it, under the same id.
+        assert!(tell(&first).is_empty());
         assert_eq!(told.rest(&last)[0].id, parts(&last, &[])[0].id);
-        assert!(told.0.lock().unwrap().is_empty());
     }
 
     #[test]
