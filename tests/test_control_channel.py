@@ -80,6 +80,7 @@ def test_the_same_command_by_poll_and_by_channel_runs_once(gateway, start, home)
     assert log.read_text() == "x\n"
 
 
+@pytest.mark.long
 def test_a_server_that_says_nothing_any_more_is_left_for_a_new_channel(start, gateway):
     """About a minute: a ping that isn't answered tells."""
     gateway.answers_pings = False

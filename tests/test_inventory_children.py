@@ -33,6 +33,7 @@ def kids(children):
     return kids
 
 
+@pytest.mark.long
 def test_children_are_listed_with_their_states_and_each_change_within_a_minute(kids, hub, aws):
     node = kids.agent.node
     listed = until("they are listed", lambda: entries(aws, node), PATIENCE)

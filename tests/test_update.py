@@ -133,6 +133,7 @@ def test_a_new_version_that_hangs_is_ended_by_the_kernel(device, releases):
     agent.keep_up()
 
 
+@pytest.mark.long
 def test_a_new_version_that_cannot_reach_the_server_gives_itself_up(hub, client, releases, device, newer):
     """Nobody reaches the server: the old version comes back, as nobody knows that the new one is good."""
     first = device()
