@@ -14,7 +14,8 @@ from harness.web import Web
 
 STATE = "/var/lib/stint"
 
-pytestmark = pytest.mark.only_on("qemu-virt-armv7")
+# The second build alone takes minutes.
+pytestmark = [pytest.mark.only_on("qemu-virt-armv7"), pytest.mark.long]
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +192,6 @@ def test_power_cuts_in_the_download_in_the_trial_and_as_it_is_kept_lead_to_the_n
     assert board.update("--check")[0] == 0
 
 
-@pytest.mark.long
 def test_wherever_the_power_is_cut_one_version_runs_and_the_next_try_ends_well(board, newer, capsys):
     board.switch_on()
     old = board.heard()
@@ -215,7 +215,6 @@ def test_wherever_the_power_is_cut_one_version_runs_and_the_next_try_ends_well(b
         print(f"\nafter cuts: {', '.join(f'{at} s {update}' for at, update in found)}")
 
 
-@pytest.mark.long
 def test_a_new_version_that_crashes_or_reaches_no_server_is_taken_back(board, elsewhere):
     board.switch_on(source=elsewhere.source)
     old = board.heard()
@@ -241,7 +240,6 @@ def test_a_new_version_that_crashes_or_reaches_no_server_is_taken_back(board, el
     wait_until_online(board.client, board.node)
 
 
-@pytest.mark.long
 def test_what_is_not_signed_or_older_or_cut_short_or_has_no_room_is_refused_and_nothing_is_touched(
     board, newer, home
 ):
