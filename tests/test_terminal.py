@@ -111,7 +111,7 @@ def test_a_session_that_goes_on_in_another_tab_is_left_by_the_first(page, hub, r
     page.type("kept=yes; echo here\n")
     page.shows("here")
     # As when a tab is duplicated: the other one has all that the first has kept.
-    kept = page.run("JSON.stringify({...sessionStorage})")
+    kept = page.look("JSON.stringify({...sessionStorage})")
     # And goes on until the other one is there.
     page.type("kept=later; echo changed\n")
     page.shows("changed")
@@ -151,11 +151,11 @@ def test_who_has_no_key_gets_no_terminal_and_who_logs_out_has_none_any_more(page
     page.click("#nodes a")
     page.click("#open")
     page.wait_for("#state", "connected")
-    assert page.run("document.cookie") == ""
+    assert page.look("document.cookie") == ""
     page.click("#logout")
     page.wait_for("#login")
-    status = page.run("fetch('/console/nodes').then((answer) => answer.status)")
-    assert (status, page.run("location.pathname")) == (401, "/console")
+    status = page.look("fetch('/console/nodes').then((answer) => answer.status)")
+    assert (status, page.look("location.pathname")) == (401, "/console")
     ended = "SELECT details FROM session WHERE ended_at IS NOT NULL OR end_wanted_at IS NOT NULL"
     assert hub.row(ended) == (f"{key} terminated the session.",)
     log = hub.program.logs()

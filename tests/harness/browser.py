@@ -31,6 +31,9 @@ _OPTIONS = [
 # Seconds for one answer of the browser.
 _PATIENCE = 30
 
+# What the browser says of a script whose page went away under it: whoever only looks looks again.
+_GONE = ("Inspected target navigated or closed", "Execution context was destroyed.", "Cannot find context")
+
 # The terminal's lines as they are on the screen.
 _SCREEN = """[...document.querySelectorAll('.xterm-rows > div')]
     .map((row) => row.textContent.replaceAll('\\u00a0', ' ').trimEnd()).join('\\n')"""
@@ -75,6 +78,10 @@ class Browser:
         self._log.close()
 
 
+class Refused(Exception):
+    """The browser didn't do what it was asked for."""
+
+
 class Page:
     """What somebody sees and does."""
 
@@ -93,7 +100,8 @@ class Page:
         while True:
             said = json.loads(self._socket.recv())
             if said.get("id") == number:
-                assert "error" not in said, (method, said)
+                if "error" in said:
+                    raise Refused(f"{method}: {said['error']}")
                 return said["result"]
             self._hear(said)
 
@@ -113,6 +121,19 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def look(self, script: str) -> object:
+        """The value of an expression that changes nothing, on the next page if this one goes away."""
+
+        def seen() -> tuple[object] | None:
+            try:
+                return (self.run(script),)
+            except Refused as refused:
+                if any(words in str(refused) for words in _GONE):
+                    return None
+                raise
+
+        return until("the page stays", seen)[0]
+
     def go(self, url: str) -> None:
         """Types a URL."""
         answer = self.ask("Page.navigate", url=url)
@@ -122,7 +143,7 @@ class Page:
         """Loads the page again."""
         self.run("window.isOld = true")
         self.ask("Page.reload")
-        until("the page was loaded again", lambda: self.run("window.isOld") is None)
+        until("the page was loaded again", lambda: self.look("window.isOld") is None)
 
     def resize(self, width: int, height: int) -> None:
         """Makes the window another size."""
@@ -136,7 +157,7 @@ class Page:
 
     def text(self, selector: str) -> str:
         """The text of what is visible; empty if it isn't there or isn't visible."""
-        return self.run(
+        return self.look(
             f"(() => {{ const it = document.querySelector({json.dumps(selector)});"
             " return it && it.checkVisibility() ? it.innerText : '' })()"
         )
@@ -145,7 +166,7 @@ class Page:
         """Waits until something is visible, and has these words; all of its text."""
 
         def seen() -> str | bool:
-            text = self.run(
+            text = self.look(
                 f"(() => {{ const it = document.querySelector({json.dumps(selector)});"
                 " return it && it.checkVisibility() ? (it.innerText || ' ') : null })()"
             )
@@ -156,7 +177,7 @@ class Page:
     def click(self, selector: str) -> None:
         """Clicks on something."""
         self.wait_for(selector)
-        x, y = self.run(
+        x, y = self.look(
             f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
             " return [r.x + r.width / 2, r.y + r.height / 2] })()"
         )
@@ -182,7 +203,7 @@ class Page:
 
     def screen(self) -> list[str]:
         """The terminal's lines."""
-        return self.run(_SCREEN).split("\n")
+        return self.look(_SCREEN).split("\n")
 
     def shows(self, line: str) -> None:
         """Waits until a line of the terminal is this."""
