@@ -238,7 +238,9 @@ def test_kills_at_random_points_lose_no_command_and_run_no_script_twice(hub, age
     assert len(operator.accepted) == COMMANDS
 
     def all_ended() -> bool:
-        return all(status in TERMINAL for _, status in watch().values())
+        going = {command: it for command, it in watch().items() if it[1] not in TERMINAL}
+        print(len(going), "are under way:", *list(going.items())[:3])  # The same.
+        return not going
 
     until("every command has ended", all_ended, patience=180)
     final = watch()

@@ -41,8 +41,9 @@ def test_a_configuration_for_a_newer_version_is_no_reason_not_to_start_that_one(
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as program:
         said = program.communicate(timeout=60)[1]
     assert program.returncode == 78, said
-    parent, _, words = (home / "started").read_text().strip().partition(" ")
-    assert words == f"run --config {config}"
+    started = (home / "started").read_text()
+    parent, _, words = started.strip().partition(" ")
+    assert words == f"run --config {config}", (started, said)
     assert (int(parent) == program.pid) is guarded
 
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{self, Notify};
 
 /// One open poll and one control channel a node. The store holds the truth; a bell only says "look
 /// again", so whoever waits takes its bell first and looks at the store after that.
@@ -23,6 +23,8 @@ struct Lines(Mutex<HashMap<String, Arc<Bell>>>);
 struct Bell {
     rung: Notify,
     over: AtomicBool,
+    /// Held by whoever takes something for the node; the same for the line that this one's opening has ended.
+    taking: Arc<sync::Mutex<()>>,
 }
 
 /// A node's open poll, or its control channel. Dropping it closes it, which is what happens when
@@ -49,13 +51,16 @@ impl Wakeups {
     }
 
     fn open<'a>(&'a self, lines: &'a Lines, node: &str) -> Line<'a> {
-        let bell = Arc::new(Bell::default());
+        let mut open = lines.lock();
+        let taking = open.get(node).map(|older| older.taking.clone()).unwrap_or_default();
+        let bell = Arc::new(Bell { taking, ..Bell::default() });
         if self.is_closing() {
             bell.over.store(true, Ordering::SeqCst);
         }
-        if let Some(older) = lines.lock().insert(node.to_owned(), bell.clone()) {
+        if let Some(older) = open.insert(node.to_owned(), bell.clone()) {
             older.end();
         }
+        drop(open);
         Line { wakeups: self, lines, node: node.to_owned(), bell }
     }
 
@@ -160,6 +165,13 @@ impl Line<'_> {
         self.bell.rung.notified().await;
     }
 
+    /// The right to take something for the node, as long as it is held; `None` if this line has to end. An older
+    /// line that was about to take something has done so then, and takes nothing any more.
+    pub async fn turn(&self) -> Option<sync::MutexGuard<'_, ()>> {
+        let turn = self.bell.taking.lock().await;
+        (!self.is_over()).then_some(turn)
+    }
+
     /// Whether this line has to end: a poll answers at once, and empty; a channel closes.
     pub fn is_over(&self) -> bool {
         self.bell.over.load(Ordering::SeqCst)
@@ -181,6 +193,7 @@ impl Drop for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[tokio::test]
     async fn a_ring_between_taking_the_bell_and_waiting_is_heard() {
@@ -252,5 +265,19 @@ mod tests {
         assert!(wakeups.has_channel("mi-1"));
         wakeups.hang_up("mi-1");
         assert!(newer.is_over());
+    }
+
+    #[tokio::test]
+    async fn a_channel_takes_nothing_before_the_older_one_is_done_with_it_for_good() {
+        let wakeups = Wakeups::default();
+        let older = wakeups.channel("mi-1");
+        let taking = older.turn().await.unwrap();
+        let newer = wakeups.channel("mi-1");
+        let newest = wakeups.channel("mi-1");
+        assert!(newest.turn().now_or_never().is_none());
+        drop(taking);
+        assert!(older.turn().await.is_none() && newer.turn().await.is_none());
+        drop((older, newer));
+        assert!(newest.turn().await.is_some());
     }
 }

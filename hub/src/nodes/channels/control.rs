@@ -10,6 +10,7 @@ use crate::auth::channel_token::{self, Purpose};
 use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
 use crate::nodes::messages::{self, Look, Offer};
+use crate::nodes::wakeups::Line;
 use crate::{random, sessions};
 use axum::extract::ws::{Message, WebSocket};
 use serde_json::{Value, json};
@@ -107,7 +108,9 @@ impl Channel<'_> {
     async fn run(&mut self) -> ApiResult<End> {
         let (app, node) = (self.app, self.node);
         let line = app.wakeups.channel(&node.id);
-        messages::offer_again(app, &node.id, app.now()).await?;
+        if let Some(_turn) = line.turn().await {
+            messages::offer_again(app, &node.id, app.now()).await?;
+        }
         let mut heard = Instant::now();
         loop {
             if line.is_over() {
@@ -115,7 +118,7 @@ impl Channel<'_> {
                 drop(timeout(SEND_PATIENCE, self.socket.send(Message::Close(None))).await);
                 return Ok("the hub ended it");
             }
-            let look_again = match self.hand_out().await? {
+            let look_again = match self.hand_out(&line).await? {
                 Handed::LookAgain(at) => at,
                 Handed::Lost => return Ok("nothing can be sent"),
             };
@@ -160,8 +163,8 @@ impl Channel<'_> {
     }
 
     /// Sends what is there.
-    async fn hand_out(&mut self) -> ApiResult<Handed> {
-        match (self.hand_sessions().await?, self.hand_jobs().await?) {
+    async fn hand_out(&mut self, line: &Line<'_>) -> ApiResult<Handed> {
+        match (self.hand_sessions().await?, self.hand_jobs(line).await?) {
             (Handed::LookAgain(one), Handed::LookAgain(two)) => {
                 Ok(Handed::LookAgain(one.into_iter().chain(two).min()))
             }
@@ -200,7 +203,7 @@ impl Channel<'_> {
     }
 
     /// Sends commands and cancellations, up to the first job that isn't acknowledged.
-    async fn hand_jobs(&mut self) -> ApiResult<Handed> {
+    async fn hand_jobs(&mut self, line: &Line<'_>) -> ApiResult<Handed> {
         loop {
             let instant = Instant::now();
             if let Some(job) = self.job.as_ref().filter(|job| !job.rests && instant < job.until) {
@@ -218,7 +221,11 @@ impl Channel<'_> {
                 most: 1,
                 late_only: false,
             };
-            let message = match messages::take(self.app, &look).await? {
+            // What was taken for a channel that is over would be hidden, and what comes behind it go ahead.
+            let Some(turn) = line.turn().await else { return Ok(Handed::LookAgain(None)) };
+            let taken = messages::take(self.app, &look).await?;
+            drop(turn);
+            let message = match taken {
                 Offer::Messages(messages) => messages.into_iter().next(),
                 Offer::NothingUntil(next) => {
                     let wait = next.map(|at| at.0.saturating_sub(now.0));

@@ -55,10 +55,45 @@ pub struct Look<'l> {
 /// # Errors
 /// Those of the database.
 pub async fn take(app: &App, look: &Look<'_>) -> ApiResult<Offer> {
-    let &Look { node, endpoint, now, visibility_millis, most, .. } = look;
-    let cancellations = visible_cancellations(app, look).await?;
+    loop {
+        let found = find(app, look).await?;
+        // Most looks find nothing, so the single writer is asked for only when there is something.
+        let is_empty = found.cancellations.is_empty() && found.commands.is_empty();
+        let taken = if is_empty { None } else { Some(hide(app, look, found).await?) };
+        if let Some(Taken::Messages(messages)) = taken {
+            return Ok(Offer::Messages(messages));
+        }
+        if !matches!(taken, Some(Taken::Ended)) {
+            let next = next_visible(app, look.node, look.now).await?;
+            if next.is_some() || taken.is_none() {
+                return Ok(Offer::NothingUntil(next));
+            }
+        }
+        // What was found has ended. What stands behind it is visible, and nobody rings for it.
+    }
+}
+
+/// What is visible.
+struct Found {
+    cancellations: Vec<Cancellation>,
+    commands: Vec<(Command, Value)>,
+}
+
+/// What became of that.
+enum Taken {
+    /// Hidden, and to be sent.
+    Messages(Vec<Value>),
+    /// Somebody else has just taken it.
+    Elsewhere,
+    /// It ended, or was acknowledged, since it was found.
+    Ended,
+}
+
+async fn find(app: &App, look: &Look<'_>) -> ApiResult<Found> {
+    let &Look { node, endpoint, now, .. } = look;
     let place = Place { node, endpoint, now };
-    let commands = loop {
+    let cancellations = visible_cancellations(app, look).await?;
+    loop {
         let mut visible = visible_commands(app, look).await?;
         if !visible.is_empty() && look.keeps_order() {
             in_order(&mut visible, &handed_out(app, look).await?);
@@ -66,30 +101,32 @@ pub async fn take(app: &App, look: &Look<'_>) -> ApiResult<Offer> {
         let (commands, has_ended) = prepared(app, visible, &place).await?;
         // What stood behind those that ended is visible now, and nobody rings for it.
         if !commands.is_empty() || !has_ended {
-            break commands;
+            return Ok(Found { cancellations, commands });
         }
-    };
-    // Most looks find nothing, so the single writer is asked for only when there is something.
-    if cancellations.is_empty() && commands.is_empty() {
-        return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
     }
+}
+
+async fn hide(app: &App, look: &Look<'_>, found: Found) -> ApiResult<Taken> {
+    let &Look { node, now, visibility_millis, most, .. } = look;
     let until = Utc(now.0.saturating_add(visibility_millis));
     let mut transaction = app.store.begin().await?;
     let mut batch = Batch { most, ..Batch::default() };
+    let mut is_elsewhere = false;
     // A cancellation first: it may stop what a command behind it would wait for.
-    for row in cancellations {
+    for row in found.cancellations {
         if batch.has_room() && hide_cancellation(&mut transaction, &row, now, until).await? {
             let (id, command) = (&row.message_id, &row.command_id);
             batch.push(payload::cancel_message(id, command, node, row.requested_at));
         }
     }
-    for (row, content) in commands {
+    for (row, content) in found.commands {
         if !batch.has_room() {
             break;
         }
         if !hide_command(&mut transaction, &row.id, node, now, until).await? {
-            // Somebody else has just taken it: on a channel, nothing may go ahead of it.
-            if most == 1 {
+            // Where somebody else has just taken it, nothing may go ahead of it on a channel.
+            is_elsewhere = most == 1 && is_open(&mut transaction, &row.id, node).await?;
+            if is_elsewhere {
                 break;
             }
             continue;
@@ -101,11 +138,11 @@ pub async fn take(app: &App, look: &Look<'_>) -> ApiResult<Offer> {
         }
     }
     transaction.commit().await?;
-    if batch.messages.is_empty() {
-        // Somebody else took or ended all of them in between.
-        return Ok(Offer::NothingUntil(next_visible(app, node, now).await?));
-    }
-    Ok(Offer::Messages(batch.messages))
+    Ok(match (batch.messages.is_empty(), is_elsewhere) {
+        (false, _) => Taken::Messages(batch.messages),
+        (true, true) => Taken::Elsewhere,
+        (true, false) => Taken::Ended,
+    })
 }
 
 impl Look<'_> {
@@ -333,6 +370,23 @@ async fn hide_command(
     Ok(hidden.rows_affected() == 1)
 }
 
+/// Whether a command is still to be acknowledged or to end.
+async fn is_open(
+    transaction: &mut Transaction<'static, Any>,
+    command: &str,
+    node: &str,
+) -> ApiResult<bool> {
+    let open: Option<i64> = sqlx::query_scalar(
+        "SELECT position FROM invocation
+         WHERE command_id = $1 AND node_id = $2 AND acknowledged_at IS NULL AND finished_at IS NULL",
+    )
+    .bind(command)
+    .bind(node)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(open.is_some())
+}
+
 async fn hide_cancellation(
     transaction: &mut Transaction<'static, Any>,
     row: &Cancellation,
@@ -499,5 +553,34 @@ mod tests {
         let one = Look { most: 1, ..look(&node.id, 5) };
         let Offer::Messages(first) = take(&app, &one).await.unwrap() else { unreachable!() };
         assert!(first.len() == 1 && first[0]["MessageId"].as_str().unwrap().contains("c-1"));
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_while_it_is_looked_at_keeps_nothing_behind_it_from_a_channel() {
+        let (app, node, _dir) = hub().await;
+        command(&app, &node, "c-1", 1).await;
+        let one = Look { most: 1, ..look(&node.id, 5) };
+        let found = find(&app, &one).await.unwrap();
+        set(&app, "c-1", "acknowledged_at = 5").await;
+        command(&app, &node, "c-2", 2).await;
+        assert!(matches!(hide(&app, &one, found).await.unwrap(), Taken::Ended));
+        assert_eq!(ids(&app, &node.id, 5).await, ["c-2"]);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_takes_in_between_is_not_overtaken_on_a_channel() {
+        let (app, node, _dir) = hub().await;
+        for (id, at) in [("c-1", 1), ("c-2", 2)] {
+            command(&app, &node, id, at).await;
+        }
+        let one = Look { most: 1, ..look(&node.id, 5) };
+        let found = find(&app, &one).await.unwrap();
+        set(&app, "c-1", "hidden_until = 15").await;
+        assert!(matches!(hide(&app, &one, found).await.unwrap(), Taken::Elsewhere));
+        let found = find(&app, &one).await.unwrap();
+        set(&app, "c-2", "finished_at = 5").await;
+        assert!(matches!(hide(&app, &one, found).await.unwrap(), Taken::Ended));
+        let offer = take(&app, &one).await.unwrap();
+        assert!(matches!(offer, Offer::NothingUntil(Some(Utc(15)))));
     }
 }
