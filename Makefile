@@ -42,6 +42,7 @@ fmt: $(VENV)/ready ## is the code formatted?
 lint: $(VENV)/ready console-if-possible ## clippy with warnings denied, and ruff
 	@scripts/need cargo cc
 	@echo '== cargo clippy' && $(CARGO) clippy --quiet --workspace --all-targets -- --deny warnings
+	@$(CARGO) clippy --quiet --workspace --bin stint-hub-fuzz --features stint-hub-fuzz/readers -- --deny warnings
 	@echo '== ruff check' && $(RUFF) check --quiet $(PYTHON_CODE)
 
 unit: console-if-possible ## unit and property tests of the crates

@@ -81,9 +81,13 @@ def on_the_channel(hub: Hub, client, home: Path) -> list[Row]:
     agent.start()
     try:
         say(f"latency of {latency.COMMANDS} commands over the channel")
+        rows += latency.flush(home)
         rows += channel.command(hub, client, agent)
+        rows += channel.command_in_memory()
         say("a shell")
         rows += sessions.shell(client, agent)
+        say(f"{sessions.KEYS} typed keys")
+        rows += sessions.typed(client, agent)
         say("forwarded ports")
         return rows + sessions.forwarded(client, agent)
     finally:

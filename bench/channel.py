@@ -3,10 +3,12 @@
 import json
 import os
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
 from harness.agent import Agent
+from harness.clients import boto3_client
 from harness.hub import Hub
 from harness.wait import until
 
@@ -90,3 +92,19 @@ def command(hub: Hub, client, agent: Agent) -> list[Row]:
     """Commands over the channel, one after the other."""
     until("the channel is up", lambda: is_connected(client, agent))
     return latency.command(hub, agent.node, "send-command to Success, channel", 10)
+
+
+def command_in_memory() -> list[Row]:
+    """The same with all files of another hub and agent in memory: without the waits for the disk."""
+    with tempfile.TemporaryDirectory(prefix="stint-bench-", dir="/dev/shm") as folder:
+        home = Path(folder)
+        hub = Hub(home).start()
+        client = boto3_client(hub)
+        agent = registered(hub, client, home, "memory", hub.endpoint, False)
+        agent.start()
+        try:
+            until("the channel is up", lambda: is_connected(client, agent))
+            return latency.command(hub, agent.node, "the same, files in memory", 10)
+        finally:
+            agent.clean_up()
+            hub.kill()

@@ -1,4 +1,4 @@
-"""What a session costs: the memory of a shell, and how much a forwarded port carries.
+"""What a session costs: the memory of a shell, how soon a key is answered, how much a forwarded port carries.
 
 The client of a port is one of our own: bytes that are prepared beforehand, and no work but the
 acknowledgements. That of the tests checks every message in Python and would be what is measured.
@@ -26,6 +26,9 @@ from .table import Row
 
 BYTES = 10_000_000
 RUNS = 3
+KEYS = 200
+# Somebody who types fast.
+KEY_SECONDS = 0.05
 # What session-manager-plugin puts into a message.
 CHUNK = 1024
 PATIENCE = 120
@@ -192,6 +195,45 @@ class Client:
         """Ends the session: a node has only so many."""
         self._client.terminate_session(SessionId=self._session)
         self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class Typist(Client):
+    """A client's end of a shell, at which somebody types."""
+
+    def __init__(self, client, started: dict):
+        self._heard = threading.Event()
+        super().__init__(client, started)
+
+    def _data(self, data: bytes | memoryview) -> None:
+        super()._data(data)
+        self._heard.set()
+
+    def press(self, key: bytes) -> float:
+        """The seconds until the terminal has answered a key."""
+        self._heard.clear()
+        began = time.perf_counter()
+        self.send([self._message(codec.OUTPUT, key)])
+        assert self._heard.wait(PATIENCE), "the key was not echoed"
+        return time.perf_counter() - began
+
+
+def typed(client, agent: Agent) -> list[Row]:
+    """One key after the other, as somebody types who waits for none."""
+    end = Typist(client, client.start_session(Target=agent.node))
+    # The prompt.
+    end.wait_for(1)
+    time.sleep(1)
+    taken = []
+    for number in range(KEYS):
+        time.sleep(KEY_SECONDS)
+        # Control-U empties the line now and then.
+        taken.append(end.press(b"x" if number % 40 else b"\x15"))
+    end.close()
+    taken.sort()
+    return [
+        Row.milliseconds("typed key to its echo, median", statistics.median(taken), 10),
+        Row.milliseconds("typed key to its echo, 95th percentile", taken[int(len(taken) * 0.95)]),
+    ]
 
 
 def _masked(first: int, data: bytes) -> bytes:

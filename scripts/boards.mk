@@ -25,7 +25,7 @@ image: ## a kernel and initramfs that boot BOARD=qemu-virt-armv7 or qemu-virt-aa
 # Of each target of `make fuzz`.
 FUZZ_SECONDS ?= 60
 
-fuzz: ## feed every parser of the agent made-up input for FUZZ_SECONDS=60 each (TARGETS='document …')
+fuzz: ## feed every parser of the agent, and the hub's of documents, made-up input for FUZZ_SECONDS=60 each (TARGETS='document …')
 	@scripts/need cargo cc c++ python
 	@echo '== fuzz' && scripts/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(filter command line,$(origin TARGETS)),$(TARGETS))
 

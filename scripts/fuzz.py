@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Feeds every parser of the agent with what libFuzzer makes up, and says what came of it.
+"""Feeds every parser of the agent, and the hub's readers of documents, with what libFuzzer makes up, and says
+what came of it.
 
     scripts/fuzz.py [--seconds N] [TARGET…]
 
-The agent itself is built as a libFuzzer target (decision 0020), which needs a C++ compiler. Exit code 1 if a
-parser crashed, hung or ate its memory: the input is then in $CARGO_TARGET_DIR/fuzz/artifacts/.
+The agent itself is built as a libFuzzer target (decision 0020), and the hub's readers of documents without
+the rest of it; both need a C++ compiler. Exit code 1 if a parser crashed, hung or ate its memory: the input
+is then in $CARGO_TARGET_DIR/fuzz/artifacts/.
 """
 
 import argparse
@@ -28,8 +30,11 @@ TARGETS = (
     "children",
     "ftp",
     "packages",
+    "session",
     "update",
     "channel",
+    "hub-yaml",
+    "hub-check",
 )
 
 # Coverage for libFuzzer; all of these are options of the stable compiler.
@@ -47,15 +52,37 @@ LONGEST = 8192
 SLOWEST, MOST_MEMORY = 5, 512
 
 
+def session_order(kind: str, properties: dict) -> str:
+    """What a node is told of a session of this type."""
+    inputs = {
+        "runAsEnabled": "true",
+        "runAsDefaultUser": "u",
+        "s3BucketName": "b",
+        "shellProfile": {"linux": "x"},
+    }
+    document = {
+        "schemaVersion": "1.0",
+        "sessionType": kind,
+        "parameters": {"a": {"type": "String", "default": "1"}},
+        "inputs": inputs,
+        "properties": properties,
+    }
+    return json.dumps({"DocumentContent": document, "SessionId": "s-1", "Parameters": {"a": "22"}})
+
+
 def seeds(target: str) -> list[bytes]:
     """Inputs to begin with: the conformance table's documents and messages, and files as we write them."""
+    if target.startswith("hub-"):
+        return [text.encode() for text in seeds_of_the_hub(target)]
     if target == "channel":
         vectors = [
             bytes.fromhex(line.split()[1])
             for line in (ROOT / "wire/src/mgs/vectors.txt").read_text().splitlines()
         ]
-        # Each as a frame of a server, too.
-        return [*vectors, *(b"\x82\x7e" + len(vector).to_bytes(2, "big") + vector for vector in vectors)]
+        # Each as a frame of a server, too; and a stream of a forwarded port.
+        frames = [b"\x82\x7e" + len(vector).to_bytes(2, "big") + vector for vector in vectors]
+        stream = b"\1\0\0\0\3\0\0\0\1\2\5\0\3\0\0\0ping!\1\3\0\0\0\0\0\0\1\1\0\0\3\0\0\0"
+        return [*vectors, *frames, stream]
     tables = [json.loads(path.read_text()) for path in sorted((ROOT / "tests/conformance").glob("*.json"))]
     cases = [case for table in tables for case in table["cases"]]
     texts = [case.get("text") or json.dumps(case.get("document", {})) for case in cases]
@@ -114,10 +141,24 @@ def seeds(target: str) -> list[bytes]:
             "https://h/agent-1.5.6-2.x86_64.rpm?x",
             "./a\n./b\0-rw-r--r-- u/g 1 2026-01-02 03:04 ./a\nlrwxrwxrwx u/g 0 2026-01-02 03:04 ./b -> a",
         ],
+        "session": [
+            *(
+                session_order(*kind)
+                for kind in (
+                    ("Standard_Stream", {}),
+                    ("InteractiveCommands", {"linux": {"commands": "top {{ a }}", "runAsElevated": True}}),
+                    ("NonInteractiveCommands", {"commands": "a 'b c'", "stdErrSeparatorPrefix": "e:"}),
+                    ("Port", {"portNumber": "{{ a }}", "host": "h", "type": "LocalPortForwarding"}),
+                )
+            ),
+            'a \'b c\' "d \\" e" f\\ g',
+            '{"session":"s-1","bucket":"b","prefix":"p","group":"g","hub":true}',
+        ],
         "update": [
             '{"SchemaVersion":"1.0","Serial":3,"UriFormat":"{PackageVersion}/{FileName}","NextKeys":["ed25519:'
             + 43 * "A"
-            + '="],"Packages":[{"Name":"stint","Files":[{"Name":"f","AvailableVersions":[{"Version":"1.2.0",'
+            + '="],"RevokedKeys":[],'
+            + '"Packages":[{"Name":"stint","Files":[{"Name":"f","AvailableVersions":[{"Version":"1.2.0",'
             + '"CheckSum":"'
             + 64 * "a"
             + '","Size":7,"Status":"Active"}]}]}]}',
@@ -130,25 +171,43 @@ def seeds(target: str) -> list[bytes]:
     return [text.encode() for text in found[target]]
 
 
-def build() -> Path:
-    """The agent as a fuzz target. For a named target, so that only what runs on it is instrumented."""
+def seeds_of_the_hub(target: str) -> list[str]:
+    """Documents as operators write them, and what YAML has besides."""
+    yaml = [
+        "schemaVersion: '2.2'\nmainSteps:\n- action: aws:runShellScript\n  name: a\n  inputs:\n"
+        "    runCommand:\n    - |\n      a: b # c\n    - >-\n      d\n    timeoutSeconds: 60\n",
+        "a: &a {b: 1, c: ~}\nd:\n  <<: *a\n  b: 2.5e3\n"
+        "e: [*a, !!str 5, \"\\u0041\\n\", 'it''s', 0755, yes]\n",
+    ]
+    if target == "hub-yaml":
+        return yaml
+    documents = [file.read_text() for file in sorted((ROOT / "hub/documents").glob("*.json"))]
+    kinds = ["Session" if "sessionType" in json.loads(text) else "Command" for text in documents]
+    runbook = {"action": "aws:runCommand", "name": "a", "nextStep": "b", "inputs": {"DocumentName": "D"}}
+    bundle = {"file": "a.zip", "checksums": {"sha256": 64 * "0"}}
+    package = {"packages": {"debian": {"_any": {"arm64": {"file": "a.zip"}}}}, "files": {"a.zip": bundle}}
+    calendar = "BEGIN:VCALENDAR\nPRODID:a\nVERSION:2.0\nBEGIN:VEVENT\nUID:1\nEND:VEVENT\nEND:VCALENDAR\n"
+    return [
+        f"Command.\n{yaml[0]}",
+        *(f"{kind}\n{text}" for kind, text in zip(kinds, documents, strict=True)),
+        f"Automation\n{json.dumps({'schemaVersion': '0.3', 'mainSteps': [runbook]})}",
+        f"Package\n{json.dumps({'schemaVersion': '2.0', 'version': '1', **package})}",
+        f"ChangeCalendar\n{calendar}",
+    ]
+
+
+def build(package: str, *options: str) -> Path:
+    """A program as a fuzz target. For a named target, so that only what runs on it is instrumented."""
     host = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
     triple = re.search(r"^host: (.+)$", host, re.MULTILINE)[1]
     flags = {"CARGO_ENCODED_RUSTFLAGS": "\x1f".join(COVERAGE), "CARGO_TARGET_DIR": str(OUT)}
-    command = [
-        "cargo",
-        "build",
-        "--quiet",
-        "--package",
-        "stint-agent",
-        "--profile",
-        "fuzz",
-        "--target",
-        triple,
-    ]
-    if subprocess.run(command, cwd=ROOT, env={**os.environ, **flags}, check=False).returncode != 0:
-        sys.exit("fuzz: the agent can't be built as a fuzz target")
-    return OUT / triple / "fuzz" / "stint"
+    command = ["cargo", "build", "--quiet", "--profile", "fuzz", "--target", triple, "--package", package]
+    if (
+        subprocess.run([*command, *options], cwd=ROOT, env={**os.environ, **flags}, check=False).returncode
+        != 0
+    ):
+        sys.exit(f"fuzz: {package} can't be built as a fuzz target")
+    return OUT / triple / "fuzz"
 
 
 def fuzz(program: Path, target: str, seconds: int) -> bool:
@@ -186,8 +245,16 @@ def main() -> None:
     wish = parser.parse_args()
     if unknown := set(wish.targets) - set(TARGETS):
         parser.error(f"there is no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
-    program = build()
-    results = [fuzz(program, target, wish.seconds) for target in wish.targets]
+    of_the_hub = {target for target in wish.targets if target.startswith("hub-")}
+    programs = {}
+    if of_the_hub:
+        programs["hub"] = build("stint-hub-fuzz", "--features", "fuzz") / "stint-hub-fuzz"
+    if of_the_hub != set(wish.targets):
+        programs["agent"] = build("stint-agent") / "stint"
+    results = [
+        fuzz(programs["hub" if target in of_the_hub else "agent"], target, wish.seconds)
+        for target in wish.targets
+    ]
     sys.exit(0 if all(results) else 1)
 
 

@@ -29,12 +29,13 @@ fn target() -> Target {
         Ok("children") => crate::supervise::fuzz::children,
         Ok("ftp") => crate::uplink::fuzz::ftp,
         Ok("packages") => crate::supervise::install::fuzz::packages,
+        Ok("session") => crate::session::fuzz::session,
         Ok("update") => crate::update::fuzz::update,
         Ok("channel") => return Target::Bytes(crate::uplink::fuzz::channel),
         _ => {
             eprintln!(
                 "STINT_FUZZ must be document, payload, reply, spool, config, answers, bootagent, \
-                 children, ftp, packages, update or channel"
+                 children, ftp, packages, session, update or channel"
             );
             std::process::exit(2);
         }

@@ -253,8 +253,21 @@ def test_a_second_agent_on_the_same_state_is_refused_and_the_first_goes_on(agent
     assert agent.program.alive()
 
 
+def test_the_help_lists_no_command_that_the_agent_alone_uses(new_agent):
+    agent = new_agent()
+    listed = [
+        line.split()[0] for line in agent.command("--help").stdout.splitlines() if line.startswith("  ")
+    ]
+    assert {"run", "status", "version"} <= set(listed)
+    assert not {"worker", "session", "install-package"} & set(listed)
+    for word in ("worker", "session", "install-package"):
+        assert agent.command(word, "--help").returncode == 2
+
+
 def test_the_version_is_one_line(new_agent):
-    done = new_agent().command("version")
+    agent = new_agent()
+    done = agent.command("version")
+    assert [agent.command(word).stdout for word in ("--version", "-V")] == [done.stdout] * 2
     assert done.returncode == 0
     assert done.stdout.startswith("stint ") and len(done.stdout.splitlines()) == 1
 

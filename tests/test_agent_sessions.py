@@ -180,6 +180,19 @@ def test_a_flood_waits_for_a_client_that_has_gone_and_takes_no_memory(server, st
     assert server.completed(plugin.session)["FinalTaskStatus"] == "Success"
 
 
+def test_the_oom_killer_spares_the_holder_of_a_session_as_the_agent_and_its_programs_not(server, start):
+    score = "/proc/{}/oom_score_adj"
+    with open(score.format(start().daemon()), "w") as file:
+        file.write("40")
+    plugin = _session(
+        server, "InteractiveCommands", _run(f"echo it is $(cat {score.format('self')}).; read a")
+    )
+    plugin.until("it is 0.")
+    process = next(each.pid for each in processes.mentioning(plugin.session) if "session" in each.argv)
+    with open(score.format(process)) as file:
+        assert file.read() == "40\n"
+
+
 def _until_still(count) -> None:
     """Waits until little more than repetitions of one message is counted."""
     while (before := count()) is not None:

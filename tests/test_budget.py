@@ -88,9 +88,12 @@ def test_downloads_end_when_three_quarters_are_used_and_commands_go_on(hub, clie
     assert budget(agent)["heldBack"] == TIGHT
     command = shell(client, [agent.node], "echo still here")
     assert finished(client, command, agent.node)["StandardOutputContent"] == "still here\n"
-    until(
-        "it is in the log", lambda: "until tomorrow wait: audit, inventory, update, uploads" in agent.logs()
-    )
+    # The daemon says so when it next has something to hold back, which may be in minutes; at its start it is
+    # at once.
+    agent.stop()
+    agent.start()
+    held = "until tomorrow wait: audit, inventory, update, uploads"
+    until("it is in the log", lambda: held in agent.logs())
 
 
 def test_output_is_not_uploaded_when_the_day_runs_short(hub, client, activate, new_agent, web, cloud):

@@ -226,6 +226,23 @@ def test_a_certificate_that_expired_before_the_last_certain_time_is_refused(serv
     assert stolen.seen == []
 
 
+def test_what_is_known_of_the_time_holds_for_a_diagnosis_and_a_deregistration(
+    server, authority, hub, activate, new_agent
+):
+    agent = new_agent()
+    agent.register(hub, activate())
+    # After the agent was made, so that its own time says nothing.
+    (agent.state / "time").write_text(days(30).strftime("%Y-%m-%dT%H:%M:%S.000Z"))
+    stolen = server(days(10).timestamp(), certificate=authority.issue(1, 20))
+    config = agent.home / "agent.json"
+    config.write_text(json.dumps({"endpoint": stolen.endpoint, "caFile": str(authority.ca)}))
+    _wrong(agent, _to_the_year(1970))
+    for words in (["diagnose"], ["deregister", "-y"]):
+        done = agent.command(*words, "--config", config, "--state-dir", agent.state, **agent.environment)
+        assert done.returncode == 1 and "expired at" in done.stdout + done.stderr
+    assert stolen.seen == []
+
+
 def test_a_time_outside_the_certificates_own_is_not_taken(server, authority, new_agent):
     """And over the connection that asks for the time nothing else is said."""
     for date in (days(20 * 365), days(-40), days(61)):

@@ -16,25 +16,29 @@ def tap(hub):
     tap.close()
 
 
-def test_a_report_that_nobody_takes_holds_up_no_other_and_is_tried_again(
-    hub, client, activate, new_agent, tap
-):
+@pytest.fixture
+def tapped(client, activate, new_agent, tap):
+    """An agent that is Online through the tap."""
     agent = new_agent()
     agent.register(tap, activate())
     agent.start()
     wait_until_online(client, agent.node)
+    return agent
+
+
+def test_a_report_that_nobody_takes_holds_up_no_other_and_is_tried_again(client, tap, tapped):
     # A captive portal, or a proxy with a limit of its own.
     held = [""]
     tap.holds_back = lambda operation, body: operation == "SendReply" and held[0] in body["MessageId"]
-    commands = sorted(shell(client, [agent.node], f"echo {number}") for number in range(5))
-    outbox = agent.state / "outbox"
+    commands = sorted(shell(client, [tapped.node], f"echo {number}") for number in range(5))
+    outbox = tapped.state / "outbox"
     until("all of them wait", lambda: len(list(outbox.glob("*.json"))) == len(commands))
     held[0] = commands[0]
     for command in commands[1:]:
-        assert finished(client, command, agent.node)["Status"] == "Success"
+        assert finished(client, command, tapped.node)["Status"] == "Success"
     until("it alone waits", lambda: len(list(outbox.glob("*.json"))) == 1)
     held[0] = "none"
-    assert finished(client, commands[0], agent.node)["Status"] == "Success"
+    assert finished(client, commands[0], tapped.node)["Status"] == "Success"
     until("nothing waits", lambda: not list(outbox.glob("*.json")))
 
 
@@ -64,16 +68,10 @@ def heard_of_all_steps(client, command: str, node: str) -> None:
         assert len(step["StandardOutputContent"]) > 2000 and "\2" in step["StandardErrorContent"]
 
 
-def test_a_report_of_many_noisy_steps_is_told_in_replies_of_bounded_size(
-    hub, client, activate, new_agent, tap
-):
-    agent = new_agent()
-    agent.register(tap, activate())
-    agent.start()
-    wait_until_online(client, agent.node)
-    command = noisy(client, agent.node)
-    assert finished(client, command, agent.node)["Status"] == "Success"
-    heard_of_all_steps(client, command, agent.node)
+def test_a_report_of_many_noisy_steps_is_told_in_replies_of_bounded_size(client, tap, tapped):
+    command = noisy(client, tapped.node)
+    assert finished(client, command, tapped.node)["Status"] == "Success"
+    heard_of_all_steps(client, command, tapped.node)
     replies = [body["Payload"] for body in tap.requests("SendReply")]
     assert all(len(reply) <= MOST_BYTES for reply in replies)
     # Each step is told once: what is sent grows with the number of steps, and not with its square.

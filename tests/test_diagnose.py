@@ -74,6 +74,12 @@ def test_a_device_that_nobody_registered_is_told_what_to_do(new_agent):
     assert checks["endpoint"]["result"] == "skip"
 
 
+def test_a_state_folder_that_is_named_from_here_is_looked_at_there(new_agent):
+    agent = new_agent()
+    done = agent.command("diagnose", "--state-dir", "nowhere")
+    assert f"pass  state        {agent.home / 'nowhere'} isn't there yet" in done.stdout
+
+
 def test_each_step_of_the_way_to_the_server_fails_by_its_own_name(online, hub, home):
     agent = online()
     config = home / "agent.json"
@@ -93,6 +99,7 @@ def test_each_step_of_the_way_to_the_server_fails_by_its_own_name(online, hub, h
     # The hub speaks no TLS here.
     checks = at(hub.endpoint.replace("http://", "https://"))
     assert (checks["tcp"]["result"], checks["tls"]["result"]) == ("pass", "fail")
+    assert "port" in checks["tls"]["remedy"] and "caFile" not in checks["tls"]["remedy"]
 
 
 def test_a_node_that_the_server_does_not_know_is_told_by_its_credentials(online, client):
@@ -101,3 +108,22 @@ def test_a_node_that_the_server_does_not_know_is_told_by_its_credentials(online,
     code, checks = diagnose(agent)
     assert code == 1 and checks["endpoint"]["result"] == "pass"
     assert checks["credentials"]["result"] == "fail" and "register it anew" in checks["credentials"]["remedy"]
+
+
+def test_every_endpoint_is_looked_at_and_one_that_answers_is_enough(online, hub, home):
+    agent = online()
+    config = home / "agent.json"
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        config.write_text(json.dumps({"endpoint": [gone, hub.endpoint]}))
+        code, checks = diagnose(agent, "--config", config)
+        assert (checks["tcp"]["result"], checks["tcp"]["target"]) == ("warn", gone)
+        assert (code, checks["credentials"]["result"]) == (0, "pass"), checks
+        config.write_text(json.dumps({"endpoints": {"ssmmessages": gone}}))
+        code, checks = diagnose(agent, "--config", config)
+        assert (checks["tcp"]["result"], checks["tcp"]["target"]) == ("fail", gone)
+        assert (code, checks["credentials"]["result"]) == (1, "pass"), checks
+        # Who wants no channel needs no place for one.
+        config.write_text(json.dumps({"endpoints": {"ssmmessages": gone}, "ssm": {"controlChannel": False}}))
+        assert diagnose(agent, "--config", config)[0] == 0

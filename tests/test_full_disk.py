@@ -72,13 +72,19 @@ def test_status_and_health_go_on_with_a_full_disk(hub, client, device):
     until("the hub hears it", heard, 150)
 
 
-def test_a_shell_opens_with_a_full_disk_and_repairs_it_though_there_is_no_transcript(hub, client, device):
+@pytest.fixture
+def way(hub, client, device):
+    """Sessions with it, whose transcripts the hub wants."""
     ThroughHub.prefer(client, hubTranscriptEnabled=True)
     until(
         "it has a channel", lambda: client.get_connection_status(Target=device.node)["Status"] == "connected"
     )
+    return ThroughHub(client, device)
+
+
+def test_a_shell_opens_with_a_full_disk_and_repairs_it_though_there_is_no_transcript(hub, device, way):
     device.fill()
-    shell = ThroughHub(client, device).shell()
+    shell = way.shell()
     shell.type_in(f"rm {device.disk}/fill && echo re''paired\n")
     shell.until("repaired")
     shell.type_in("exit\n")
@@ -86,3 +92,44 @@ def test_a_shell_opens_with_a_full_disk_and_repairs_it_though_there_is_no_transc
     assert device.free() > 0
     (line,) = hub.session("list").splitlines()
     assert line.split("\t")[-1] == "wanted", "none was begun"
+
+
+def test_a_shell_opens_where_no_file_can_be_made_any_more_and_repairs_it(hub, device, way):
+    device.fill_with_files()
+    shell = way.shell()
+    shell.type_in(f"rm -r {device.disk}/fill.d && echo re''paired\n")
+    shell.until("repaired")
+    shell.type_in("exit\n")
+    assert shell.ended() == ""
+    (line,) = hub.session("list").splitlines()
+    assert line.split("\t")[-1] == "wanted", "none was begun"
+    # The next has a folder again, and a transcript.
+    whole = way.interactive("echo whole")
+    assert whole.ended() == ""
+    assert _transcript(hub, whole) == "whole\n"
+
+
+def test_a_session_goes_on_when_the_disk_is_full_and_its_transcript_ends_there(hub, device, way):
+    session = way.interactive("stty -echo; seq 1 2000; read none; seq 2001 6000; read none")
+    session.until("\r\n2000\r\n")
+    device.fill()
+    session.type_in("\n")
+    session.until("\r\n6000\r\n")
+    device.make_room()
+    session.type_in("\n")
+    assert session.ended() == ""
+    sent = _transcript(hub, session)
+    numbers = "".join(f"{n}\n" for n in range(1, 6001))
+    # What fits into the file's last page was written; then nothing more, lest there be a gap.
+    assert numbers.startswith(sent) and numbers.index("2001\n") <= len(sent) < numbers.index("4000\n")
+
+
+def _transcript(hub, session) -> str:
+    """A session's transcript, as soon as the hub has all that is to come."""
+
+    def has_come() -> bool:
+        lines = [line.split("\t") for line in hub.session("list").splitlines()]
+        return any(line[0] == session.session and line[-1].isdigit() for line in lines)
+
+    until("its transcript has come", has_come)
+    return hub.session("transcript", session.session)

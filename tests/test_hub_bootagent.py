@@ -246,6 +246,13 @@ def test_nobody_speaks_for_a_node_that_signs(open_hub, client_of):
     assert taken.body["agentsn"] != node.agentsn
 
 
+def test_an_order_that_the_protocol_does_not_know_is_refused(hub, boot):
+    node = boot().node
+    for word in ["rotate-key", "reidentify"]:
+        done = run([HUB, "node", word, node, "--data", hub.data], hub.home)
+        assert done.returncode == 1 and "BootAgent protocol alone" in done.stderr, done
+
+
 # --- keys ----------------------------------------------------------------------------------------
 
 
@@ -264,7 +271,7 @@ def test_a_key_is_replaced_without_losing_a_node(hub, boot):
         node.report()
     assert server_key(hub, "delete", old).returncode == 1, "nobody has confirmed the new key yet"
     here.report()
-    assert "1 nodes trust no other key" in server_key(hub, "delete", old).stderr
+    assert "1 node trusts no other key" in server_key(hub, "delete", old).stderr
     away.report()
     assert server_key(hub, "delete", old).returncode == 0
     for node in (here, away):
@@ -335,6 +342,8 @@ def test_children_and_what_happens_to_them_are_inventory(hub, client, aws, boot)
         "Custom:StintChildAgent",
         "Custom:StintChildEvent",
         "Custom:StintIdentity",
+        "Custom:StintModule",
+        "Custom:StintRestart",
     ]
     _, metrics = hub.get("/metrics")
     assert 'stint_hub_child_events_total{category="limit"} 1' in metrics

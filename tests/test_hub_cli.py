@@ -86,6 +86,33 @@ def test_it_says_in_its_first_line_where_it_listens(hub):
     assert re.fullmatch(r"stint-hub listening on http://127\.0\.0\.1:\d+", hub.program.first_line())
 
 
+def test_nothing_but_serve_makes_a_hub(home):
+    typo = home / "typo"
+    rest = ["--data", typo]
+    for words in [
+        ["node", "list"],
+        ["node", "reidentify", "mi-1"],
+        ["access-key", "create"],
+        ["role", "put", "R", "--read-parameters", "/a"],
+        ["session", "transcript", "s-1"],
+        ["session", "allow", "AKIA1", "--documents", "*"],
+        ["attachment", "put", "--folder", "f", "file"],
+        ["package", "put", "file", "--name", "n", "--version", "1"],
+        ["release", "list"],
+        ["release", "add", "--key", "ed25519:" + "A" * 43 + "=", "releases"],
+        ["server-key", "add"],
+        ["audit"],
+    ]:
+        one_clear_line(run([HUB, *words, *rest], home), f"there is no hub in {typo}", "--data")
+        assert not typo.exists(), words
+    assert "created if" not in run([HUB, "node", "list", "--help"], home).stdout
+
+
+def test_the_version_is_told_however_it_is_asked_for(home):
+    told = {run([HUB, word], home).stdout for word in ["version", "--version", "-V"]}
+    assert len(told) == 1 and re.fullmatch(r"stint-hub \d+\.\d+\.\d+\S*\n", told.pop())
+
+
 # --- files and keys ----------------------------------------------------------------------------
 
 
@@ -124,6 +151,15 @@ def test_a_created_key_works_and_a_deleted_one_does_not(hub, client):
     assert client.describe_activations()["ActivationList"] == []
 
 
+def test_a_rule_for_sessions_of_a_key_that_does_not_exist_is_refused(hub):
+    words = [HUB, "session", "allow", "AKIANOPE", "--documents", "*", "--data", hub.data]
+    one_clear_line(run(words, hub.home), "no access key AKIANOPE", "access-key list")
+    assert hub.session("rules") == ""
+    hub.session("allow", "*", "--documents", "*")
+    hub.session("allow", hub.credentials()[0], "--documents", "*")
+    assert len(hub.session("rules").splitlines()) == 2
+
+
 def test_a_wrong_secret_is_refused_as_an_invalid_signature(hub):
     key_id, _ = hub.credentials()
     wrong = boto3_client(hub, key=(key_id, "x" * 40))
@@ -153,6 +189,11 @@ def test_the_metrics_are_in_prometheus_text_format(hub, client, agent):
 
 def test_anything_else_is_not_found(hub):
     assert hub.get("/nothing-here")[0] == 404
+
+
+def test_who_opens_the_hub_in_a_browser_is_told_of_the_console(hub):
+    status, text = hub.get("/")
+    assert status == 404 and "/console" in text
 
 
 def test_an_unsigned_request_gets_no_further_than_the_door(hub):

@@ -1,6 +1,7 @@
 """Two devices with one key: the hub finds out, shows it, and either can become a node of its own."""
 
 import json
+import re
 import shutil
 import uuid
 
@@ -8,6 +9,7 @@ import pytest
 
 from harness.clients import finished, shell, wait_until_online
 from harness.faults import Fault, Faults, Place
+from harness.programs import HUB, run
 from harness.wait import until
 
 
@@ -94,6 +96,33 @@ def test_a_copy_of_the_original_is_found_out_by_its_fingerprints(hub, node):
     # It gets nothing that it wouldn't understand.
     hub.node("reidentify", node.node)
     assert node.report().body == {}
+
+
+def test_an_order_that_no_device_can_hear_is_refused_and_a_good_one_says_what_follows(hub, client, node):
+    def order(*words):
+        return run([HUB, "node", "reidentify", *words, "--data", hub.data], hub.home)
+
+    (line,) = hub.node("show", node.node).splitlines()
+    kind, fingerprint = line.split("\t")[:2]
+    assert kind == "fingerprint"
+    for mark, said in [
+        ("no-such-mark", "has shown the mark no-such-mark"),
+        (fingerprint, "is a fingerprint"),
+    ]:
+        done = order(node.node, "--device", mark)
+        assert done.returncode == 1 and said in done.stderr and "node show" in done.stderr, done
+    assert hub.row("SELECT COUNT(*) FROM reidentification") == (0,)
+    for words in [["show", "mi-0"], ["reidentify", "mi-0"]]:
+        done = run([HUB, "node", *words, "--data", hub.data], hub.home)
+        assert done.returncode == 1 and "no node mi-0" in done.stderr, done
+
+    done = order(node.node)
+    assert done.returncode == 0 and "next health report" in done.stdout, done
+    assert "is not known to be cloned" in done.stderr
+    # As the line says, it can be taken back.
+    activation = re.search(r"--activation-id (\S+)`", done.stdout)[1]
+    client.delete_activation(ActivationId=activation)
+    assert "half an hour" in hub.node("rotate-key", node.node)
 
 
 def test_the_device_that_is_meant_becomes_a_node_of_its_own_and_the_other_stays(hub, client, copied):

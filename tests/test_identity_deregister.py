@@ -83,6 +83,10 @@ def test_a_damaged_registration_is_wiped_by_hand_only(registered):
     assert done.returncode == 1 and "--local" in done.stderr
     assert deregister(registered, "-y", "--local").returncode == 0
     assert secrets(registered) == []
+    last = registered.command("audit", "--json", "--last", "1", "--state-dir", registered.state).stdout
+    record = json.loads(last)
+    assert (record["event"], record["what"]) == ("node.deregistered", "node=unknown")
+    assert record["who"].startswith("user ")
 
 
 def test_a_node_deregisters_nobody_but_itself(node, registered):

@@ -1,5 +1,6 @@
 """An EC2 instance is a node by its own id and its role's credentials, without a registration."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -105,3 +106,18 @@ def test_a_hub_turns_an_instances_credentials_away(hub, metadata, instance):
     agent = instance().configure(endpoint=hub.endpoint)
     agent.start()
     until("it was turned away", lambda: "UnrecognizedClientException" in agent.logs())
+
+
+def test_an_instance_is_diagnosed_by_its_own_identity(metadata, service, instance):
+    agent = instance()
+    agent.state.mkdir(mode=0o700)
+    words = ("diagnose", "--json", "--state-dir", agent.state, "--config", agent.config)
+    done = agent.command(*words, **agent.environment)
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["registration"]["result"] == "pass"
+    assert metadata.instance in checks["registration"]["evidence"]
+    for name in ("endpoint", "credentials"):
+        assert checks[name]["result"] == "pass", checks[name]
+    words = (*words[:-1], instance(metadataEndpoint="http://127.0.0.1:9").config)
+    checks = {c["check"]: c for c in json.loads(agent.command(*words).stdout)["checks"]}
+    assert (checks["registration"]["result"], checks["endpoint"]["result"]) == ("fail", "skip")

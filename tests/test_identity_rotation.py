@@ -1,6 +1,8 @@
 """A node changes its key: when it is told to, when the key is old, and through a power cut at any step."""
 
+import hashlib
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -82,9 +84,26 @@ def test_a_key_older_than_its_days_is_changed(hub, client, activate, new_agent):
     made = datetime.now(UTC) - timedelta(days=31)
     old["keyMadeAt"] = made.strftime("%Y-%m-%dT%H:%M:%S.000Z")
     (agent.state / "registration.json").write_text(json.dumps(old))
+    audit = agent.state / "audit" / "log"
     agent.start()
     until("the key has changed", lambda: has_changed(hub, agent, before))
     assert runs_a_command(client, agent)
+    told = [one for one in map(json.loads, audit.read_text().splitlines()) if one["event"] == "key.changed"]
+    digest = hashlib.sha256(keys_at(hub, agent.node)[0].encode()).hexdigest()
+    assert len(told) == 1 and told[0]["who"] == "agent" and digest in str(told[0])
+
+
+def test_a_key_that_was_made_in_1970_is_as_old_as_the_first_report(hub, client, activate, new_agent):
+    agent = new_agent().configure(identity={"keyMaxAgeDays": 30})
+    agent.environment["STINT_TEST_CLOCK_OFFSET"] = str(-int(time.time()) + 60)
+    agent.register(hub, activate())
+    before = private_key(agent)
+    assert registration(agent)["keyMadeAt"].startswith("1970")
+    agent.start()
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    until("the key has a date", lambda: registration(agent)["keyMadeAt"] >= today)
+    assert runs_a_command(client, agent)
+    assert private_key(agent) == before
 
 
 def test_a_hub_that_was_restored_from_before_a_change_of_keys_gets_its_node_back(
@@ -176,6 +195,9 @@ class Rotated(Trial):
         self.hub.node("rotate-key", self.agent.node)
         self.agent.start()
         self.wait("the change has been tried", lambda: self.faults.struck() or changed())
+        if self.faults.struck() and self.fault.kind in KILLS:
+            # The fault says so before it kills. What died with a command in hand would not be started again.
+            self.wait("it has died of it", lambda: self.deaths)
         self.wait("it is online", lambda: self.agent.program.alive() and self.agent.status()[1]["online"])
         wait_until_online(self.client, self.agent.node)
         # Not a step of the change makes it deaf.

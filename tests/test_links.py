@@ -1,6 +1,5 @@
 """Networks come and go: the agent is back within seconds, and notices a way that has gone without a word."""
 
-import json
 import time
 
 import pytest
@@ -19,21 +18,11 @@ def device():
 
 
 @pytest.fixture
-def away(device, new_hub, home, new_agent, client_of):
+def away(device, new_hub, new_agent, client_of):
     """An agent on the device, Online with a hub beyond its network; and the hub's client."""
-    hub = new_hub("--insecure-http")
-    hub.stop()
-    hub.listen = f"{device.server}:{hub.listen.rpartition(':')[2]}"
-    hub.start()
-    client = client_of(hub)
-    activation = client.create_activation(IamRole="EdgeRole", RegistrationLimit=1)
-    agent = new_agent()
-    agent.config = home / "agent.json"
-    agent.config.write_text(json.dumps({"allowPlainHttp": True}))
-    agent.register(hub, activation)
-    device.start(agent)
-    wait_until_online(client, agent.node)
-    return agent, client
+    hub, agent = new_hub("--insecure-http"), new_agent()
+    device.served(hub, agent)
+    return agent, client_of(hub)
 
 
 def _online(agent) -> bool:

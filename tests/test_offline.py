@@ -98,6 +98,20 @@ def test_send_offline_gives_parameters_waits_and_shows_the_result(device, home):
     for words, wanted in [(["who=WORLD"], "who"), (["whom=x"], "no parameter whom")]:
         refused = device.command(*send, *words)
         assert refused.returncode == 1 and wanted in refused.stderr and not refused.stdout
+    (home / "greet.json").write_text(document("true").replace("aws:runShellScript", "aws:foo"))
+    refused = device.command(*send)
+    assert (
+        refused.returncode == 1 and "nobody knows a plugin aws:foo" in refused.stderr and not refused.stdout
+    )
+
+
+def test_send_offline_refuses_a_folder_that_the_agent_would_not_take_from(device, home):
+    (home / "once.json").write_text(document("true"))
+    local(device).mkdir(parents=True, exist_ok=True)
+    local(device).chmod(0o770)
+    done = device.command("send-offline", home / "once.json", "--state-dir", device.state, "--wait")
+    assert done.returncode == 1 and "chmod 700" in done.stderr
+    assert not list(local(device).glob("*.json"))
 
 
 def test_a_document_sent_while_the_agent_is_down_runs_once_when_it_starts(device, home):

@@ -1,6 +1,7 @@
 """Where an HTTP proxy is the only way out: named by the configuration or the environment, with a password."""
 
 import json
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -66,6 +67,9 @@ def test_everything_goes_by_the_proxy_with_its_password(beyond, proxy, new_agent
     command = shell(beyond.client, [agent.node], "echo by the proxy")
     assert finished(beyond.client, command, agent.node)["StandardOutputContent"] == "by the proxy\n"
     assert set(way.connected) == {f"{_NAME}:{beyond.port}"}
+    # It knows its address on the way to the proxy, though the server's name is none here.
+    seen = beyond.client.describe_instance_information()["InstanceInformationList"][0]
+    assert seen["IPAddress"] == "127.0.0.1"
     assert "the control channel is up" in agent.logs()
     assert "p@ss" not in agent.logs() and "p%40ss" not in agent.logs()
 
@@ -124,3 +128,49 @@ def test_a_package_of_a_child_comes_by_the_configurations_proxy(beyond, proxy, n
     assert done.returncode == 0, done.stderr
     assert "404" in json.loads((incoming / "outcome.json").read_text())["error"]
     assert set(way.connected) == {f"{_NAME}:{beyond.port}"}
+
+
+def _diagnosed(agent, config) -> dict[str, dict]:
+    """What `stint diagnose` finds, by check; of several the last. The device doesn't change by it."""
+    before = {path: path.stat().st_mtime_ns for path in agent.state.rglob("*")}
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"network": {"bytesPerDay": 1_000_000}}))
+    done = agent.command("diagnose", "--json", "--config", config, "--state-dir", agent.state)
+    assert {path: path.stat().st_mtime_ns for path in agent.state.rglob("*")} == before
+    return {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_device_is_diagnosed_and_deregistered_by_the_configurations_proxy(beyond, proxy, new_agent, home):
+    way = proxy("device", "p@ss:word")
+    agent = _agent(new_agent, home, proxy={"url": f"http://device:p%40ss%3Aword@{way.address}"})
+    agent.register(beyond.seen, _activation(beyond), "--ca-file", beyond.ca)
+    way.connected.clear()
+    checks = _diagnosed(agent, agent.config)
+    for name in ("proxy", "tls", "endpoint", "credentials"):
+        assert checks[name]["result"] == "pass", checks[name]
+    assert checks["proxy"]["target"] == way.address
+    assert (checks["dns"]["result"], "tcp" in checks) == ("skip", False)
+    assert set(way.connected) == {f"{_NAME}:{beyond.port}"}
+    done = agent.command("deregister", "-y", "--config", agent.config, "--state-dir", agent.state)
+    assert done.returncode == 0, done.stderr
+    assert beyond.client.describe_instance_information()["InstanceInformationList"] == []
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_proxy_that_lets_nothing_pass_is_what_the_diagnosis_names(beyond, proxy, new_agent, home):
+    way = proxy("device", "right")
+    agent = _agent(new_agent, home, proxy={"url": f"http://device:right@{way.address}"})
+    agent.register(beyond.seen, _activation(beyond), "--ca-file", beyond.ca)
+    wrong = home / "other.json"
+    wrong.write_text(json.dumps({"proxy": {"url": f"http://device:wrong@{way.address}"}}))
+    checks = _diagnosed(agent, wrong)
+    assert checks["proxy"]["result"] == "fail" and "407" in checks["proxy"]["evidence"]
+    assert "password" in checks["proxy"]["remedy"] and "wrong" not in json.dumps(checks)
+    assert checks["credentials"]["result"] == "skip"
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{closed.getsockname()[1]}"
+        wrong.write_text(json.dumps({"proxy": {"url": f"http://{gone}"}}))
+        checks = _diagnosed(agent, wrong)
+    assert (checks["proxy"]["result"], checks["proxy"]["target"]) == ("fail", gone)
+    assert (checks["endpoint"]["result"], checks["credentials"]["result"]) == ("skip", "skip")

@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from harness import processes
+from harness.hub import read_credentials
 from harness.mgs.plugin import Plugin
 from harness.mgs.ways import ThroughHub
 from harness.programs import HUB, run
@@ -93,7 +94,8 @@ def test_a_link_to_a_transcript_is_that_one_s_alone(hub, client, way):
             urllib.request.urlopen(link, timeout=20)
         assert refusal.value.code == 403
     # Who may not open such sessions may not read them.
-    hub.session("allow", "AKIAOTHER", "--documents", "*")
+    other, _ = read_credentials(hub.access_key("create"))
+    hub.session("allow", other, "--documents", "*")
     assert url(client, sessions[0].session) is None
 
 
@@ -105,6 +107,15 @@ def test_nothing_is_kept_unless_the_preferences_say_so(hub, client, way):
     assert "hubTranscriptEnabled" in refused(hub, session.session)
     assert not left(way.agent)
     assert "no such session" in refused(hub, "never-was")
+
+
+def test_of_a_session_that_the_device_refused_no_transcript_is_waited_for(hub, client, way):
+    # It has no transcript, as nobody says as whom it is to be opened.
+    way.prefer(client, hubTranscriptEnabled=True, runAsEnabled=True)
+    session = client.start_session(Target=way.agent.node)["SessionId"]
+    until("it is over", lambda: client.describe_sessions(State="History")["Sessions"])
+    assert column(hub, session) == "none"
+    assert "the session never began" in refused(hub, session)
 
 
 def test_a_session_that_is_killed_leaves_its_transcript(hub, client, way):
@@ -120,15 +131,17 @@ def test_a_session_that_is_killed_leaves_its_transcript(hub, client, way):
     assert not left(way.agent)
 
 
+def with_s3(agent, cloud):
+    """An agent for which S3 is the cloud in the cellar."""
+    keys = str(cloud.credentials_file())
+    return agent.configure(endpoints={"s3": cloud.endpoint}, s3CredentialsFile=keys)
+
+
 def test_a_transcript_goes_to_s3_and_the_hub_as_the_preferences_say(hub, client, activate, new_agent, cloud):
     bucket = cloud.make_bucket("transcripts")
-    agent = new_agent()
-    agent.config = agent.home / "agent.json"
-    s3 = {"endpoints": {"s3": cloud.endpoint}, "s3CredentialsFile": str(cloud.credentials_file())}
-    agent.config.write_text(json.dumps(s3))
+    agent = with_s3(new_agent(), cloud)
     agent.register(hub, activate())
-    agent.start()
-    way = through(client, agent)
+    way = through(client, agent.start())
     way.prefer(client, hubTranscriptEnabled=True, s3BucketName=bucket, s3KeyPrefix="fleet/night")
     session = way.interactive("echo all is well")
     session.ended()
@@ -141,18 +154,16 @@ def test_a_transcript_goes_to_s3_and_the_hub_as_the_preferences_say(hub, client,
 
 
 def test_a_transcript_that_nobody_took_is_sent_again(hub, client, activate, new_agent, cloud):
-    agent = new_agent()
-    agent.config = agent.home / "agent.json"
-    s3 = {"endpoints": {"s3": cloud.endpoint}, "s3CredentialsFile": str(cloud.credentials_file())}
-    agent.config.write_text(json.dumps(s3))
+    agent = with_s3(new_agent(), cloud)
     agent.register(hub, activate())
-    agent.start()
-    way = through(client, agent)
+    way = through(client, agent.start())
     way.prefer(client, hubTranscriptEnabled=True, s3BucketName="not-yet-there")
     session = way.interactive("echo patience")
     session.ended()
     has_come(hub, session.session)
     assert left(agent) == [f"{session.session}.log"]
+    told = f"the transcript {agent.state}/transcripts/{session.session}.to can't be sent"
+    until("the agent's log says so", lambda: told in agent.logs())
     cloud.make_bucket("not-yet-there")
     agent.kill()
     agent.start()

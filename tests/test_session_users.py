@@ -70,3 +70,20 @@ def test_the_session_s_document_names_another_user_and_not_root(client, way):
     assert bytes(session.output) == b"4243-4244-4244-bob-/-/.\r\n"
     assert "root, which runAs must not be" in document("As-Root", "root").ended()
     assert "no user carol" in document("As-Carol", "carol").ended()
+
+
+def test_the_preferences_name_the_user_of_documents_that_say_nothing_of_users(client, way):
+    preferences = {
+        "schemaVersion": "1.0",
+        "sessionType": "Standard_Stream",
+        "inputs": {"runAsEnabled": True, "runAsDefaultUser": "bob"},
+    }
+    client.create_document(
+        Name="SSM-SessionManagerRunShell",
+        DocumentType="Session",
+        DocumentFormat="JSON",
+        Content=json.dumps(preferences),
+    )
+    for session in (way.interactive("id -un"), way.command("id -un")):
+        assert session.ended() == ""
+        assert bytes(session.output).split() == [b"bob"]

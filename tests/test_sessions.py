@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import processes
-from harness.mgs import codec, ports
+from harness.mgs import codec, plugin, ports
 from harness.mgs.faults import Faults
 from harness.mgs.ports import Port
 from harness.mgs.server import Server
@@ -134,6 +134,20 @@ def test_a_session_that_is_terminated_takes_its_programs_along(way, home):
     until("the session is gone", lambda: not session_processes(way.agent))
 
 
+@pytest.mark.parametrize("limit, word", [("idle_seconds", "idle"), ("longest_seconds", "maximum")])
+def test_a_session_that_the_hub_ends_at_a_limit_takes_its_programs_along(through_hub, hub, home, limit, word):
+    shell = through_hub.shell()
+    mark = home / "pid"
+    shell.type_in(f"sleep 1000 & echo $! > {mark}; echo st''arted\n")
+    shell.until("started")
+    pid = int(mark.read_text())
+    assert alive(pid)
+    hub.pretend(f"UPDATE session SET {limit} = 1 WHERE id = ?", shell.session)
+    assert word in shell.ended()
+    until("the program is gone", lambda: not alive(pid))
+    until("the session is gone", lambda: not session_processes(through_hub.agent))
+
+
 def test_a_shell_survives_the_agent_s_end(way):
     shell = way.shell()
     shell.type_in("here=still; echo re''ady\n")
@@ -204,6 +218,14 @@ def test_what_a_command_prints_comes_whole(way):
     assert session.exit_text == b"EXIT_CODE: 0"
 
 
+def test_preferences_that_want_encryption_let_nothing_go_without(through_hub):
+    """No document's silence is a way around them."""
+    through_hub.prefer(through_hub.client, kmsKeyId="alias/sessions")
+    for session in (through_hub.shell(), through_hub.interactive("echo x"), through_hub.command("echo x")):
+        assert "take kmsKeyId out" in session.ended()
+        assert not session.output
+
+
 # --- ports --------------------------------------------------------------------------------------------
 
 
@@ -237,6 +259,21 @@ def test_many_connections_share_a_forwarded_port(way, port):
     again = client.connect()
     again.send(b"one more")
     assert again.read(8) == b"one more"
+
+
+def test_a_port_of_another_host_is_found_by_the_host_s_name(through_hub, port):
+    """Any spelling of it but the usual one is looked up like other names."""
+    client = plugin.start(
+        through_hub.client,
+        through_hub.agent.node,
+        "AWS-StartPortForwardingSessionToRemoteHost",
+        portNumber=str(port(ports.echo).number),
+        host="LocalHost",
+    )
+    connection = client.connect()
+    connection.send(b"hello")
+    assert connection.read(5) == b"hello"
+    assert client.multiplexes and client.properties["host"] == "LocalHost"
 
 
 def test_a_port_at_which_nobody_listens_is_said_and_the_session_goes_on(way, port):
@@ -313,6 +350,36 @@ def test_a_hub_that_is_killed_in_the_middle_of_ten_megabytes_loses_none(through_
     hub.kill()
     hub.start()
     assert of(connection.rest(180)) == of(raw)
+    assert client.resumed >= 1
+
+
+def test_a_raw_connection_goes_on_though_acknowledgements_get_lost(through_server, port):
+    """More of them than fit into the window: what a client had was sent again for ever, and took its room."""
+    raw = data(3 * MEGABYTE)
+    client = through_server.raw_port(port(ports.says(raw)).number)
+    client.of_acks = Faults(lost=0.1)
+    assert of(client.connect().read(len(raw), 120)) == of(raw)
+    assert client.of_acks.happened["lost"] > 20
+
+
+def test_a_raw_connection_goes_on_when_its_client_s_socket_breaks(way, port):
+    raw = data(3 * MEGABYTE)
+    client = way.raw_port(port(ports.says(raw)).number)
+    client.cut_after = len(raw) // 2
+    assert of(client.connect().read(len(raw), 120)) == of(raw)
+    assert client.resumed == 1
+
+
+def test_a_raw_connection_goes_on_when_the_hub_is_killed(through_hub, hub, port):
+    raw = data(3 * MEGABYTE)
+    client = through_hub.raw_port(port(ports.echo).number)
+    connection = client.connect()
+    connection.send(raw[: len(raw) // 2])
+    client.wait("some is here", lambda: len(connection.data) > len(raw) // 4, 60)
+    hub.kill()
+    hub.start()
+    connection.send(raw[len(raw) // 2 :])
+    assert of(connection.read(len(raw), 120)) == of(raw)
     assert client.resumed >= 1
 
 

@@ -171,6 +171,23 @@ def test_a_session_that_fails_says_why(client, node, channel):
     assert shown(client, answer)["Details"] == "no such user"
 
 
+def test_a_client_that_comes_after_its_session_has_failed_hears_why(hub, client, node, channel):
+    answer = client.start_session(Target=node.node)
+    channel.expect("interactive_shell")
+    channel.complete(answer["SessionId"], "Failed", "no such user")
+    until("it is over", lambda: shown(client, answer)["Status"] == "Failed")
+    assert bare.plugin(answer, "wrong").closed()
+    operator = bare.plugin(answer)
+    assert operator.expect("channel_closed").json["Output"] == "no such user"
+    assert operator.closed()
+    # Once, and only as long as its token is good.
+    assert bare.plugin(answer).closed()
+    hub.pretend("UPDATE session SET ended_at = ended_at - 60000 WHERE id = ?", answer["SessionId"])
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        bare.plugin(answer)
+    assert shown(client, answer)["Status"] == "Failed"
+
+
 def test_terminate_session_tells_both_ends(client, node, channel, start):
     answer, operator, agent = start()
     assert client.terminate_session(SessionId=answer["SessionId"])["SessionId"] == answer["SessionId"]

@@ -128,13 +128,12 @@ def test_a_session_that_goes_on_in_another_tab_is_left_by_the_first(page, hub, r
     assert page.complaints + other.complaints == []
 
 
-def test_a_hub_that_is_killed_asks_for_the_key_again_and_the_shell_goes_on(page, hub, reachable):
+def test_a_hub_that_is_killed_still_knows_who_is_logged_in_and_the_shell_goes_on(page, hub, reachable):
     opened(page, hub, reachable.node)
     page.type("kept=yes\n")
     hub.kill()
     page.wait_for("#state", "reconnecting")
     hub.start()
-    log_in(page, hub.credentials())
     page.wait_for("#state", "connected")
     page.type("echo kept:$kept\n")
     page.shows("kept:yes")
@@ -157,12 +156,65 @@ def test_who_has_no_key_gets_no_terminal_and_who_logs_out_has_none_any_more(page
     status = page.look("fetch('/console/nodes').then((answer) => answer.status)")
     assert (status, page.look("location.pathname")) == (401, "/console")
     ended = "SELECT details FROM session WHERE ended_at IS NOT NULL OR end_wanted_at IS NOT NULL"
-    assert hub.row(ended) == (f"{key} terminated the session.",)
+    assert hub.row(ended) == ("The log-in of the session's browser has ended.",)
     log = hub.program.logs()
     for words in ("log-in refused", "ConsoleLogin", "ConsoleLogout", "StartSession"):
         assert words in log, words
     assert secret not in log and "not-the-secret" not in log
     assert page.complaints == []
+
+
+def test_who_logs_in_in_one_tab_is_logged_in_in_all_of_them(page, hub, reachable):
+    other = page.browser.new_tab()
+    for tab in (page, other):
+        tab.go(f"{hub.endpoint}/console")
+        tab.wait_for("#login")
+    log_in(page, hub.credentials())
+    for tab in (page, other):
+        tab.wait_for("#nodes a")
+    assert hub.row("SELECT COUNT(*) FROM console_login") == (1,)
+    assert page.complaints + other.complaints == []
+
+
+def test_a_tab_that_hears_too_late_that_nobody_is_logged_in_needs_no_other_log_in(page, hub, reachable):
+    page.go(f"{hub.endpoint}/console")
+    log_in(page, hub.credentials())
+    page.wait_for("#nodes a")
+    other = page.browser.new_tab()
+    # The answer to its first question was on its way when the other tab said that it is logged in.
+    late = (
+        "const real = fetch; window.fetch = () => { window.fetch = real;"
+        " return Promise.resolve(new Response('{}', {status: 401})) }"
+    )
+    other.ask("Page.addScriptToEvaluateOnNewDocument", source=late)
+    other.go(f"{hub.endpoint}/console")
+    other.wait_for("#nodes a")
+    assert other.text("#login") == "" and hub.row("SELECT COUNT(*) FROM console_login") == (1,)
+    assert page.complaints + other.complaints == []
+
+
+def test_a_session_ends_with_a_log_in_that_was_not_used_for_an_hour(page, hub, reachable):
+    opened(page, hub, reachable.node)
+    assert hub.pretend("UPDATE console_login SET used_at = 0") == 1
+    page.wait_for("#why", "The log-in of the session's browser has ended.")
+
+
+def test_a_log_in_is_kept_by_who_types_and_not_by_what_the_terminal_answers_to_programs(
+    page, hub, reachable, tmp_path
+):
+    opened(page, hub, reachable.node)
+    page.type(f"until [ -e {tmp_path}/go ]; do sleep 0.1; done; printf '\\033[6n'; echo; echo asked\n")
+    # Five minutes later.
+    page.run("window.asks = 0; performance.now = () => 1e9; undefined")
+    page.run(
+        "{ const real = fetch; window.fetch = (...all) =>"
+        " { asks += all[0] === '/console/login' ? 1 : 0; return real(...all) } }"
+    )
+    (tmp_path / "go").touch()
+    page.shows("asked")
+    assert page.run("asks") == 0
+    page.type("x")
+    until("the page has asked who is logged in", lambda: page.run("asks") == 1)
 
 
 def test_an_operator_whom_the_rules_forbid_the_node_gets_no_terminal_either(page, hub, reachable):

@@ -16,9 +16,9 @@ from harness.wait import until
 
 @pytest.fixture
 def newer(home):
-    """A program of version 99 that says who has started it, and ends."""
+    """A program of version 99 that says each time who has started it, and ends."""
     program = home / "newer"
-    program.write_text(f'#!/bin/sh\necho "$PPID $*" >{home}/started\nexit 78\n')
+    program.write_text(f'#!/bin/sh\necho "$PPID $*" >>{home}/started\nexit 78\n')
     program.chmod(0o755)
     return program
 

@@ -11,8 +11,8 @@ use crate::updates::shelf::Newest;
 use std::time::{SystemTime, UNIX_EPOCH};
 use stint_wire::time::Utc;
 
-/// The hub: its store, its keys, and the nodes that wait for work. Shared by all tasks; holds no
-/// other state, so that several hubs can serve one store.
+/// The hub: its store, its keys, and the nodes that wait for work. Shared by all tasks; what else it
+/// holds, such as relays and bells, is of one process (decision 0044).
 pub struct App {
     /// The database.
     pub store: Store,
@@ -24,7 +24,7 @@ pub struct App {
     pub replies: Together,
     /// The sessions whose ends are here.
     pub sessions: Live,
-    /// The web pages' log-ins.
+    /// What the web pages remember.
     pub console: Console,
     /// Counts for `/metrics`; this process's own.
     pub metrics: Metrics,
@@ -33,8 +33,8 @@ pub struct App {
     /// The S3 server of the fleet, without a slash at its end, if it isn't AWS's. Nodes upload
     /// there; the hub makes URLs of it.
     pub s3_server: Option<String>,
-    /// The URL under which nodes get packages, without a slash at its end, if the operator said
-    /// it; else it is the one by which a node reached the hub.
+    /// The URL under which the hub is reached, without a slash at its end, if the operator said it: of
+    /// packages, sessions and the console. Else it is the one of each request.
     pub public_url: Option<String>,
     /// Agents of the BootAgent protocol that can't sign are nodes too.
     pub accept_unsigned_bootagents: bool,
@@ -51,6 +51,8 @@ pub struct Caller {
     pub region: String,
     /// The URL under which the request reached the hub, for links in answers.
     pub endpoint: String,
+    /// The log-in that stands for the signature, if a browser asks; else empty.
+    pub login: String,
 }
 
 impl App {

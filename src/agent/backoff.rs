@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// The wait after a server has turned this node away, which only a person can mend.
 const REJECTED: Duration = Duration::from_secs(300);
 
-/// Each wait is up to this part shorter or longer, so that a fleet doesn't return in step.
+/// Each wait is up to this part longer, so that a fleet doesn't return in step.
 const JITTER: f64 = 0.25;
 
 /// A change of the network makes the waits short again if the last one was so long ago. A link that flaps ends
@@ -81,7 +81,7 @@ fn wait(failures: u32, rejected: bool, chance: f64) -> Duration {
         true => REJECTED,
         false => FIRST.saturating_mul(1 << failures.min(16)).min(LONGEST),
     };
-    plain.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)
+    plain.mul_f64(1.0 + JITTER * chance)
 }
 
 #[cfg(test)]
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn waits_grow_to_minutes_and_no_further() {
-        let plain = |failures| wait(failures, false, 0.5).as_secs();
+        let plain = |failures| wait(failures, false, 0.0).as_secs();
         assert_eq!([plain(0), plain(1), plain(6), plain(7), plain(u32::MAX)], [1, 2, 64, 120, 120]);
-        assert_eq!(wait(0, true, 0.5).as_secs(), 300);
+        assert_eq!(wait(0, true, 0.0).as_secs(), 300);
     }
 
     #[test]
@@ -111,8 +111,13 @@ mod tests {
     }
 
     #[test]
+    fn no_wait_is_shorter_than_the_second_that_is_told() {
+        assert!([0.0, 0.5, 1.0].iter().all(|chance| wait(0, false, *chance).as_secs() == 1));
+    }
+
+    #[test]
     fn a_fleet_does_not_come_back_in_step() {
-        assert_eq!(wait(7, false, 0.0), Duration::from_secs(90));
+        assert_eq!(wait(7, false, 0.0), Duration::from_secs(120));
         assert_eq!(wait(7, false, 1.0), Duration::from_secs(150));
     }
 }

@@ -26,7 +26,10 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     let Some(server) = shared.server.get() else { return Ok(()) };
     loop {
         let every = interval(&shared);
-        let wait = match shared.talk(|uplink| uplink.ping()).await {
+        let told = shared.talk(|uplink| uplink.ping()).await;
+        #[cfg(feature = "ssm")]
+        server.board.goes_to(server.uplink.server());
+        let wait = match told {
             Ok(()) => {
                 backoff.succeeded();
                 server.board.pinged(every);

@@ -18,9 +18,6 @@ const SETTLING: Duration = Duration::from_secs(5);
 /// The server isn't told more often, however much happens.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Answers by which a server says that it hasn't got the content whose mark it was told.
-const UNKNOWN: [&str; 2] = ["ItemContentMismatchException", "InvalidItemContentException"];
-
 /// Tells for ever.
 pub async fn run(shared: Rc<Shared>, children: Children) -> Ended {
     let supervisor = children.supervisor().await;
@@ -54,9 +51,7 @@ pub async fn run(shared: Rc<Shared>, children: Children) -> Ended {
                 told = mark;
                 after(PAUSE).await;
             }
-            Err(UplinkError::Refused { code, .. })
-                if !is_new && UNKNOWN.contains(&code.as_str()) =>
-            {
+            Err(UplinkError::Refused { code, .. }) if !is_new && Inventory::is_unknown(&code) => {
                 // No mark is like this.
                 told = code;
             }

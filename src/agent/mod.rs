@@ -35,6 +35,8 @@ mod reboot;
 #[cfg(feature = "session")]
 mod sessions;
 pub mod status;
+#[cfg(all(feature = "guardian", feature = "ssm"))]
+mod troubles;
 mod turn;
 #[cfg(feature = "documents")]
 mod watch;
@@ -301,10 +303,10 @@ fn spawn(executor: &LocalExecutor<'static>, task: impl Future<Output = ()> + 'st
     executor.spawn(task).detach();
 }
 
-/// Sets the link to Systems Manager up. Is called on a lane, as a device that isn't registered yet
-/// has to be first, however long that takes: meanwhile the children and the other link go on.
+/// Sets the link to Systems Manager up, or says what failed and why; then it is called again. Is called on a lane,
+/// as a device that isn't registered yet has to be first: meanwhile the children and the other link go on.
 /// `None`: there is no such link after all.
-pub type Commands = Box<dyn FnOnce() -> Option<Arc<dyn Uplink>> + Send>;
+pub type Commands = Box<dyn Fn() -> Result<Option<Arc<dyn Uplink>>, (&'static str, String)> + Send>;
 
 /// The ways to servers that this daemon has.
 #[derive(Default)]

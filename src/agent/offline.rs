@@ -3,7 +3,7 @@
 use super::Shared;
 use super::modules::Ended;
 use super::news::{News, SELDOM};
-use crate::offline::{Look, MAX_UNFINISHED, RECEIPT, Taken};
+use crate::offline::{Folder, Look, MAX_UNFINISHED, RECEIPT, Taken};
 use crate::reactor::after;
 use crate::spool::{Acceptance, Outcome, Report, SpoolError};
 use crate::sys::FileError;
@@ -21,11 +21,12 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Takes documents for ever.
 pub async fn run(shared: Rc<Shared>) -> Ended {
     let mut look = Look::default();
+    let mut told = String::new();
     // What an earlier daemon took and didn't come to accept.
     let mut unaccepted = true;
     loop {
         let news = News::of(shared.offline.path());
-        match turn(&shared, &mut look, &mut unaccepted) {
+        match turn(&shared, &mut look, &mut told, &mut unaccepted) {
             Ok(()) if look.has_seen() || unaccepted => after(LOOK).await,
             Ok(()) => news.wait(LOOK, SELDOM).await,
             Err(problem) => {
@@ -36,43 +37,60 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     }
 }
 
-fn turn(shared: &Shared, look: &mut Look, unaccepted: &mut bool) -> Result<(), String> {
+fn turn(
+    shared: &Shared,
+    look: &mut Look,
+    told: &mut String,
+    unaccepted: &mut bool,
+) -> Result<(), String> {
     let folder = &shared.offline;
     let words = |error: FileError| error.to_string();
     // Looked at before anything in it is made, removed or read.
-    if let Some(path) = folder.exposed().map_err(words)? {
-        return Err(format!(
-            "{} must be a folder of the agent's user that nobody else can write to; give it to that \
-             user, and run `chmod 700` on it",
-            path.display()
-        ));
-    }
+    folder.check(false)?;
     folder.open().map_err(words)?;
     let names = look.at(folder.path(), &offline::is_document);
-    let mut room = match names.is_empty() {
-        true => 0,
-        false => MAX_UNFINISHED.saturating_sub(folder.unfinished().map_err(words)?.len()),
-    };
-    for name in names {
-        if room == 0 {
-            // The others stay where they are until some of these are over.
-            break;
-        }
-        match folder.take(&name).map_err(words)? {
-            Taken::Submitted(id) => {
-                log::info!("{name} from the local folder is document {id}");
-                *unaccepted = true;
-                room -= 1;
-            }
-            Taken::Invalid(reason) => {
-                log::warn!("{name} from the local folder is no document: {reason}");
-            }
-        }
+    if !names.is_empty() {
+        let unfinished = folder.unfinished().map_err(words)?.len();
+        let room = MAX_UNFINISHED.saturating_sub(unfinished);
+        *unaccepted |= take(folder, &names, room, told);
     }
     if *unaccepted {
         *unaccepted = !accept(shared)?;
     }
     Ok(())
+}
+
+/// Takes so many of the files at most; whether there was a document. One that can't be taken now keeps no other
+/// from it. That is said once: `told` is what was said of the files before.
+fn take(folder: &Folder, names: &[String], mut room: usize, told: &mut String) -> bool {
+    let (mut any, mut failed) = (false, String::new());
+    for name in names {
+        if room == 0 {
+            // The others stay where they are until some of these are over.
+            break;
+        }
+        match folder.take(name) {
+            Ok(Taken::Submitted(id)) => {
+                log::info!("{name} from the local folder is document {id}");
+                any = true;
+                room -= 1;
+            }
+            Ok(Taken::Invalid(reason)) => {
+                log::warn!("{name} from the local folder is no document: {reason}");
+            }
+            Err(error) => {
+                failed.push_str("; ");
+                failed.push_str(&error.to_string());
+            }
+        }
+    }
+    if *told != failed {
+        *told = failed;
+        if !told.is_empty() {
+            log::error!("not everything is taken from the local folder{told}");
+        }
+    }
+    any
 }
 
 /// Accepts what was submitted; whether all of it is accepted now.
@@ -107,4 +125,30 @@ fn accept(shared: &Shared) -> Result<bool, String> {
 /// Whether a job came from the folder.
 pub fn is_local(receipt: &str) -> bool {
     receipt == RECEIPT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder as Place;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_cannot_be_taken_now_is_in_no_other_ones_way_and_told_once() {
+        let place = Place::new();
+        let folder = Folder::of(place.path(), offline::KEEP);
+        folder.open().unwrap();
+        let mut told = String::new();
+        for name in ["b.json", "d.json"] {
+            fs::write(folder.path().join(name), "{}").unwrap();
+        }
+        // The first has gone since it was seen.
+        let names = ["a.json", "b.json", "c", "d.json"].map(str::to_owned);
+        fs::write(folder.path().join("c"), "{").unwrap();
+        assert!(take(&folder, &names[..3], 9, &mut told));
+        assert!(told.contains("a.json"), "{told}");
+        assert_eq!(folder.unfinished().unwrap().len(), 1);
+        assert!(!take(&folder, &names[3..], 0, &mut told));
+        assert!(take(&folder, &names[3..], 1, &mut told));
+    }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "ssm")]
 use super::Server;
+#[cfg(feature = "ssm")]
+use super::backoff::Backoff;
 #[cfg(feature = "supervise")]
 use super::children::Children;
 use super::links::Changes;
@@ -10,8 +12,12 @@ use super::status::Board;
 use super::{Commands, Settings, Shared};
 use crate::bell::Bell;
 use crate::lane::Lane;
+#[cfg(feature = "ssm")]
+use crate::lane::LaneError;
 use crate::spool::{Outbox, Spool};
 use crate::sys::FileError;
+#[cfg(feature = "ssm")]
+use crate::uplink::Uplink;
 use smol::LocalExecutor;
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -91,7 +97,7 @@ async fn open_up(
     #[cfg(feature = "ssm")]
     if let Some(commands) = commands {
         let (own, with) = (modules.clone(), shared.clone());
-        let commands = Arc::new(Mutex::new(Some(commands)));
+        let commands = Arc::new(Mutex::new(commands));
         modules.start("ssm", move || {
             link_up(
                 own.clone(),
@@ -132,16 +138,14 @@ async fn open_up(
 async fn link_up(
     modules: Rc<Modules>,
     board: Rc<Board>,
-    commands: Arc<Mutex<Option<Commands>>>,
+    commands: Arc<Mutex<Commands>>,
     shared: Rc<Shared>,
     #[cfg(feature = "supervise")] children: Children,
 ) -> Ended {
-    let link = move || {
-        let commands = commands.lock().unwrap_or_else(PoisonError::into_inner).take();
-        commands.and_then(|commands| commands())
-    };
-    let linked = Lane::new("register").run(link).await;
+    let linked = made(commands, &board, &shared.changes.bell()).await;
     let Some(uplink) = linked.map_err(|error| error.to_string())? else { return Ok(()) };
+    #[cfg(feature = "guardian")]
+    let all = board.clone();
     let board = board.link(uplink.name());
     board.is_node(uplink.node_id());
     let _ = shared.server.set(Server { uplink, board });
@@ -156,6 +160,11 @@ async fn link_up(
         let with = shared.clone();
         modules.start("inventory", move || super::inventory::run(with.clone(), children.clone()));
     }
+    #[cfg(feature = "guardian")]
+    {
+        let with = shared.clone();
+        modules.start("troubles", move || super::troubles::run(with.clone(), all.clone()));
+    }
     #[cfg(feature = "audit")]
     if shared.settings.send_audit {
         let with = shared.clone();
@@ -164,4 +173,82 @@ async fn link_up(
     shared.jobs.ring();
     // The link stands.
     smol::future::pending().await
+}
+
+/// Makes the link, however often that has to be tried: a change of the network ends a wait. Whoever stands
+/// before the device is told of each new reason why it can't be made: there may be nothing else that they get
+/// to know.
+#[cfg(feature = "ssm")]
+async fn made(
+    commands: Arc<Mutex<Commands>>,
+    board: &Board,
+    changed: &Bell,
+) -> Result<Option<Arc<dyn Uplink>>, LaneError> {
+    let (lane, mut backoff, mut said) = (Lane::new("register"), Backoff::default(), String::new());
+    loop {
+        let commands = commands.clone();
+        let tried = lane.run(move || commands.lock().unwrap_or_else(PoisonError::into_inner)());
+        let (what, error) = match tried.await? {
+            Ok(made) => return Ok(made),
+            Err(failed) => failed,
+        };
+        let pause = backoff.failed(false);
+        log::warn!("{what}, trying again in {} s: {error}", pause.as_secs());
+        if error != said {
+            board.backing_off(pause, &error);
+            said = error;
+        }
+        backoff.wait(pause, changed).await;
+    }
+}
+
+#[cfg(all(test, feature = "ssm"))]
+mod tests {
+    use super::*;
+    use crate::agent::Observer;
+    use crate::agent::status::LinkState;
+    use crate::reactor::{after, block_on};
+    use crate::testing::Folder;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    /// Counts what it is told.
+    struct Console(Arc<AtomicU32>);
+
+    impl Observer for Console {
+        fn online(&self, _link: &LinkState) {}
+
+        fn backing_off(&self, _wait: Duration, _why: &str) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_network_ends_the_wait_for_the_next_registration() {
+        const TRIES: u32 = 12;
+        let (tries, told) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let counted = tries.clone();
+        let commands: Commands =
+            Box::new(move || match counted.fetch_add(1, Ordering::SeqCst) + 1 {
+                TRIES => Ok(None),
+                1 => Err(("registration failed", "there is no network".to_owned())),
+                _ => Err(("registration failed", "there is no name server".to_owned())),
+            });
+        let folder = Folder::new();
+        let board = Board::new(folder.path(), Some(Box::new(Console(told.clone()))));
+        let changed = Bell::new();
+        let made = made(Arc::new(Mutex::new(commands)), &board, &changed);
+        let flapping = async {
+            loop {
+                changed.ring();
+                after(Duration::from_millis(1)).await;
+            }
+        };
+        // By themselves the waits come to a quarter of an hour.
+        let made = block_on(smol::future::or(made, flapping)).unwrap();
+        assert!(made.is_ok_and(|made| made.is_none()));
+        // A reason that is told already isn't told again.
+        let counts = [&tries, &told].map(|it| it.load(Ordering::SeqCst));
+        assert_eq!(counts, [TRIES, 2]);
+    }
 }

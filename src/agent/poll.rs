@@ -38,6 +38,8 @@ pub async fn run(shared: Rc<Shared>) -> Ended {
     loop {
         let began = Instant::now();
         let uplink = server.uplink.clone();
+        #[cfg(feature = "ssm")]
+        server.board.goes_to(uplink.server());
         match in_words(shared.poll_lane.run(move || uplink.poll()).await) {
             Ok(deliveries) => {
                 backoff.succeeded();

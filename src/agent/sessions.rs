@@ -89,7 +89,9 @@ pub async fn begin(shared: &Shared, id: String, order: String) {
     };
     if let Some(why) = refusal {
         log::warn!("session {id} is refused: {why}");
-        audit::record("session.refused", shared.link(), &[("id", &id), ("why", &why)]);
+        let (who, document) = wanted(shared, &order);
+        let what = [("id", &*id), ("document", &*document), ("why", &*why)];
+        audit::record("session.refused", &who, &what);
         let why = End::failed(why);
         let told = shared.talk(move |up| up.session_is_over(&id, &why.status, &why.output)).await;
         if let Err(error) = told {
@@ -112,6 +114,9 @@ pub fn end(shared: &Shared, id: &str) {
     let mut open = shared.sessions.open.borrow_mut();
     let Some(open) = open.iter_mut().find(|open| open.id == id) else { return };
     log::info!("session {id} is ended by the server");
+    if !open.ends {
+        audit::record("session.cancelled", shared.link(), &[("id", id)]);
+    }
     open.ends = true;
     stop(open);
 }
@@ -125,8 +130,15 @@ fn stop(open: &Open) {
 /// Starts sessions for ever. Those that an earlier daemon has started come first.
 pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) -> Ended {
     let folder = shared.settings.status_dir.join(FOLDER);
-    durable::make_folder(&folder).map_err(|error| error.to_string())?;
-    for id in durable::list(&folder).map_err(|error| error.to_string())? {
+    let known = match durable::make_folder(&folder) {
+        Ok(()) => durable::list(&folder).map_err(|error| error.to_string())?,
+        // There are none in a folder that isn't there, and each session tries to make its own.
+        Err(error) => {
+            log::warn!("{error}");
+            Vec::new()
+        }
+    };
+    for id in known {
         if id == SENDER {
             continue;
         }
@@ -153,14 +165,19 @@ pub async fn run(shared: Rc<Shared>, executor: Rc<LocalExecutor<'static>>) -> En
     }
 }
 
-/// A session from its start to its end.
-async fn carry(shared: Rc<Shared>, id: String, order: String, folder: PathBuf) {
-    let (owner, document) = SessionOrder::read(&order)
+/// Who wants a session by this order, as far as it tells, and by which document.
+fn wanted(shared: &Shared, order: &str) -> (String, String) {
+    let (owner, document) = SessionOrder::read(order)
         .map(|order| (order.owner, order.document_name))
         .unwrap_or_default();
+    (if owner.is_empty() { shared.link().to_owned() } else { owner }, document)
+}
+
+/// A session from its start to its end.
+async fn carry(shared: Rc<Shared>, id: String, order: String, folder: PathBuf) {
+    let (who, document) = wanted(&shared, &order);
     log::info!("session {id} ({document}) begins");
-    let who = if owner.is_empty() { shared.link() } else { owner.as_str() };
-    audit::record("session.started", who, &[("id", &id), ("document", &document)]);
+    audit::record("session.started", &who, &[("id", &id), ("document", &document)]);
     let started = start(&shared, &folder, Some(order.as_bytes()));
     drop(order);
     match started {
@@ -209,11 +226,25 @@ fn note(shared: &Shared, id: &str, folder: &Path, process: Option<Identity>) {
     }
 }
 
+/// Both ends of a session's doorbell. It is in the session's folder, where the next daemon hears it, too; where there
+/// can be none, this one alone does: a full disk is no reason to keep out who comes to repair it.
+fn hear(folder: &Path) -> Result<(File, File), FileError> {
+    let named = || {
+        durable::make_folder(folder)?;
+        let listener = doorbell::listen(folder)?;
+        Ok((listener, doorbell::hold(folder)?))
+    };
+    named().or_else(|error: FileError| {
+        log::warn!("{error}; a session goes on without, and the next daemon won't know it");
+        // Without a doorbell in it, it would be taken for that of a session that is over.
+        let _ = fs::remove_dir_all(folder);
+        doorbell::unnamed()
+    })
+}
+
 /// Starts the process of a session, or without an order that which sends transcripts.
 fn start(shared: &Shared, folder: &Path, order: Option<&[u8]>) -> Result<(Child, File), FileError> {
-    durable::make_folder(folder)?;
-    let listener = doorbell::listen(folder)?;
-    let bell = doorbell::hold(folder)?;
+    let (listener, bell) = hear(folder)?;
     let program = Path::new("/proc/self/exe");
     let mut command = Command::new(program);
     command.arg("session");
@@ -233,8 +264,9 @@ fn start(shared: &Shared, folder: &Path, order: Option<&[u8]>) -> Result<(Child,
     if let Some(config) = &shared.settings.config {
         command.arg("--config").arg(config);
     }
-    command.stdout(Stdio::from(bell)).stderr(Stdio::null());
-    let child = process::isolate(&mut command, Group::Session).spawn();
+    // What it logs comes where this process's lines do.
+    command.stdout(Stdio::from(bell));
+    let child = process::isolate(&mut command, Group::Part).spawn();
     drop(memory);
     Ok((child.map_err(FileError::new("start", program))?, listener))
 }
@@ -288,7 +320,8 @@ async fn ended(mut child: Child) -> Option<ExitStatus> {
 async fn over(shared: &Shared, id: &str, end: End) {
     shared.sessions.open.borrow_mut().retain(|open| open.id != id);
     let End { status, output } = end;
-    log::info!("session {id} ended: {status} {output}");
+    let gap = if output.is_empty() { "" } else { " " };
+    log::info!("session {id} ended: {status}{gap}{output}");
     audit::record("session.ended", "agent", &[("id", id), ("status", &status)]);
     let mut backoff = Backoff::default();
     for _ in 0..TELLS {
@@ -342,6 +375,7 @@ async fn send_once(shared: &Shared, folder: &Path) {
 mod tests {
     use super::*;
     use crate::testing::Folder;
+    use std::io;
 
     #[test]
     fn a_process_that_outlives_its_doorbell_does_not_hold_up_the_loop() {
@@ -356,6 +390,22 @@ mod tests {
         }))
         .unwrap();
         assert!(status.is_some_and(|status| !status.success()));
+    }
+
+    #[test]
+    fn a_session_that_can_have_no_folder_is_heard_nevertheless() {
+        let status = Folder::new();
+        let file = status.path().join(FOLDER);
+        fs::write(&file, "").unwrap();
+        for folder in [file.join("a-1"), status.path().join("a-1")] {
+            let (listener, mut bell) = hear(&folder).unwrap();
+            assert_eq!(doorbell::look(&listener).unwrap(), Look::Quiet);
+            io::Write::write_all(&mut bell, b".").unwrap();
+            assert_eq!(doorbell::look(&listener).unwrap(), Look::Rang);
+            drop(bell);
+            assert_eq!(doorbell::look(&listener).unwrap(), Look::Gone);
+        }
+        assert!(status.path().join("a-1").is_dir());
     }
 
     #[test]

@@ -8,6 +8,8 @@
 use super::Observer;
 #[cfg(feature = "guardian")]
 use super::modules::{ModuleState, State};
+#[cfg(feature = "guardian")]
+use crate::bell::Bell;
 use crate::sys::{FileError, clock, durable, lock};
 use crate::uplink::UplinkError;
 use std::cell::RefCell;
@@ -17,7 +19,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use stint_wire::json::{self, Node, ObjectWriter};
-use stint_wire::time::Utc;
+#[cfg(all(feature = "guardian", feature = "ssm"))]
+use stint_wire::text::head;
+
+/// Of each module's failure the server is told so much, bytes.
+#[cfg(all(feature = "guardian", feature = "ssm"))]
+const MOST_REASON: usize = 1000;
 
 const LOCK: &str = "run/lock";
 const FILE: &str = "status.json";
@@ -42,10 +49,15 @@ pub struct LinkState {
     /// Which node this was to the server when the link was set up.
     #[cfg(feature = "ssm")]
     pub node: Option<String>,
+    /// The URL of the server that was asked last.
+    #[cfg(feature = "ssm")]
+    pub server: Option<String>,
     /// The last exchange with the server went well.
     pub online: bool,
     /// When the last health report was accepted, ISO 8601.
     pub last_ping: Option<String>,
+    /// The same in seconds since the device's boot, which nobody sets.
+    pub heard_at: Option<u64>,
     /// The time between two of them, seconds.
     pub ping_seconds: u64,
     /// How long it waits before it tries again, seconds.
@@ -61,21 +73,26 @@ pub struct Board {
     path: PathBuf,
     snapshot: RefCell<Snapshot>,
     observer: Option<Box<dyn Observer>>,
+    /// Rings when a module has failed, or runs again.
+    #[cfg(feature = "guardian")]
+    pub troubles: Bell,
 }
 
-/// Makes this process the daemon of a state folder. `None` if there is one already.
+/// Makes this process the daemon of a state folder. `None` if there is one already, and it doesn't end within a second.
 ///
 /// # Errors
 /// The folder or the lock can't be made.
 pub fn claim(state: &Path) -> Result<Option<File>, FileError> {
     durable::make_folder(&state.join("run"))?;
+    #[cfg(any(feature = "guardian", feature = "update"))]
+    is_claimed(state);
     lock::acquire(&state.join(LOCK))
 }
 
-/// Whether a state folder has a daemon.
+/// Whether a state folder has a daemon, and still has it after a second.
 #[cfg(any(feature = "guardian", feature = "update"))]
 pub fn is_claimed(state: &Path) -> bool {
-    lock::is_held(&state.join(LOCK))
+    lock::is_kept(&state.join(LOCK))
 }
 
 /// What the daemon of a state folder says of itself in `status`; `None` if there is no daemon.
@@ -102,7 +119,13 @@ impl Board {
             log::warn!("stint status will know little: {error}");
         }
         let path = status.join(FILE);
-        let board = Board { path, snapshot: RefCell::new(snapshot), observer };
+        let board = Board {
+            path,
+            snapshot: RefCell::new(snapshot),
+            observer,
+            #[cfg(feature = "guardian")]
+            troubles: Bell::new(),
+        };
         board.write();
         Rc::new(board)
     }
@@ -114,6 +137,14 @@ impl Board {
         self.snapshot.borrow_mut().links.push(link);
         self.write();
         Link { board: self.clone(), at }
+    }
+
+    /// A link can't even be set up; the next try is after `wait`.
+    #[cfg(feature = "ssm")]
+    pub fn backing_off(&self, wait: Duration, why: &str) {
+        if let Some(observer) = &self.observer {
+            observer.backing_off(wait, why);
+        }
     }
 
     /// Adds a module; its place on the board.
@@ -136,7 +167,23 @@ impl Board {
         if let Some(module) = self.snapshot.borrow_mut().modules.get_mut(at) {
             change(module);
         }
+        self.troubles.ring();
         self.write();
+    }
+
+    /// The modules that have failed, as content of an inventory: a JSON array with an object of texts for each. How
+    /// often and since when isn't in it, or each try would make it another.
+    #[cfg(all(feature = "guardian", feature = "ssm"))]
+    pub fn failed_modules(&self) -> String {
+        let snapshot = self.snapshot.borrow();
+        let entries = snapshot.failed().map(|module| {
+            let reason = module.last_error.as_deref().unwrap_or_default();
+            ObjectWriter::new()
+                .string("Name", &module.name)
+                .string("Reason", head(reason, MOST_REASON))
+                .finish()
+        });
+        format!("[{}]", entries.collect::<Vec<_>>().join(","))
     }
 
     /// Whether a server hears this node.
@@ -189,11 +236,17 @@ impl Link {
         self.change(|link| link.node = Some(id));
     }
 
+    /// That is the server that the link goes to.
+    #[cfg(feature = "ssm")]
+    pub fn goes_to(&self, server: String) {
+        self.change(|link| link.server = Some(server));
+    }
+
     /// A health report was accepted; the next is due in `every`.
     pub fn pinged(&self, every: Duration) {
-        let now = clock::system();
         self.change(|link| {
-            link.last_ping = Some(now.iso());
+            link.last_ping = Some(clock::system().iso());
+            link.heard_at = Some(clock::since_boot().as_secs());
             link.ping_seconds = every.as_secs();
             online(link);
         });
@@ -287,6 +340,12 @@ impl Snapshot {
         format!("[{}]", modules.join(","))
     }
 
+    /// The modules that have failed and wait for another try.
+    #[cfg(feature = "guardian")]
+    pub fn failed(&self) -> impl Iterator<Item = &ModuleState> {
+        self.modules.iter().filter(|module| module.state == State::Failed)
+    }
+
     /// What is missing, or isn't there yet, is empty.
     fn read(text: &str) -> Snapshot {
         let Ok(node) = json::parse(text) else { return Snapshot::default() };
@@ -302,8 +361,13 @@ impl Snapshot {
         }
     }
 
-    /// Whether the node is as it should be: connected, and heard by every server not long ago.
-    pub fn is_healthy(&self, now: Utc) -> bool {
+    /// Whether the node is as it should be: connected, heard by every server not long ago, and no module has failed. `now`
+    /// is in seconds since the device's boot.
+    pub fn is_healthy(&self, now: u64) -> bool {
+        #[cfg(feature = "guardian")]
+        if self.failed().next().is_some() {
+            return false;
+        }
         !self.links.is_empty() && self.links.iter().all(|link| link.is_healthy(now))
     }
 }
@@ -316,9 +380,10 @@ impl LinkState {
         let text = |text: &Option<String>| text.as_deref().map_or_else(null, json::quote);
         let out = ObjectWriter::new().string("link", &self.link);
         #[cfg(feature = "ssm")]
-        let out = out.raw("node", &text(&self.node));
+        let out = out.raw("node", &text(&self.node)).raw("server", &text(&self.server));
         out.raw("online", if self.online { "true" } else { "false" })
             .raw("lastPing", &text(&self.last_ping))
+            .raw("lastPingUptime", &self.heard_at.map_or_else(null, number))
             .raw("pingSeconds", &number(self.ping_seconds))
             .raw("backoffSeconds", &self.backoff_seconds.map_or_else(null, number))
             .raw("lastError", &text(&self.last_error))
@@ -333,8 +398,11 @@ impl LinkState {
             link: text("link").unwrap_or_default(),
             #[cfg(feature = "ssm")]
             node: text("node"),
+            #[cfg(feature = "ssm")]
+            server: text("server"),
             online: node.get("online").and_then(Node::as_bool).unwrap_or_default(),
             last_ping: text("lastPing"),
+            heard_at: number("lastPingUptime"),
             ping_seconds: number("pingSeconds").unwrap_or_default(),
             backoff_seconds: number("backoffSeconds"),
             last_error: text("lastError"),
@@ -342,10 +410,9 @@ impl LinkState {
         }
     }
 
-    fn is_healthy(&self, now: Utc) -> bool {
-        let heard = self.last_ping.as_deref().and_then(Utc::parse_iso);
-        let patience = self.ping_seconds * 2 * 1000;
-        self.online && heard.is_some_and(|heard| now.0.saturating_sub(heard.0) <= patience)
+    fn is_healthy(&self, now: u64) -> bool {
+        let patience = self.ping_seconds * 2;
+        self.online && self.heard_at.is_some_and(|heard| now.saturating_sub(heard) <= patience)
     }
 }
 
@@ -378,6 +445,33 @@ mod tests {
         assert!((0..600).any(gone));
     }
 
+    #[cfg(all(feature = "guardian", feature = "ssm"))]
+    #[test]
+    fn the_server_is_told_of_a_module_as_long_as_it_fails_and_of_no_try() {
+        let folder = Folder::new();
+        let board = Board::new(folder.path(), None);
+        let at = board.module("supervise", State::Running, None);
+        board.module("audit", State::Disabled, Some("the configuration doesn't want it"));
+        assert_eq!(board.failed_modules(), "[]");
+        let fail = |module: &mut ModuleState| {
+            module.turn(State::Failed);
+            module.restarts += 1;
+            module.last_error = Some(format!("no \"room\"{}", "\u{e9}".repeat(MOST_REASON)));
+        };
+        board.change_module(at, fail);
+        let told = board.failed_modules();
+        let begin = r#"[{"Name":"supervise","Reason":"no \"room\"éé"#;
+        assert!(told.starts_with(begin) && told.len() < MOST_REASON + 50, "{told}");
+        // The next failure of the same kind is no news.
+        board.change_module(at, fail);
+        assert_eq!(board.failed_modules(), told);
+        board.change_module(at, |module| module.turn(State::Running));
+        assert_eq!(board.failed_modules(), "[]");
+        smol::block_on(async {
+            assert!(smol::future::poll_once(board.troubles.wait()).await.is_some());
+        });
+    }
+
     #[cfg(feature = "ssm")]
     #[test]
     fn what_one_exchange_meets_is_shown_until_the_next_goes_well() {
@@ -391,6 +485,8 @@ mod tests {
         assert_eq!(seen().error_kind.as_deref(), Some("portal"));
         link.polled();
         assert_eq!((seen().online, seen().error_kind), (true, None));
+        link.goes_to("http://b".to_owned());
+        assert_eq!(seen().server.as_deref(), Some("http://b"));
     }
 
     #[test]
@@ -398,15 +494,41 @@ mod tests {
         let link = LinkState { online: true, ping_seconds: 60, ..Default::default() };
         let mut snapshot = Snapshot::default();
         (snapshot.pid, snapshot.links) = (1, vec![link]);
-        assert!(!snapshot.is_healthy(Utc(0)));
-        snapshot.links[0].last_ping = Some(Utc::from_secs(1000).iso());
-        assert!(snapshot.is_healthy(Utc::from_secs(1100)));
-        assert!(!snapshot.is_healthy(Utc::from_secs(1200)));
+        assert!(!snapshot.is_healthy(0));
+        snapshot.links[0].heard_at = Some(1000);
+        assert!(snapshot.is_healthy(1000) && snapshot.is_healthy(1120));
+        assert!(!snapshot.is_healthy(1121));
         let mut other = snapshot.links[0].clone();
         other.online = false;
         snapshot.links.push(other);
-        assert!(!snapshot.is_healthy(Utc::from_secs(1000)));
+        assert!(!snapshot.is_healthy(1000));
         snapshot.links.clear();
-        assert!(!snapshot.is_healthy(Utc(1000)));
+        assert!(!snapshot.is_healthy(1000));
+    }
+
+    #[test]
+    fn a_node_is_as_healthy_after_its_clock_was_set_as_before() {
+        let folder = Folder::new();
+        let _claim = super::claim(folder.path()).unwrap();
+        Board::new(folder.path(), None).link("ec2messages").pinged(Duration::from_secs(60));
+        let mut seen = look(folder.path(), folder.path()).unwrap();
+        let now = clock::since_boot().as_secs();
+        for said in ["1970-01-01T00:01:00.000Z", "2099-01-01T00:00:00.000Z"] {
+            seen.links[0].last_ping = Some(said.to_owned());
+            assert!(seen.is_healthy(now) && !seen.is_healthy(now + 200));
+        }
+    }
+
+    #[cfg(feature = "guardian")]
+    #[test]
+    fn a_node_with_a_module_that_has_failed_is_not_healthy() {
+        let link = LinkState { online: true, heard_at: Some(9), ..Default::default() };
+        let mut snapshot = Snapshot { links: vec![link], ..Default::default() };
+        let states = [State::Running, State::Stopped, State::Disabled, State::Failed];
+        let healthy = states.map(|state| {
+            snapshot.modules.push(ModuleState { state, ..Default::default() });
+            snapshot.is_healthy(9)
+        });
+        assert_eq!(healthy, [true, true, true, false]);
     }
 }

@@ -18,7 +18,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 use stint_wire::audit::{self, Event, MAX_LINE};
@@ -32,6 +32,10 @@ static LOST: AtomicU32 = AtomicU32::new(0);
 /// How long another process is waited for, which holds the lock for one record.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
+
+/// The same in all.
+#[cfg(test)]
+pub const PATIENCE: Duration = PAUSE.saturating_mul(TRIES);
 
 /// The digest of the configuration that the last daemon ran with.
 const CONFIG: &str = "config";
@@ -52,6 +56,9 @@ struct Log {
     folder: PathBuf,
     /// `log` is turned over at this size, bytes.
     max: u64,
+    /// This process has seen to it that the name of a log is on disk: one that wrote the first record of a log
+    /// may have died in between.
+    is_named: AtomicBool,
 }
 
 /// Where the log of a state folder is.
@@ -61,7 +68,8 @@ pub fn folder(state: &Path) -> PathBuf {
 
 /// From now on this process's records go to the log of `state`, which may take `max` bytes of disk.
 pub fn open(state: &Path, max: u64) {
-    let _ = LOG.set(Log { folder: folder(state), max: max / 2 });
+    let is_named = AtomicBool::new(false);
+    let _ = LOG.set(Log { folder: folder(state), max: max / 2, is_named });
 }
 
 /// Writes a record: what happened, on whose wish, and what it was about, by name. Does nothing in
@@ -123,7 +131,11 @@ pub fn updates(known: &crate::update::State, who: &str) {
     let (event, order, version, from, why) = match (&known.trial, &known.last) {
         (Some(trial), _) => ("update.begun", &trial.order, &trial.slot.version, &trial.from, ""),
         (None, Some(last)) => {
-            let event = if last.failure.is_empty() { "update.kept" } else { "update.taken-back" };
+            let event = match () {
+                () if last.failure.is_empty() => "update.kept",
+                () if last.version.is_empty() => "update.lost",
+                () => "update.taken-back",
+            };
             (event, &last.order, &last.version, &last.from, &*last.failure)
         }
         (None, None) => return,
@@ -182,7 +194,12 @@ impl Log {
         let line = audit::line(tail.number + 1, tail.last.as_deref(), event);
         // What a power cut left of a line is a line of its own.
         let line = format!("{}{line}\n", if tail.torn { "\n" } else { "" });
-        durable::append_durably(&log, line.as_bytes())
+        if tail.length > 0 && self.is_named.load(Ordering::Relaxed) {
+            return durable::append_to_known(&log, line.as_bytes());
+        }
+        durable::append_durably(&log, line.as_bytes())?;
+        self.is_named.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -253,7 +270,7 @@ mod tests {
     use crate::testing::Folder;
 
     fn log(folder: &Folder, max: u64) -> Log {
-        Log { folder: folder.path().to_owned(), max }
+        Log { folder: folder.path().to_owned(), max, is_named: AtomicBool::new(false) }
     }
 
     fn add(log: &Log, event: &str) {

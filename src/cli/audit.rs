@@ -30,12 +30,10 @@ pub fn run(wish: &Audit) -> Exit {
     for (at, fault) in &seen.faults {
         complain(&format!("line {at} {}", fault.text()), Exit::Failure);
     }
-    let (first, last) = (seen.first, seen.last);
     if seen.records.is_empty() {
-        print("there are no records");
-    } else {
-        print(&format!("records {first} to {last}"));
+        return fail(format!("there is no record in {}", folder(&state).display()));
     }
+    print(&format!("records {} to {}", seen.first, seen.last));
     // A line that a power cut has met is a loss, and told; the chain holds on both sides of it.
     let broken = seen.faults.iter().any(|(_, fault)| *fault != Fault::Unreadable);
     print(if broken { "the chain is broken" } else { "the chain holds" });
@@ -46,7 +44,7 @@ fn line(record: &Record) -> String {
     let Record { number, time, event, who, what, .. } = record;
     let lost = match record.lost {
         0 => String::new(),
-        lost => format!(" ({lost} records before this one are missing: they couldn't be written)"),
+        lost => format!(" (missing before this one, as they couldn't be written: {lost})"),
     };
     format!("{number} {time} {event} by {who} {what}{lost}")
 }

@@ -3,7 +3,7 @@
 use super::print;
 use super::register::ask;
 use crate::agent::status;
-use crate::config;
+use crate::config::{self, Config};
 use crate::identity::{self, Registration, RegistrationError};
 use crate::sys::durable;
 use crate::uplink::UplinkError;
@@ -42,6 +42,7 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         }
         Err(_) if wish.local => {
             wipe(&state)?;
+            record(&config, &state, "unknown");
             print("The damaged registration is wiped.");
             return Ok(());
         }
@@ -56,12 +57,12 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
     };
     ask(&question, wish.yes, "say -y to go on without being asked")?;
     if !wish.local {
+        crate::uplink::prepare(&config, &state, false)?;
         let uplink = Ssm::new(&config, &state, registration).map_err(in_words)?;
         tell(&uplink, &node)?;
     }
     wipe(&state)?;
-    super::open_audit(&config, &state);
-    crate::audit::record("node.deregistered", &crate::audit::person(), &[("node", &node)]);
+    record(&config, &state, &node);
     print(&match wish.local {
         true => format!(
             "The registration as {node} is wiped. The server still has the node; \
@@ -70,6 +71,11 @@ pub fn run(wish: &Wish, usual: &[&str]) -> Result<(), String> {
         false => format!("{node} is deregistered, and its registration is wiped."),
     });
     Ok(())
+}
+
+fn record(config: &Config, state: &Path, node: &str) {
+    super::open_audit(config, state);
+    crate::audit::record("node.deregistered", &crate::audit::person(), &[("node", node)]);
 }
 
 fn in_words(error: impl ToString) -> String {

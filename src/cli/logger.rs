@@ -6,8 +6,9 @@ mod file;
 #[cfg(feature = "logs")]
 mod syslog;
 
+use crate::config::Config;
 #[cfg(feature = "logs")]
-use crate::config::{LogTo, Logs};
+use crate::config::LogTo;
 use crate::sys::descriptors;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
@@ -88,16 +89,21 @@ pub fn start(level: LevelFilter) {
     set(level);
 }
 
-/// Starts logging at `level`, to where the configuration says.
-#[cfg(feature = "logs")]
-pub fn start_to(level: LevelFilter, to: &Logs) {
-    let other = match to.to {
-        LogTo::Stderr => None,
-        LogTo::Syslog => Some(Other::Syslog(syslog::Syslog::new(&to.socket))),
-        LogTo::File => Some(Other::File(file::LogFile::new(&to.file, to.bytes, to.files))),
-    };
-    begin(Guarded { stderr: SimpleLogger::new(), other: other.map(Mutex::new) });
-    set(level);
+/// Starts logging as the configuration says: so loud, and to there.
+pub fn start_as(config: &Config) {
+    #[cfg(feature = "logs")]
+    {
+        let to = &config.logs;
+        let other = match to.to {
+            LogTo::Stderr => None,
+            LogTo::Syslog => Some(Other::Syslog(syslog::Syslog::new(&to.socket))),
+            LogTo::File => Some(Other::File(file::LogFile::new(&to.file, to.bytes, to.files))),
+        };
+        begin(Guarded { stderr: SimpleLogger::new(), other: other.map(Mutex::new) });
+        set(config.log_level);
+    }
+    #[cfg(not(feature = "logs"))]
+    start(config.log_level);
 }
 
 fn begin(logger: Guarded) {

@@ -73,8 +73,6 @@ enum Command {
     Register(Register),
     #[cfg(feature = "ssm")]
     Deregister(Deregister),
-    #[cfg(feature = "supervise")]
-    InstallPackage(InstallPackage),
     Run(Run),
     #[cfg(feature = "documents")]
     RunDocument(RunDocument),
@@ -92,10 +90,6 @@ enum Command {
     #[cfg(feature = "logs")]
     LogLevel(LogLevel),
     Version(Version),
-    #[cfg(feature = "documents")]
-    Worker(Worker),
-    #[cfg(feature = "session")]
-    Session(Session),
 }
 
 /// Register this device with an activation.
@@ -160,16 +154,6 @@ struct Deregister {
     /// the folder of registration and jobs (default: /var/lib/stint)
     #[argh(option)]
     state_dir: Option<PathBuf>,
-}
-
-/// Fetch or install one package of a child agent; the agent itself calls this.
-#[cfg(feature = "supervise")]
-#[derive(FromArgs)]
-#[argh(subcommand, name = "install-package")]
-struct InstallPackage {
-    /// the folder with the order
-    #[argh(positional)]
-    folder: PathBuf,
 }
 
 /// Run the agent in the foreground until SIGTERM.
@@ -349,41 +333,6 @@ struct LogLevel {
 #[argh(subcommand, name = "version")]
 struct Version {}
 
-/// Run one job; the agent itself calls this.
-#[cfg(feature = "documents")]
-#[derive(FromArgs)]
-#[argh(subcommand, name = "worker")]
-struct Worker {
-    /// the job's folder
-    #[argh(positional)]
-    folder: PathBuf,
-    /// where scripts are written, if not beside the job
-    #[argh(option)]
-    scripts: Option<PathBuf>,
-    /// the configuration, for steps that need the network
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// the folder of the registration, for the same
-    #[argh(option)]
-    state_dir: Option<PathBuf>,
-}
-
-/// Carry one session, whose order is on the standard input; the agent itself calls this.
-#[cfg(feature = "session")]
-#[derive(FromArgs)]
-#[argh(subcommand, name = "session")]
-struct Session {
-    /// the session's folder, whose name is its id; without one, transcripts that are left are sent
-    #[argh(positional)]
-    folder: Option<PathBuf>,
-    /// the configuration
-    #[argh(option)]
-    config: Option<PathBuf>,
-    /// the folder of the registration
-    #[argh(option)]
-    state_dir: Option<PathBuf>,
-}
-
 /// Reads the command line, does what it says, and tells how it went.
 #[cfg_attr(any(test, fuzzing), allow(dead_code))]
 pub fn main() -> u8 {
@@ -414,6 +363,15 @@ fn route(_program: &Path, words: &[String]) -> Exit {
 
 fn dispatch(words: &[String]) -> Exit {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    #[cfg(any(feature = "documents", feature = "supervise"))]
+    if let Some(exit) = words.split_first().and_then(|(word, rest)| carry_out(word, rest)) {
+        return exit;
+    }
+    #[cfg(feature = "ssm")]
+    let words = match words.as_slice() {
+        ["--version" | "-V"] => vec!["version"],
+        _ => words,
+    };
     let arguments = match Arguments::from_args(&["stint"], &words) {
         Ok(arguments) => arguments,
         Err(early) if early.status.is_ok() => {
@@ -430,10 +388,6 @@ fn dispatch(words: &[String]) -> Exit {
             let Deregister { local, yes, config, state_dir } = arguments;
             let wish = deregister::Wish { local, yes, config, state_dir };
             finish(deregister::run(&wish, &[DEFAULT_PATH]))
-        }
-        #[cfg(feature = "supervise")]
-        Command::InstallPackage(arguments) => {
-            finish(crate::supervise::install::work(&arguments.folder))
         }
         Command::Run(arguments) => {
             let wish = run::Wish { config: arguments.config, state_dir: arguments.state_dir };
@@ -458,21 +412,39 @@ fn dispatch(words: &[String]) -> Exit {
             print(&format!("stint {} for {}", env!("STINT_VERSION"), BOARD.description));
             Exit::Success
         }
+    }
+}
+
+/// What the agent starts itself as: `worker` for one job, `session` for one session or the transcripts that are left,
+/// `install-package` for one package of a child agent. None of it is for people, so it isn't in the help.
+#[cfg(any(feature = "documents", feature = "supervise"))]
+fn carry_out(word: &str, rest: &[&str]) -> Option<Exit> {
+    let folder = rest.first().filter(|word| !word.starts_with("--")).map(Path::new);
+    #[cfg(feature = "documents")]
+    let option = |name: &str| {
+        let at = rest.iter().position(|word| *word == name)?;
+        rest.get(at + 1).map(Path::new)
+    };
+    Some(finish(match (word, folder) {
+        #[cfg(feature = "supervise")]
+        ("install-package", Some(folder)) => crate::supervise::install::work(folder),
         #[cfg(feature = "session")]
-        Command::Session(Session { folder, config, state_dir }) => {
-            finish(session::run(folder.as_deref(), config.as_deref(), state_dir.as_deref()))
+        ("session", folder) => {
+            // The agent always names it; without it somebody has only looked.
+            let state = option("--state-dir")?;
+            session::run(folder, option("--config"), state)
         }
         #[cfg(feature = "documents")]
-        Command::Worker(arguments) => {
-            let (config, state) = (arguments.config, arguments.state_dir);
-            let remote = worker::remote(config.as_deref(), state.as_deref());
-            let scripts = arguments.scripts.as_deref();
-            let state = state.as_deref();
-            let means = worker::Means { scripts, remote: remote.as_ref(), state };
-            let result = worker::work(&arguments.folder, &means, &mut std::io::stdout());
-            finish(result.map_err(|error| error.to_string()))
+        ("worker", Some(folder)) => {
+            let state = option("--state-dir");
+            let remote = worker::remote(option("--config"), state);
+            let means =
+                worker::Means { scripts: option("--scripts"), remote: remote.as_ref(), state };
+            let result = worker::work(folder, &means, &mut std::io::stdout());
+            result.map_err(|error| error.to_string())
         }
-    }
+        _ => return None,
+    }))
 }
 
 /// From now on what this process does is recorded, where the configuration wants that.

@@ -3,9 +3,9 @@
 use super::{print, provision};
 use crate::agent::status;
 use crate::audit;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Endpoints};
 use crate::identity::hardware::Hardware;
-use crate::identity::{Registration, RegistrationError};
+use crate::identity::{Registration, RegistrationError, UNDATED};
 use crate::uplink::clock;
 use crate::uplink::endpoint::{self, Service};
 use crate::uplink::http::Http;
@@ -67,15 +67,20 @@ pub fn register_device(wish: &Wish, config: &Config, state: &Path) -> Result<Reg
     let region =
         region.ok_or("which region? Name it with --region (any name will do for a stint-hub)")?;
     let given = wish.endpoint.as_deref().map(str::trim).map(|url| url.trim_end_matches('/'));
-    let url = resolve(config, &region, given)?;
-    let kind = key_type(wish.key_type.as_deref(), &url)?;
+    let servers = resolve(config, &region, given)?;
+    let first = servers.first().map(String::as_str).unwrap_or_default();
+    let kind = key_type(wish.key_type.as_deref(), first)?;
     let ca_file = absolute(wish.ca_file.clone().or_else(|| config.ca_file.clone()))?;
-    let http = Http::new(ca_file.as_deref(), &[&url]).map_err(in_words)?;
-    let candidate = Registration::candidate(state, kind).map_err(in_words)?;
+    let all: Vec<&str> = servers.iter().map(String::as_str).collect();
+    let http = Http::new(ca_file.as_deref(), &all).map_err(in_words)?;
+    // A key of a first boot in 1970 would be too old as soon as somebody knows the time.
+    let now = clock::known_or(UNDATED);
+    let candidate = Registration::candidate(state, kind, now).map_err(in_words)?;
     provision::note(state, provision::COMMANDS, &wish.activation_id).map_err(in_words)?;
     let activation = Activation { id: &wish.activation_id, code: &wish.activation_code };
     let (key, fingerprint) = (candidate.key, candidate.fingerprint);
-    let instance_id = register(&http, &url, &activation, &key, &fingerprint).map_err(in_words)?;
+    let instance_id =
+        register(&http, &servers, &activation, &key, &fingerprint).map_err(in_words)?;
     let registration = Registration {
         instance_id,
         region,
@@ -111,9 +116,9 @@ fn check(wish: &Wish) -> Result<(), String> {
     Ok(())
 }
 
-/// What the configuration says for this service, else what was typed, else AWS. What was typed
+/// What the configuration says for this service, else what was typed, else AWS; then what stands in for it. What was typed
 /// wins over the configuration's endpoint for all services.
-fn resolve(config: &Config, region: &str, given: Option<&str>) -> Result<String, String> {
+fn resolve(config: &Config, region: &str, given: Option<&str>) -> Result<Vec<String>, String> {
     let mut config = config.clone();
     if let Some(url) = given {
         let valid = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
@@ -124,8 +129,15 @@ fn resolve(config: &Config, region: &str, given: Option<&str>) -> Result<String,
         }
         config.endpoints.all = Some(url.to_owned());
         config.endpoints.ssm = None;
+        config.endpoints.more.clear();
     }
-    endpoint::resolve(Service::Ssm, region, &config, None).map_err(in_words)
+    let mut servers =
+        vec![endpoint::resolve(Service::Ssm, region, &config, None).map_err(in_words)?];
+    let Endpoints { ssm, more, .. } = &config.endpoints;
+    for url in more.iter().filter(|_| ssm.is_none()) {
+        servers.push(endpoint::allowed(url.clone(), &config).map_err(in_words)?);
+    }
+    Ok(servers)
 }
 
 fn key_type(named: Option<&str>, url: &str) -> Result<KeyType, String> {
@@ -205,9 +217,12 @@ mod tests {
     #[test]
     fn what_was_typed_wins_over_the_configuration() {
         let mut config = Config::default();
+        config.endpoints.all = Some("https://one".into());
+        config.endpoints.more = vec!["https://two".into()];
+        assert_eq!(resolve(&config, "r", None).unwrap(), ["https://one", "https://two"]);
         config.endpoints.ssm = Some("https://config".into());
-        assert_eq!(resolve(&config, "r", Some("https://typed")).unwrap(), "https://typed");
-        assert_eq!(resolve(&config, "r", None).unwrap(), "https://config");
+        assert_eq!(resolve(&config, "r", Some("https://typed")).unwrap(), ["https://typed"]);
+        assert_eq!(resolve(&config, "r", None).unwrap(), ["https://config"]);
         for url in ["typed", "https://", "https://a/b"] {
             assert!(resolve(&config, "r", Some(url)).unwrap_err().contains("is no URL"), "{url}");
         }

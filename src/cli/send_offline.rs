@@ -8,18 +8,22 @@ use super::{Exit, SendOffline, complain, print};
 use crate::agent::status;
 use crate::config::{self, Config, DEFAULT_PATH};
 use crate::document::{self, Document};
-use crate::offline::{Folder, is_over};
+use crate::offline::{Folder, MAX_UNFINISHED, is_over};
 use crate::spool::MAX_JOB;
 use crate::sys::{durable, random};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stint_wire::json::{self, Node, Value};
 use stint_wire::reply::Status;
 
 /// Between two looks for the result.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// An agent that runs takes a file within seconds; one whose folder couldn't be read looks again after a minute. A
+/// file that is still there after this is one that it doesn't take.
+const UNTAKEN: Duration = Duration::from_secs(90);
 
 /// Hands the document over. With `--wait` anything but success is a failure.
 pub fn run(wish: SendOffline) -> Exit {
@@ -32,6 +36,7 @@ pub fn run(wish: SendOffline) -> Exit {
     let folder = Folder::of(state, config.offline.keep);
     let mut parameters = wish.parameters;
     parameters.extend(wish.more);
+    super::open_audit(&config, state);
     let id = match send(&config, &folder, &wish.file, &parameters) {
         Ok(id) => id,
         Err(error) => return fail(error),
@@ -49,6 +54,7 @@ pub fn run(wish: SendOffline) -> Exit {
         }
         return Exit::Success;
     }
+    let began = Instant::now();
     loop {
         let text = folder.outcome(&id).unwrap_or_default();
         let reply = json::parse(&text).ok();
@@ -68,8 +74,28 @@ pub fn run(wish: SendOffline) -> Exit {
         if !runs() {
             return fail(format!("the agent isn't running; it goes on with {id} when it starts"));
         }
+        if is_untaken(&folder, &id, began.elapsed()) {
+            return fail(format!(
+                "the agent runs and doesn't take {}; its log says why, and `stint status` whether its module \
+                 \"offline\" runs. It runs once that is mended, unless it is removed",
+                waiting(&folder, &id).display()
+            ));
+        }
         thread::sleep(LOOK);
     }
+}
+
+/// Whether the agent has had the time to take a file, and hasn't, though it could: of those that aren't over it takes so
+/// many at most.
+fn is_untaken(folder: &Folder, id: &str, waited: Duration) -> bool {
+    waited >= UNTAKEN
+        && waiting(folder, id).exists()
+        && folder.unfinished().is_ok_and(|files| files.len() < MAX_UNFINISHED)
+}
+
+/// Where a document waits for the agent.
+fn waiting(folder: &Folder, id: &str) -> PathBuf {
+    folder.path().join(format!("{id}.json"))
 }
 
 fn send(
@@ -95,13 +121,20 @@ fn send(
         make_defaults(&mut root, &given);
         root.to_string()
     };
+    // As the agent will read it.
+    document::refuse(&root).map_err(|error| words(&error))?;
     if text.len() > MAX_JOB {
         return Err(format!("{} is larger than {MAX_JOB} bytes", file.display()));
     }
+    // The agent would take nothing from it. Which user the agent runs as isn't known here.
+    folder.check(true)?;
     let id = random::uuid().map_err(|error| error.to_string())?;
     durable::make_folder(folder.path()).map_err(|error| error.to_string())?;
-    let path = folder.path().join(format!("{id}.json"));
-    durable::write(&path, text.as_bytes()).map_err(|error| error.to_string())?;
+    // Before the agent can have it: nothing runs that nobody asked for, and its own record isn't kept waiting.
+    let name = file.to_string_lossy();
+    let what = [("id", &*id), ("file", &*name)];
+    crate::audit::record("document.submitted", &crate::audit::person(), &what);
+    durable::write(&waiting(folder, &id), text.as_bytes()).map_err(|error| error.to_string())?;
     Ok(id)
 }
 
@@ -156,6 +189,41 @@ fn show(reply: &Node) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offline::KEEP;
+    use crate::testing::Folder as Place;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_the_agent_does_not_take_is_waited_for_no_longer_unless_there_are_too_many() {
+        let place = Place::new();
+        let folder = Folder::of(place.path(), KEEP);
+        folder.open().unwrap();
+        assert!(!is_untaken(&folder, "1", UNTAKEN));
+        fs::write(waiting(&folder, "1"), "{}").unwrap();
+        assert!(is_untaken(&folder, "1", UNTAKEN) && !is_untaken(&folder, "1", UNTAKEN / 2));
+        for n in 0..MAX_UNFINISHED {
+            fs::write(folder.path().join(format!("submitted/a.{n}")), "{}").unwrap();
+        }
+        assert!(!is_untaken(&folder, "1", UNTAKEN));
+    }
+
+    #[test]
+    fn a_document_is_judged_with_what_is_given_for_it() {
+        let place = Place::new();
+        let file = place.path().join("greet.json");
+        let text = r#"{"schemaVersion":"2.2","parameters":{"whom":{"type":"String","default":"?","allowedValues":["you"]}},
+            "mainSteps":[{"action":"aws:runShellScript","name":"a","inputs":{"runCommand":["echo {{ whom }}"]}}]}"#;
+        fs::write(&file, text).unwrap();
+        let folder = Folder::of(place.path(), KEEP);
+        folder.open().unwrap();
+        let send = |given: &[&str]| {
+            let given: Vec<String> = given.iter().map(|it| (*it).to_owned()).collect();
+            send(&Config::default(), &folder, &file, &given)
+        };
+        assert!(send(&[]).unwrap_err().contains("whom"));
+        let id = send(&["whom=you"]).unwrap();
+        assert!(fs::read_to_string(waiting(&folder, &id)).unwrap().contains(r#""default":"you""#));
+    }
 
     #[test]
     fn what_is_given_becomes_a_default() {

@@ -92,7 +92,7 @@ struct Report {
 
 impl Report {
     fn is_healthy(&self) -> bool {
-        let now = clock::system();
+        let now = clock::since_boot().as_secs();
         self.problem.is_none() && self.daemon.as_ref().is_some_and(|daemon| daemon.is_healthy(now))
     }
 
@@ -195,7 +195,13 @@ impl Report {
                 lines.push(format!("agent        running as process {}", daemon.pid));
                 for link in &daemon.links {
                     let word = if link.online { "online" } else { "not online" };
-                    lines.push(format!("link         {} {word}", link.link));
+                    let line = format!("link         {} {word}", link.link);
+                    #[cfg(feature = "ssm")]
+                    let line = match &link.server {
+                        Some(server) => format!("{line} at {server}"),
+                        None => line,
+                    };
+                    lines.push(line);
                     let heard = link.last_ping.as_deref().unwrap_or("never");
                     lines.push(format!("last ping    {heard}"));
                     if let Some(seconds) = link.backoff_seconds {
@@ -290,7 +296,7 @@ fn modules_text(modules: &[ModuleState]) -> Vec<String> {
     for ModuleState { name, state, since, restarts, last_error } in others {
         let word = state.word();
         let why = last_error.as_deref().map_or_else(String::new, |why| format!(": {why}"));
-        lines.push(format!("module       {name} {word} since {since}, {restarts} restarts{why}"));
+        lines.push(format!("module       {name} {word} since {since}, restarts {restarts}{why}"));
     }
     lines
 }

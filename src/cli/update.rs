@@ -29,11 +29,10 @@ pub fn run(wish: &Update) -> Exit {
         Err(error) => return complain(&format!("stint: {error}"), Exit::Failure),
     };
     // The agent's own look is nobody's command.
-    #[cfg(feature = "logs")]
-    if wish.automatic {
-        super::logger::start_to(config.log_level, &config.logs);
+    match wish.automatic {
+        true => super::logger::start_as(&config),
+        false => super::logger::start(config.log_level),
     }
-    super::logger::start(config.log_level);
     let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
     let state = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
     match carry_out(wish, &config, &state) {

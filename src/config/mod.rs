@@ -226,6 +226,8 @@ pub struct Update {
     pub source: Option<String>,
     /// Whether a version that has become deprecated replaces itself.
     pub automatic: bool,
+    /// It looks for that once in so many days.
+    pub every: u64,
     /// On these days of the week, from Sunday on.
     pub days: [bool; 7],
     /// From this minute of the day, UTC, to before that one; the second may be the smaller one.
@@ -241,6 +243,7 @@ impl Default for Update {
             keys: Vec::new(),
             source: Some(BOARD.update_source).filter(|url| !url.is_empty()).map(str::to_owned),
             automatic: false,
+            every: 1,
             days: [true; 7],
             window: (0, 0),
             deadline: 10,

@@ -13,7 +13,7 @@ const SECTIONS: [&str; 10] =
     ["Profile", "Mds", "Ssm", "Mgs", "Agent", "Os", "S3", "Birdwatcher", "Kms", "Identity"];
 
 /// Section and key of everything that is honoured; the rest is listed once.
-const HONOURED: [(&str, &str); 9] = [
+const HONOURED: [(&str, &str); if cfg!(feature = "update") { 11 } else { 9 }] = [
     ("Profile", "KeyAutoRotateDays"),
     ("Ssm", "Endpoint"),
     ("Ssm", "HealthFrequencyMinutes"),
@@ -23,6 +23,10 @@ const HONOURED: [(&str, &str); 9] = [
     ("S3", "Endpoint"),
     ("Agent", "Region"),
     ("Identity", "ConsumptionOrder"),
+    #[cfg(feature = "update")]
+    ("Agent", "SelfUpdate"),
+    #[cfg(feature = "update")]
+    ("Agent", "SelfUpdateScheduleDay"),
 ];
 
 /// The one key of our own that is understood in this spelling, at the top.
@@ -81,6 +85,12 @@ pub fn read(root: &Node) -> Loaded {
         if !sources.is_empty() {
             config.identity.sources = sources;
         }
+    }
+    #[cfg(feature = "update")]
+    if get("Agent", "SelfUpdate").and_then(Node::as_bool) == Some(true) {
+        let days = get("Agent", "SelfUpdateScheduleDay").and_then(Node::as_u64);
+        config.update.automatic = true;
+        config.update.every = days.filter(|days| (1..=7).contains(days)).unwrap_or(7);
     }
     // Not the original's: it needs no leave for plain HTTP, and stint does.
     config.allow_plain_http = root.get(ALLOW_PLAIN_HTTP).and_then(Node::as_bool).unwrap_or(false);
@@ -147,6 +157,23 @@ mod tests {
         #[cfg(feature = "ssm")]
         assert_eq!(loaded.config.identity.key_max_age_days, Some(30));
         assert!(loaded.not_honoured.is_empty());
+    }
+
+    #[cfg(feature = "update")]
+    #[test]
+    fn the_originals_self_update_is_ours_and_comes_as_seldom() {
+        let read = |agent: &str| {
+            let loaded = parse(&format!(r#"{{"Agent":{agent}}}"#));
+            assert!(loaded.not_honoured.is_empty());
+            (loaded.config.update.automatic, loaded.config.update.every)
+        };
+        assert_eq!(read("{}"), (false, 1));
+        assert_eq!(read(r#"{"SelfUpdate":false,"SelfUpdateScheduleDay":3}"#), (false, 1));
+        for (days, every) in [("1", 1), ("3", 3), ("7", 7), ("0", 7), ("8", 7), ("\"2\"", 7)] {
+            let agent = format!(r#"{{"selfupdate":true,"SelfUpdateScheduleDay":{days}}}"#);
+            assert_eq!(read(&agent), (true, every), "{days}");
+        }
+        assert_eq!(read(r#"{"SelfUpdate":true}"#), (true, 7));
     }
 
     #[test]

@@ -18,11 +18,8 @@ pub fn check(text: &str) -> Vec<Problem> {
             return vec![Problem { line: cause.line, what: format!("no JSON: {}", cause.what) }];
         }
     };
-    let mut problems = match parse::look(&root, None) {
-        Ok((steps, mut problems)) => {
-            of_steps(&steps, &mut problems);
-            problems
-        }
+    let mut problems = match refuse(&root) {
+        Ok(()) => Vec::new(),
         Err(DocumentError::Malformed(problems)) => problems,
         Err(error) => vec![Problem { line: root.line, what: error.to_string() }],
     };
@@ -34,6 +31,16 @@ pub fn check(text: &str) -> Vec<Problem> {
     }
     problems.sort_by_key(|problem| problem.line);
     problems
+}
+
+/// The problems that keep a document from running: all but placeholders without a parameter, which may be the script's own.
+///
+/// # Errors
+/// There is one.
+pub fn refuse(root: &Node) -> Result<(), DocumentError> {
+    let (steps, mut problems) = parse::look(root, None)?;
+    of_steps(&steps, &mut problems);
+    if problems.is_empty() { Ok(()) } else { Err(DocumentError::Malformed(problems)) }
 }
 
 /// The inputs without which a plugin has nothing to do.
@@ -131,6 +138,19 @@ mod tests {
             "precondition":{"StringEquals":["platformType","Linux"]},
             "inputs":{"runCommand":"{{ c }}","x":"{{ ssm:/a/b:3 }} ${{ {"}}]}"#;
         assert_eq!(said(document), [""; 0]);
+    }
+
+    #[test]
+    fn what_nobody_can_run_is_refused_and_braces_of_the_scripts_own_are_not() {
+        let refused = |action: &str, line: &str| {
+            let text = format!(
+                r#"{{"schemaVersion":"2.2","mainSteps":[{{"action":"{action}","name":"a",
+                "inputs":{{"runCommand":"{line}"}}}}]}}"#
+            );
+            refuse(&json::parse(&text).unwrap()).err().map(|error| error.to_string())
+        };
+        assert_eq!(refused("aws:runShellScript", "docker ps --format {{ .Names }}"), None);
+        assert!(refused("aws:foo", "").unwrap().contains("nobody knows a plugin aws:foo"));
     }
 
     #[test]

@@ -6,10 +6,11 @@
 use super::plugin::{Context, Ended};
 use super::remote::RemoteError;
 use crate::config;
+use crate::events::deadline::Now;
 use crate::events::inbox::Inbox;
 use crate::events::rule::{self, Wish};
 use crate::patience::Patience;
-use crate::sys::{clock, random};
+use crate::sys::{clock, host};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -58,10 +59,13 @@ fn wish(inputs: &Node) -> Result<Wish, String> {
             format!("deadlineSeconds must be a whole number of seconds, not {seconds}")
         })?),
     };
+    let since_boot = clock::since_boot().as_millis() as u64;
+    // The daemon adds the time of day, of which it knows more.
+    let now = Now { boot: &host::boot_id(), since_boot, time: None };
     Ok(Wish {
         previous: text("previousState").to_owned(),
         generation: text("generation").to_owned(),
-        ..Wish::new(&event, limit, clock::system())
+        ..Wish::new(&event, limit, &now)
     })
 }
 
@@ -71,7 +75,7 @@ fn tell(state: &Path, wish: &Wish, patience: &Patience) -> Result<Option<Wish>, 
     if !inbox.is_open() {
         return Err("the agent's daemon, which asks event scripts, hasn't been started".to_owned());
     }
-    let id = random::uuid().map_err(|error| error.to_string())?;
+    let id = Inbox::new_id().map_err(|error| error.to_string())?;
     inbox.hand_in(&id, wish).map_err(|error| error.to_string())?;
     while patience.over().is_none() {
         match inbox.collect(&id) {
@@ -98,6 +102,7 @@ fn ended(wish: &Wish) -> Ended {
     };
     let stderr = match (wish.acknowledged, wish.over) {
         (true, _) => "",
+        (false, true) if wish.verdict.starts_with(rule::REPLACED) => "the scripts aren't asked",
         (false, true) => "the scripts didn't agree, and are asked no more",
         (false, false) => "the scripts don't agree yet; the agent goes on asking them",
     };
@@ -128,10 +133,10 @@ mod tests {
         let place = crate::testing::Folder::new();
         let inbox = Inbox::of(place.path());
         inbox.open().unwrap();
-        let wish = Wish::new("instance-healthcheck", None, clock::system());
+        let wish = wish(&parse(r#"{"event":"instance-healthcheck"}"#).unwrap()).unwrap();
         let patience = Patience::of_time(Duration::from_millis(1));
         assert_eq!(tell(place.path(), &wish, &patience), Ok(None));
-        assert_eq!(inbox.wishes().unwrap(), []);
+        assert_eq!(inbox.wishes("").unwrap(), []);
     }
 
     #[test]

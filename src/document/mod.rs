@@ -33,6 +33,8 @@ mod stream;
 mod update_ssm_agent;
 
 pub use check::check;
+#[cfg(feature = "offline")]
+pub use check::refuse;
 pub use exec::Signals;
 pub use flow::{Flow, Next};
 pub use given::given;

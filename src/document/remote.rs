@@ -49,12 +49,7 @@ pub trait Remote {
     ///
     /// # Errors
     /// See [`RemoteError`]. Nothing is left behind then.
-    fn fetch(
-        &self,
-        page: &Page<'_>,
-        place: &Place<'_>,
-        patience: &Patience,
-    ) -> Result<(), RemoteError>;
+    fn fetch(&self, page: &Page<'_>, place: &Place<'_>, patience: &Patience) -> Done;
 
     /// Gets a short text by HTTP, such as an interface's answer; at most 1 MiB.
     ///
@@ -78,29 +73,19 @@ pub trait Remote {
     ///
     /// # Errors
     /// See [`RemoteError`].
-    fn s3_get(
-        &self,
-        object: &S3Object,
-        place: &Place<'_>,
-        patience: &Patience,
-    ) -> Result<(), RemoteError>;
+    fn s3_get(&self, object: &S3Object, place: &Place<'_>, patience: &Patience) -> Done;
 
     /// Puts a file into S3, as plain text that the bucket's owner may read. It is sent from disk.
     ///
     /// # Errors
     /// See [`RemoteError`].
-    fn s3_put(
-        &self,
-        object: &S3Object,
-        file: &Path,
-        patience: &Patience,
-    ) -> Result<(), RemoteError>;
+    fn s3_put(&self, object: &S3Object, file: &Path, patience: &Patience) -> Done;
 
     /// Adds a file's text to a stream of CloudWatch Logs; group and stream are made if need be.
     ///
     /// # Errors
     /// See [`RemoteError`]; [`RemoteError::Unusable`] where no logs server is configured.
-    fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Result<(), RemoteError>;
+    fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Done;
 
     /// Hands the transcript of a session in `file` to the hub that this node has for its server; what the hub has
     /// already isn't sent again. One that it doesn't want is done with.
@@ -108,12 +93,7 @@ pub trait Remote {
     /// # Errors
     /// See [`RemoteError`].
     #[cfg(feature = "session")]
-    fn transcript(
-        &self,
-        session: &str,
-        file: &Path,
-        patience: &Patience,
-    ) -> Result<(), RemoteError>;
+    fn transcript(&self, session: &str, file: &Path, patience: &Patience) -> Done;
 
     /// Where GitHub's interface is, without a trailing slash.
     ///
@@ -126,6 +106,9 @@ pub trait Remote {
         None
     }
 }
+
+/// What comes of fetching something into its place, or of sending a file.
+pub type Done = Result<(), RemoteError>;
 
 /// A value of Parameter Store.
 #[derive(Clone)]

@@ -111,7 +111,7 @@ fn succeeded(line: String) -> Ended {
 mod tests {
     use super::*;
     use crate::update::State;
-    use crate::update::state::Trial;
+    use crate::update::state::{Slot, Trial};
     use stint_wire::json;
 
     fn failure(inputs: &str) -> String {
@@ -134,8 +134,9 @@ mod tests {
         let inputs = json::parse("{}").unwrap();
         let folder = bench.path().file_name().unwrap().to_string_lossy().into_owned();
         let order = format!("c-1 {folder}");
+        let slot = Slot { slot: "a".into(), ..Slot::default() };
         let mut state =
-            State { trial: Some(Trial { order, ..Trial::default() }), ..State::default() };
+            State { trial: Some(Trial { slot, order, ..Trial::default() }), ..State::default() };
         state.commit();
         state.save(bench.path()).unwrap();
         let ended = bench.with(|context| run(&inputs, context));

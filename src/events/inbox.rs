@@ -1,10 +1,11 @@
 //! How a wish gets to the daemon and its first verdict back: files in a folder.
 
 use super::rule::Wish;
-use crate::sys::{FileError, durable};
+use crate::spool::content::{self, Content};
+use crate::sys::{FileError, clock, durable, host, random};
 use miniserde::json;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 const WISHES: &str = "wishes.json";
@@ -46,6 +47,15 @@ impl Inbox {
         self.folder().is_dir()
     }
 
+    /// The name of a new wish. That of a later one sorts behind it in the same boot.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn new_id() -> io::Result<String> {
+        let since = clock::since_boot().as_nanos();
+        Ok(format!("{}-{since:020}-{}", host::boot_id(), random::uuid()?))
+    }
+
     /// Hands a wish in.
     ///
     /// # Errors
@@ -78,18 +88,23 @@ impl Inbox {
         }
     }
 
-    /// The wishes that were handed in, with their ids. One that can't be read is forgotten.
+    /// The wishes that were handed in, with their ids, the oldest first. One that is damaged is forgotten; one that can't
+    /// be read now is told the next time.
     ///
     /// # Errors
     /// The folder can't be read.
-    pub fn wishes(&self) -> Result<Vec<(String, Wish)>, FileError> {
+    pub fn wishes(&self, boot: &str) -> Result<Vec<(String, Wish)>, FileError> {
         let mut wishes = Vec::new();
-        for name in durable::list(&self.folder())? {
+        let mut names = durable::list(&self.folder())?;
+        // What a boot before has left is older than all of this one.
+        names.sort_by_key(|name| name.starts_with(boot));
+        for name in names {
             let Some(id) = name.strip_suffix(".wish") else { continue };
-            let text = fs::read_to_string(self.folder().join(&name)).unwrap_or_default();
-            match json::from_str(&text) {
-                Ok(wish) => wishes.push((id.to_owned(), wish)),
-                Err(_) => self.forget(id),
+            match content::read(&self.folder().join(&name)) {
+                Ok(Content::Is(wish)) => wishes.push((id.to_owned(), wish)),
+                Ok(Content::Damaged) => self.forget(id),
+                Ok(Content::Missing) => {}
+                Err(error) => log::warn!("{error}"),
             }
         }
         Ok(wishes)
@@ -117,7 +132,7 @@ impl Inbox {
         let verdicts = names.iter().filter(|name| name.ends_with(".verdict"));
         let mut verdicts: Vec<_> = verdicts
             .map(|name| self.folder().join(name))
-            .map(|path| (fs::metadata(&path).and_then(|meta| meta.modified()).ok(), path))
+            .map(|path| (fs::metadata(&path).ok().map(|meta| clock::of_file(&meta)), path))
             .collect();
         verdicts.sort();
         let surplus = verdicts.len().saturating_sub(VERDICTS);
@@ -128,10 +143,15 @@ impl Inbox {
         }
     }
 
-    /// The list of wishes; empty if there is none, or none that can be read.
-    pub fn load(&self) -> Vec<Wish> {
-        let text = fs::read_to_string(self.0.join(WISHES)).unwrap_or_default();
-        json::from_str(&text).unwrap_or_default()
+    /// The list of wishes; empty if there is none, or a damaged one.
+    ///
+    /// # Errors
+    /// It can't be read now.
+    pub fn load(&self) -> Result<Vec<Wish>, FileError> {
+        match content::read(&self.0.join(WISHES))? {
+            Content::Is(wishes) => Ok(wishes),
+            Content::Damaged | Content::Missing => Ok(Vec::new()),
+        }
     }
 
     /// Replaces the list.
@@ -146,8 +166,13 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::deadline::Now;
     use crate::testing::Folder;
-    use stint_wire::time::Utc;
+
+    fn asked() -> Wish {
+        let now = Now { boot: "b", since_boot: 0, time: None };
+        Wish::new("instance-ready-for-shutdown", None, &now)
+    }
 
     #[test]
     fn a_wish_goes_in_and_a_verdict_comes_out_once() {
@@ -155,18 +180,18 @@ mod tests {
         let inbox = Inbox::of(place.path());
         assert!(!inbox.is_open());
         inbox.open().unwrap();
-        let mut wish = Wish::new("instance-healthcheck", None, Utc(0));
+        let mut wish = asked();
         inbox.hand_in("1", &wish).unwrap();
-        assert_eq!(inbox.wishes().unwrap(), [("1".to_owned(), wish.clone())]);
+        assert_eq!(inbox.wishes("").unwrap(), [("1".to_owned(), wish.clone())]);
         assert_eq!(inbox.collect("1").unwrap(), None);
         inbox.forget("1");
         wish.tried(true, String::new(), "b");
         inbox.answer("1", &wish);
         assert_eq!(inbox.collect("1").unwrap(), Some(wish.clone()));
         assert_eq!(inbox.collect("1").unwrap(), None);
-        assert_eq!(inbox.load(), []);
+        assert_eq!(inbox.load().unwrap(), []);
         inbox.save(&vec![wish.clone()]).unwrap();
-        assert_eq!(inbox.load(), [wish]);
+        assert_eq!(inbox.load().unwrap(), [wish]);
     }
 
     #[test]
@@ -174,10 +199,10 @@ mod tests {
         let place = Folder::new();
         let inbox = Inbox::of(place.path());
         inbox.open().unwrap();
-        let wish = Wish::new("instance-healthcheck", None, Utc(0));
+        let wish = asked();
         inbox.hand_in("gone", &wish).unwrap();
         inbox.withdraw("gone");
-        assert_eq!(inbox.wishes().unwrap(), []);
+        assert_eq!(inbox.wishes("").unwrap(), []);
         for id in 0..3 * VERDICTS {
             inbox.answer(&id.to_string(), &wish);
         }
@@ -192,12 +217,43 @@ mod tests {
         let place = Folder::new();
         let inbox = Inbox::of(place.path());
         inbox.open().unwrap();
-        let wish = Wish::new("instance-healthcheck", None, Utc(0));
+        let wish = asked();
         inbox.make_room();
         let ids: Vec<String> = (0..3 * VERDICTS).map(|id| id.to_string()).collect();
         ids.iter().for_each(|id| inbox.answer(id, &wish));
         for id in &ids {
             assert_eq!(inbox.collect(id).unwrap().as_ref(), Some(&wish), "{id}");
         }
+    }
+
+    #[test]
+    fn what_can_not_be_read_now_is_not_forgotten_as_what_is_damaged_is() {
+        let place = Folder::new();
+        let inbox = Inbox::of(place.path());
+        inbox.open().unwrap();
+        let [lost, later] = ["lost", "later"].map(|id| inbox.file(id, "wish"));
+        fs::write(&lost, "{").unwrap();
+        std::os::unix::fs::symlink(&later, &later).unwrap();
+        assert_eq!(inbox.wishes("").unwrap(), []);
+        assert!(!lost.exists() && fs::symlink_metadata(&later).is_ok());
+        fs::write(place.path().join("events/wishes.json"), "{").unwrap();
+        assert_eq!(inbox.load().unwrap(), []);
+        fs::remove_file(place.path().join("events/wishes.json")).unwrap();
+        fs::create_dir(place.path().join("events/wishes.json")).unwrap();
+        assert!(inbox.load().is_err());
+    }
+
+    #[test]
+    fn wishes_are_taken_in_the_order_in_which_they_came_and_those_of_another_boot_before() {
+        let place = Folder::new();
+        let inbox = Inbox::of(place.path());
+        inbox.open().unwrap();
+        let wish = asked();
+        let mut ids: Vec<String> = (0..20).map(|_| Inbox::new_id().unwrap()).collect();
+        ids.insert(0, "zzzz-00000000000000000001-of-a-boot-before".to_owned());
+        ids.iter().rev().for_each(|id| inbox.hand_in(id, &wish).unwrap());
+        let came = inbox.wishes(&host::boot_id()).unwrap();
+        let came: Vec<String> = came.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(came, ids);
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Never here: a server's protocol, and what a period means: the scripts know.
 
+pub mod deadline;
 pub mod inbox;
 pub mod rule;
 pub mod script;

@@ -12,6 +12,8 @@ const MEALS: u32 = 3;
 /// What feeds; a board without a watchdog has nothing to feed. Dropped, which is an end in good order,
 /// it leaves a watchdog that is stopped.
 pub struct Feeder {
+    /// The one to be started, and its time.
+    wanted: Option<(PathBuf, Duration)>,
     watchdog: Option<Watchdog>,
     next: Instant,
     /// It was told that there is no hope.
@@ -19,23 +21,31 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    /// Starts the watchdog at `path`, if there is one. One that somebody else feeds is left to them.
+    /// For the watchdog at `path`, if there is one. It isn't touched before [`Feeder::begin`].
     pub fn new(path: Option<&Path>, timeout: Duration) -> Feeder {
-        let watchdog = path.and_then(|path| match Watchdog::open(path, timeout) {
+        let wanted = path.map(|path| (path.to_owned(), timeout));
+        Feeder { wanted, watchdog: None, next: Instant::now(), is_hopeless: false }
+    }
+
+    /// Starts the watchdog, unless that was done. One that somebody else feeds is left to them.
+    pub fn begin(&mut self) {
+        let Some((path, timeout)) = self.wanted.take() else { return };
+        match Watchdog::open(&path, timeout) {
             Ok(watchdog) => {
                 let seconds = watchdog.timeout().as_secs();
                 log::info!(
                     "{} resets this board when it isn't fed for {seconds} s",
                     path.display()
                 );
-                Some(watchdog)
+                self.watchdog = Some(watchdog);
             }
-            Err(error) => {
-                log::warn!("the watchdog {} can't be had: {error}", path.display());
-                None
-            }
-        });
-        Feeder { watchdog, next: Instant::now(), is_hopeless: false }
+            Err(error) => log::warn!("the watchdog {} can't be had: {error}", path.display()),
+        }
+    }
+
+    /// Whether there is one that is still to be started.
+    pub fn waits(&self) -> bool {
+        self.wanted.is_some()
     }
 
     /// Feeds if it is time, and there is hope. True when hope has come or gone.
@@ -68,6 +78,7 @@ impl Feeder {
 /// The daemon's own work where there is no guardian: a loop that hangs doesn't feed.
 pub async fn run(path: PathBuf, timeout: Duration) -> Ended {
     let mut feeder = Feeder::new(Some(&path), timeout);
+    feeder.begin();
     loop {
         let now = Instant::now();
         feeder.turn(now, true);
@@ -88,6 +99,9 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let mut feeder = Feeder::new(Some(&path), Duration::from_secs(30));
         let eaten = || std::fs::read_to_string(&path).unwrap();
+        assert!(!feeder.turn(Instant::now(), true) && feeder.due(Instant::now()).is_none());
+        assert_eq!(eaten(), "");
+        feeder.begin();
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         for second in 0..30 {
@@ -110,6 +124,7 @@ mod tests {
         for path in [None, Some(Path::new("/nonexistent/watchdog"))] {
             let mut feeder = Feeder::new(path, Duration::from_secs(30));
             let now = Instant::now();
+            feeder.begin();
             assert!(!feeder.turn(now, true) && !feeder.turn(now, false));
             assert_eq!(feeder.due(now), None);
             drop(feeder);

@@ -36,6 +36,12 @@ impl Streak {
     }
 }
 
+/// Whether a daemon that was heard when it had `lived` so long is a reason for hope. Each is heard at once, also one
+/// that dies a second later, again and again.
+pub fn is_hope(lived: Duration, deadline: Duration) -> bool {
+    lived >= deadline.min(FORGET)
+}
+
 /// After this a daemon that was told to end with SIGABRT is killed: one that is stopped or stuck in
 /// the kernel doesn't hear the first.
 pub const ABORT: Duration = Duration::from_secs(3);
@@ -96,6 +102,12 @@ mod tests {
     fn a_wrong_setup_is_not_tried_in_a_hot_loop() {
         let mut streak = Streak::default();
         assert_eq!(streak.ended(s(0), true, 0.5), s(300));
+    }
+
+    #[test]
+    fn only_a_daemon_that_lives_for_a_while_is_a_reason_for_hope() {
+        assert!(!is_hope(s(0), s(60)) && !is_hope(s(29), s(60)) && is_hope(s(30), s(60)));
+        assert!(!is_hope(s(2), s(3)) && is_hope(s(3), s(3)));
     }
 
     #[test]

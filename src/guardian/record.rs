@@ -84,6 +84,21 @@ impl Record {
         durable::write(&path(state), self.json(true).as_bytes())
     }
 
+    /// The last of them as content of an inventory: a JSON array with an object of texts for each.
+    #[cfg(feature = "ssm")]
+    pub fn inventory(&self) -> String {
+        let first = self.count.saturating_sub(self.last.len() as u64);
+        let entries = self.last.iter().zip(first + 1..).map(|(restart, number)| {
+            ObjectWriter::new()
+                .string("Number", &number.to_string())
+                .string("Time", &restart.time)
+                .string("Reason", &restart.reason)
+                .string("LivedSeconds", &restart.lived.to_string())
+                .finish()
+        });
+        format!("[{}]", entries.collect::<Vec<_>>().join(","))
+    }
+
     /// As `stint status` shows it, and as it is in the file, where it doesn't matter whether there
     /// is a guardian.
     pub fn json(&self, running: bool) -> String {
@@ -144,6 +159,14 @@ mod tests {
         assert_eq!(seen.last[7].lived, 7);
         assert!(seen.last[7].time.starts_with("1970-01-01T00:00:19"));
         assert!(fs::metadata(path(folder.path())).unwrap().len() < 4096);
+        #[cfg(feature = "ssm")]
+        {
+            let told = seen.inventory();
+            let last = r#","Reason":"reason 19","LivedSeconds":"7"}]"#;
+            assert!(told.starts_with(r#"[{"Number":"13","Time":"1970-01-01T00:00:12"#), "{told}");
+            assert!(told.contains(r#"{"Number":"20","#) && told.ends_with(last), "{told}");
+            assert_eq!(Record::default().inventory(), "[]");
+        }
         fs::write(path(folder.path()), "{").unwrap();
         assert_eq!(Record::look(folder.path()), Record::default());
     }

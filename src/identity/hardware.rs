@@ -27,6 +27,13 @@ const MACHINE: &str = "machine-id";
 const SERIAL: &str = "serial";
 const NETWORK: &str = "network";
 
+/// The network cards one by one, with commas. [`NETWORK`] is all of them in one digest, which is what files of
+/// earlier agents have, and what servers hear.
+const CARDS: &str = "cards";
+
+/// So many cards are told apart; a switch with more of them is known by those whose digests sort first.
+const MAX_CARDS: usize = 8;
+
 /// Parts and the files that tell them, of which the first that is there counts.
 const FILES: [(&str, &[&str]); 4] = [
     (MACHINE, &["etc/machine-id", "var/lib/dbus/machine-id"]),
@@ -67,11 +74,10 @@ impl Hardware {
 
     fn below(root: &Path) -> Hardware {
         let mut parts = String::new();
-        let mut add = |name: &str, value: &str| {
-            if !value.is_empty() {
-                let digest = text::sha256_hex(value.as_bytes());
+        let mut add = |name: &str, digests: &str| {
+            if !digests.is_empty() {
                 let blank = if parts.is_empty() { "" } else { " " };
-                parts.extend([blank, name, "=", text::head(&digest, PART_DIGITS)]);
+                parts.extend([blank, name, "=", digests]);
             }
         };
         for (name, files) in FILES {
@@ -80,11 +86,19 @@ impl Hardware {
             let value = value.trim_end_matches(['\n', '\0']);
             // Boards that were given no serial number tell zeros, all of them the same.
             let is_blank = name == SERIAL && value.bytes().all(|it| matches!(it, b'0' | b'-'));
-            add(name, if is_blank { "" } else { value });
+            add(name, &digest(if is_blank { "" } else { value }));
         }
-        add("processor", &line(&root.join("proc/cpuinfo"), &["model name", "Hardware", "Model"]));
-        add("memory", &memory(&line(&root.join("proc/meminfo"), &["MemTotal"])));
-        add(NETWORK, &addresses(&root.join("sys/class/net")));
+        let processor = line(&root.join("proc/cpuinfo"), &["model name", "Hardware", "Model"]);
+        add("processor", &digest(&processor));
+        add("memory", &digest(&memory(&line(&root.join("proc/meminfo"), &["MemTotal"]))));
+        let addresses = addresses(&root.join("sys/class/net"));
+        add(NETWORK, &digest(&addresses.concat()));
+        let mut cards: Vec<String> = addresses.iter().map(|address| digest(address)).collect();
+        cards.sort_unstable();
+        // The ports of a switch often share one.
+        cards.dedup();
+        cards.truncate(MAX_CARDS);
+        add(CARDS, &cards.join(","));
         Hardware(parts)
     }
 
@@ -107,8 +121,27 @@ impl Hardware {
     /// doesn't take along: the serial number, or where not both tell one, the network cards. What only one
     /// of them tells says nothing: a driver may have been late.
     pub fn is_another_than(&self, before: &str) -> bool {
-        let differs = |name| Some(part(&self.0, name)? != part(before, name)?);
-        differs(SERIAL).or_else(|| differs(NETWORK)).unwrap_or_default()
+        self.differs(SERIAL, before).or_else(|| self.differs(NETWORK, before)).unwrap_or_default()
+    }
+
+    /// Whether a part is another one than before; `None` if not both tell it. Network cards are others if on
+    /// both sides there is one that the other side doesn't have: a card that is only new, or only missing, was late.
+    fn differs(&self, name: &str, before: &str) -> Option<bool> {
+        if name == NETWORK
+            && let Some(now) = part(&self.0, CARDS)
+            && let Some(before) = part(before, CARDS)
+        {
+            let has = |all: &str, some: &str| {
+                let is_full = all.split(',').count() == MAX_CARDS;
+                // What sorts behind a full list may have had no room in it.
+                let last = all.rsplit(',').next().filter(|_| is_full);
+                some.split(',').all(|it| {
+                    last.is_some_and(|last| it > last) || all.split(',').any(|one| one == it)
+                })
+            };
+            return Some(!has(now, before) && !has(before, now));
+        }
+        Some(part(&self.0, name)? != part(before, name)?)
     }
 
     /// One of these parts.
@@ -119,11 +152,11 @@ impl Hardware {
 
     /// How it differs from what the registration file holds; `None` if it doesn't.
     pub fn change_since(&self, before: &str) -> Option<Change> {
-        let names = self.0.split(' ').filter_map(|part| part.split_once('='));
+        let names = self.0.split(' ').filter_map(|part| Some(part.split_once('=')?.0));
         let (mut count, mut changed) = (0, Vec::new());
-        for (name, digest) in names {
+        for name in names.filter(|name| *name != CARDS) {
             count += 1;
-            if part(before, name) != Some(digest) {
+            if self.differs(name, before) != Some(false) {
                 changed.push(name);
             }
         }
@@ -133,6 +166,14 @@ impl Hardware {
         let same = count - changed.len();
         let similar = !changed.contains(&MACHINE) && same * 100 >= SIMILAR_PERCENT * count;
         Some(Change { parts: changed.join(","), similar })
+    }
+}
+
+/// The digest of a part; empty if the device doesn't tell it.
+fn digest(value: &str) -> String {
+    match value {
+        "" => String::new(),
+        value => text::head(&text::sha256_hex(value.as_bytes()), PART_DIGITS).to_owned(),
     }
 }
 
@@ -159,7 +200,7 @@ fn memory(text: &str) -> String {
 
 /// The addresses of network cards that are built in, sorted. One that the driver has drawn, as many do on
 /// boards where nobody has burnt one in, is another one at each boot.
-fn addresses(folder: &Path) -> String {
+fn addresses(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -176,7 +217,7 @@ fn addresses(folder: &Path) -> String {
         found.extend(fs::read_to_string(path.join("address")).ok());
     }
     found.sort_unstable();
-    found.concat()
+    found
 }
 
 #[cfg(test)]
@@ -255,23 +296,75 @@ mod tests {
         assert!(!is_another("serial=1 network=4", ""));
     }
 
-    /// The network part of a device without a serial number and with one built-in card.
+    /// The network parts of a device without a serial number and with one built-in card.
     fn network(address: &str, assigned: &str) -> Hardware {
-        let card = "sys/class/net/eth0";
-        device(&[
-            (&format!("{card}/device/uevent"), ""),
-            (&format!("{card}/address"), address),
-            (&format!("{card}/addr_assign_type"), assigned),
-            ("proc/device-tree/serial-number", "0000000000000000\0"),
-        ])
-        .1
+        with_cards(&[address], assigned)
+    }
+
+    /// The same with several.
+    fn with_cards(addresses: &[&str], assigned: &str) -> Hardware {
+        let serial = ("proc/device-tree/serial-number".to_owned(), "0000000000000000\0");
+        let mut files = vec![serial];
+        for (number, address) in addresses.iter().enumerate() {
+            let card = format!("sys/class/net/eth{number}");
+            files.push((format!("{card}/device/uevent"), ""));
+            files.push((format!("{card}/address"), address));
+            files.push((format!("{card}/addr_assign_type"), assigned));
+        }
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(path, it)| (path.as_str(), *it)).collect();
+        device(&files).1
+    }
+
+    #[test]
+    fn a_network_card_that_appears_late_or_not_at_all_makes_no_other_device() {
+        let (one, both) = (with_cards(&["00:01\n"], "0"), with_cards(&["00:00\n", "00:01\n"], "0"));
+        assert!(!both.is_another_than(one.as_str()) && !one.is_another_than(both.as_str()));
+        assert_eq!(both.change_since(one.as_str()), None);
+        // What a copied card comes to has cards of its own beside one that all boards of its make have.
+        let copy = with_cards(&["00:01\n", "00:02\n"], "0");
+        assert!(copy.is_another_than(both.as_str()));
+        assert_eq!(copy.change_since(both.as_str()).unwrap().parts, "network");
+    }
+
+    #[test]
+    fn of_more_cards_than_are_noted_each_may_be_late_and_ports_that_share_an_address_are_one() {
+        let names: Vec<String> = (0..2 * MAX_CARDS).map(|card| format!("00:{card}\n")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (own, others) = names.split_at(MAX_CARDS + 1);
+        let all = with_cards(own, "0");
+        assert_eq!(part(all.as_str(), CARDS).unwrap().split(',').count(), MAX_CARDS);
+        for late in 0..own.len() {
+            let mut cards = own.to_vec();
+            cards.remove(late);
+            let some = with_cards(&cards, "0");
+            assert!(!all.is_another_than(some.as_str()) && !some.is_another_than(all.as_str()));
+        }
+        assert!(with_cards(others, "0").is_another_than(all.as_str()));
+        let ports = [&["00:0\n"; MAX_CARDS][..], &["00:1\n"]].concat();
+        assert_eq!(
+            part(with_cards(&ports, "0").as_str(), CARDS),
+            part(with_cards(own.get(..2).unwrap(), "0").as_str(), CARDS)
+        );
+    }
+
+    #[test]
+    fn what_an_earlier_agent_has_noted_of_several_cards_is_understood() {
+        let both = with_cards(&["00:00\n", "00:01\n"], "0");
+        let (before, cards) = both.as_str().split_once(' ').unwrap();
+        assert!(cards.starts_with("cards="));
+        assert!(!both.is_another_than(before));
+        assert_eq!(both.change_since(before), None);
+        assert!(with_cards(&["00:02\n"], "0").is_another_than(before));
+        // A server is told the same digest as ever.
+        assert_eq!(both.digest(), Hardware::of(before).digest());
     }
 
     #[test]
     fn an_address_that_was_drawn_and_a_serial_number_of_zeros_tell_nothing() {
         assert_eq!(network("de:ad", "1\n").as_str(), "");
         let (one, other) = (network("00:01", "0\n"), network("00:02", "0\n"));
-        assert!(one.as_str().starts_with("network=") && !one.as_str().contains(' '));
+        assert!(one.as_str().starts_with("network=") && !one.as_str().contains("serial"));
         assert!(other.is_another_than(one.as_str()));
     }
 

@@ -14,6 +14,8 @@ pub mod registration;
 mod rsa;
 
 pub use keys::KeyPair;
+#[cfg(feature = "ssm")]
+pub use registration::UNDATED;
 pub use registration::{Registration, RegistrationError};
 
 use crate::board::BOARD;

@@ -8,7 +8,7 @@ use super::folder;
 #[cfg(feature = "ssm")]
 use super::hardware::Hardware;
 use super::keys::{KeyError, KeyPair};
-use crate::sys::{FileError, clock, durable, random};
+use crate::sys::{FileError, durable, random};
 use miniserde::{Deserialize, Serialize, json};
 use std::fmt;
 use std::fs;
@@ -29,6 +29,13 @@ const SUCCESSOR: &str = "successor.json";
 
 /// And again: the registration with the key before, for a server that was restored from a backup of then.
 const PREDECESSOR: &str = "predecessor.json";
+
+/// The date of a key that was made when nobody knew the time.
+#[cfg(feature = "ssm")]
+pub const UNDATED: Utc = Utc(0);
+
+/// No agent has made a key before 2020: an earlier date is that of a clock that nobody had set.
+const FIRST: Utc = Utc(1_577_836_800_000);
 
 /// Who this device is to its server.
 pub struct Registration {
@@ -181,19 +188,25 @@ impl Registration {
     /// The key of a device that wants to be a new node: the one of a try that wasn't finished, or
     /// a new one, durable before any server hears of it. So a device that loses power before it
     /// has the answer asks again with the same key, and is given the same id. A key that another
-    /// device has made, of which this one's card is a copy, is left to that one.
+    /// device has made, of which this one's card is a copy, is left to that one. A new one is dated `now`, or
+    /// [`UNDATED`].
     ///
     /// # Errors
     /// No key can be made, or the file can't be written.
     #[cfg(feature = "ssm")]
-    pub fn candidate(state: &Path, kind: KeyType) -> Result<Registration, RegistrationError> {
-        Registration::candidate_of(state, kind, &Hardware::read())
+    pub fn candidate(
+        state: &Path,
+        kind: KeyType,
+        now: Utc,
+    ) -> Result<Registration, RegistrationError> {
+        Registration::candidate_of(state, kind, now, &Hardware::read())
     }
 
     #[cfg(feature = "ssm")]
     fn candidate_of(
         state: &Path,
         kind: KeyType,
+        now: Utc,
         device: &Hardware,
     ) -> Result<Registration, RegistrationError> {
         if let Some(candidate) = Registration::load_candidate(state)
@@ -204,7 +217,6 @@ impl Registration {
         }
         let fingerprint = random::uuid()
             .map_err(|error| RegistrationError::Key(KeyError::Generation(error.to_string())))?;
-        let now = clock::system();
         let candidate = Registration {
             instance_id: String::new(),
             region: String::new(),
@@ -218,6 +230,27 @@ impl Registration {
         };
         candidate.write(state, CANDIDATE)?;
         Ok(candidate)
+    }
+
+    /// Whether nobody knows how old the key is.
+    pub fn is_undated(&self) -> bool {
+        self.key_made_at < FIRST
+    }
+
+    /// The registration of a state folder, if it is this one, with its key as if made at `now`: nobody knew the
+    /// time when it was.
+    ///
+    /// # Errors
+    /// It is another one by now, or the file can't be written.
+    pub fn date(&self, state: &Path, now: Utc) -> Result<Registration, RegistrationError> {
+        self.check_is_current(state)?;
+        let current = Registration::load(state)?;
+        if !current.has_key_of(self) {
+            return Err(RegistrationError::Replaced(Registration::path(state)));
+        }
+        let dated = Registration { key_made_at: now, ..current };
+        dated.write(state, FILE)?;
+        Ok(dated)
     }
 
     /// This registration with a new key of the same kind, made at `now`.
@@ -307,7 +340,14 @@ impl Registration {
     }
 
     fn write(&self, state: &Path, file: &str) -> Result<(), RegistrationError> {
-        let mut stored = Stored {
+        let text = self.text()?;
+        durable::make_folder(folder(state)).map_err(RegistrationError::File)?;
+        durable::write(&folder(state).join(file), text.as_bytes()).map_err(RegistrationError::File)
+    }
+
+    /// What is in the file. Of the private key no copy is left in memory, as one would be of a text that grows.
+    fn text(&self) -> Result<Zeroizing<String>, RegistrationError> {
+        let stored = Stored {
             instance_id: self.instance_id.clone(),
             region: self.region.clone(),
             endpoint: self.endpoint.clone(),
@@ -317,12 +357,16 @@ impl Registration {
             key_made_at: Some(self.key_made_at.iso()),
             hardware: Some(self.hardware.clone()),
             key_type: self.key.kind().as_str().to_owned(),
-            private_key: self.key.to_stored().map_err(RegistrationError::Key)?.to_string(),
+            private_key: String::new(),
         };
-        let text = Zeroizing::new(json::to_string(&stored));
-        drop(Zeroizing::new(std::mem::take(&mut stored.private_key)));
-        durable::make_folder(folder(state)).map_err(RegistrationError::File)?;
-        durable::write(&folder(state).join(file), text.as_bytes()).map_err(RegistrationError::File)
+        let rest = json::to_string(&stored);
+        let key = self.key.to_stored().map_err(RegistrationError::Key)?;
+        let mut text = Zeroizing::new(String::with_capacity(rest.len() + key.len()));
+        // It is the last member, and base64 needs no escapes.
+        text.push_str(rest.strip_suffix("\"}").unwrap_or(&rest));
+        text.push_str(&key);
+        text.push_str("\"}");
+        Ok(text)
     }
 
     /// Forgets it, with every private key that belongs or was to belong to it.
@@ -373,6 +417,12 @@ mod tests {
     }
 
     #[test]
+    fn the_text_with_the_private_key_never_grows() {
+        let text = registration().text().unwrap();
+        assert_eq!(text.capacity(), text.len());
+    }
+
+    #[test]
     fn keys_that_are_forgotten_are_overwritten_first() {
         let folder = Folder::new();
         let here = |name: &str| folder.path().join(name);
@@ -399,8 +449,9 @@ mod tests {
         let folder = Folder::new();
         let old = registration();
         old.save(folder.path()).unwrap();
-        let new = Registration::candidate(folder.path(), KeyType::Ed25519).unwrap();
-        let again = Registration::candidate(folder.path(), KeyType::Ed25519).unwrap();
+        let new = Registration::candidate(folder.path(), KeyType::Ed25519, Utc(7)).unwrap();
+        assert_eq!(new.key_made_at, Utc(7));
+        let again = Registration::candidate(folder.path(), KeyType::Ed25519, Utc(7)).unwrap();
         assert_eq!(key(&again), key(&new));
         assert_eq!(key(&Registration::load(folder.path()).unwrap()), key(&old));
         new.save(folder.path()).unwrap();
@@ -435,7 +486,8 @@ mod tests {
         let folder = Folder::new();
         let of = |parts: &str| {
             let device = Hardware::of(parts);
-            key(&Registration::candidate_of(folder.path(), KeyType::Ed25519, &device).unwrap())
+            key(&Registration::candidate_of(folder.path(), KeyType::Ed25519, UNDATED, &device)
+                .unwrap())
         };
         let first = of("serial=1 memory=2 network=3");
         assert_eq!(of("serial=1 memory=9 network=3"), first);
@@ -444,6 +496,23 @@ mod tests {
         let second = of("serial=2 memory=2 network=4");
         assert_ne!(second, first);
         assert_eq!(of("serial=2 memory=2 network=4"), second);
+    }
+
+    #[test]
+    fn a_key_of_nobody_knows_when_is_dated_in_its_registration_and_in_no_other() {
+        let folder = Folder::new();
+        let old = Registration { key_made_at: Utc(0), ..registration() };
+        old.save(folder.path()).unwrap();
+        old.with_new_key(Utc(0)).unwrap().save_successor(folder.path()).unwrap();
+        let now = Utc::from_secs(1_800_000_000);
+        let dated = old.date(folder.path(), now).unwrap();
+        assert!(old.is_undated() && !dated.is_undated() && dated.has_key_of(&old));
+        let read = Registration::load(folder.path()).unwrap();
+        assert_eq!((read.key_made_at, key(&read)), (now, key(&old)));
+        assert!(read.load_successor(folder.path()).is_some());
+        // Another process has changed the key meanwhile.
+        read.load_successor(folder.path()).unwrap().succeed(folder.path()).unwrap();
+        assert!(matches!(old.date(folder.path(), now), Err(RegistrationError::Replaced(_))));
     }
 
     #[test]

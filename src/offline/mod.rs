@@ -94,23 +94,42 @@ impl Folder {
     }
 
     /// The first of the folders that another than the agent's user can put something in, or that
-    /// is no folder: whatever is there is run as that user. Those that aren't there yet are well.
+    /// is no folder: whatever is there is run as that user. Those that aren't there yet are well. `any_owner` for
+    /// one who can't know which user that is.
     ///
     /// # Errors
     /// One can't be looked at.
-    pub fn exposed(&self) -> Result<Option<PathBuf>, FileError> {
+    pub fn exposed(&self, any_owner: bool) -> Result<Option<PathBuf>, FileError> {
         let own = own_user();
         let parts = PARTS.iter().map(|name| self.root.join(name));
         for path in std::iter::once(self.root.clone()).chain(parts) {
             match fs::symlink_metadata(&path) {
                 Ok(meta)
-                    if meta.is_dir() && own == Some(meta.uid()) && meta.mode() & 0o022 == 0 => {}
+                    if meta.is_dir()
+                        && (any_owner || own == Some(meta.uid()))
+                        && meta.mode() & 0o022 == 0 => {}
                 Ok(_) => return Ok(Some(path)),
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
                 Err(cause) => return Err(FileError::new("look at", &path)(cause)),
             }
         }
         Ok(None)
+    }
+
+    /// Refuses to go by folders that are [exposed](Folder::exposed), in words.
+    ///
+    /// # Errors
+    /// Which one, and what to do.
+    pub fn check(&self, any_owner: bool) -> Result<(), String> {
+        match self.exposed(any_owner) {
+            Ok(None) => Ok(()),
+            Ok(Some(path)) => Err(format!(
+                "{} must be a folder of the agent's user that nobody else can write to; give it to that user, and \
+                 run `chmod 700` on it",
+                path.display()
+            )),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Moves a file of the folder to where it belongs. One that is named `<uuid>.json`, as `stint
@@ -280,7 +299,7 @@ fn surplus(folder: &Path, latest: &str, keep: Retention) -> Vec<String> {
     let mut aged: Vec<_> = names
         .filter_map(|name| {
             let meta = fs::symlink_metadata(folder.join(&name)).ok()?;
-            Some((name == latest, meta.modified().ok()?, meta.len(), name))
+            Some((name == latest, clock::of_file(&meta), meta.len(), name))
         })
         .collect();
     aged.sort_unstable();

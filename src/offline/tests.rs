@@ -97,22 +97,25 @@ fn each_of_the_folders_must_be_the_agents_own() {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
     let place = Place::new();
     let folder = folder(&place);
-    assert_eq!(folder.exposed().unwrap(), None);
+    assert_eq!(folder.exposed(false).unwrap(), None);
     let submitted = folder.path().join("submitted");
     for path in [folder.path(), submitted.as_path()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(folder.exposed().unwrap().as_deref(), Some(path));
+        assert_eq!(folder.exposed(false).unwrap().as_deref(), Some(path));
+        assert_eq!(folder.exposed(true).unwrap().as_deref(), Some(path));
+        assert!(folder.check(true).unwrap_err().contains("chmod 700"));
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
         // Only root can give it away.
         if chown(path, Some(12345), None).is_ok() {
-            assert_eq!(folder.exposed().unwrap().as_deref(), Some(path));
+            assert_eq!(folder.exposed(false).unwrap().as_deref(), Some(path));
+            assert_eq!(folder.exposed(true).unwrap(), None);
             chown(path, Some(0), None).unwrap();
         }
     }
     fs::remove_dir(&submitted).unwrap();
-    assert_eq!(folder.exposed().unwrap(), None);
+    assert_eq!(folder.exposed(false).unwrap(), None);
     symlink("/tmp", &submitted).unwrap();
-    assert_eq!(folder.exposed().unwrap(), Some(submitted));
+    assert_eq!(folder.exposed(false).unwrap(), Some(submitted));
 }
 
 #[test]

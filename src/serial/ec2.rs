@@ -109,7 +109,7 @@ mod tests {
         let (server, instance) = service(&["503 Not Yet", "403 Forbidden", "200 OK"]);
         greet(&instance, &["/dev/none".into(), pty.device().into()], Duration::ZERO);
         server.join().unwrap();
-        let text = pty.read();
+        let text = pty.read(|text| text.matches('\n').count() == 3);
         let version = env!("STINT_VERSION");
         let first = format!("Z: Amazon SSM Agent v{version} is running\r\n");
         assert!(text.contains(&first) && text.contains("Z: OsProductName: "), "{text}");

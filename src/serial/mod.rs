@@ -168,7 +168,7 @@ mod tests {
         console.online("bootagent", None);
         console.backing_off(Duration::from_secs(7), "can't reach \"hub\"\nat all");
         wait_for(&console);
-        let text = pty.read();
+        let text = pty.read(|text| text.contains("at all\"\r\n"));
         assert!(text.contains("stint: start version="), "{text}");
         assert!(text.contains(" node=mi-0123456789abcdef0"), "{text}");
         assert!(text.contains("time=2026-11-22T08:19:59.123Z state=set\r\n"), "{text}");

@@ -72,12 +72,20 @@ impl End {
             .finish();
         durable::write(&folder.join(END), text.as_bytes())
     }
+
+    /// Writes it there, or says it to whoever waits for this process: by its exit code, and why it failed. Whether it is
+    /// written, and what is to be said.
+    fn leave(self, folder: &Path) -> (bool, Result<(), String>) {
+        let Err(error) = self.write(folder) else { return (true, Ok(())) };
+        log::warn!("{error}");
+        (false, if self.status == "Success" { Ok(()) } else { Err(self.output) })
+    }
 }
 
 /// What a session may use.
 pub struct Means<'a> {
     /// The way to its data channel.
-    pub dial: &'a mut dyn Dial,
+    pub dial: Box<dyn Dial>,
     /// Where transcripts go.
     pub remote: &'a dyn Remote,
     /// The agent's state folder.
@@ -92,7 +100,7 @@ pub struct Means<'a> {
 /// `bell` is rung then; the transcript is sent after that.
 ///
 /// # Errors
-/// In words: how it ended can't be noted. What becomes of the session itself is in the note.
+/// In words: it failed, and that can't be noted. What becomes of the session is in the note otherwise.
 pub fn run(
     folder: &Path,
     content: &str,
@@ -105,11 +113,14 @@ pub fn run(
         Ok(over) => End::of(over),
         Err(what) => End::failed(what),
     };
-    let noted = end.write(folder);
+    let (is_noted, said) = end.leave(folder);
     let _ = bell.write_all(b".").and_then(|()| bell.flush());
-    // One that can't be sent is kept for later; of that nobody else need know.
-    let _ = transcript::deliver(state, remote);
-    noted.map_err(|error| error.to_string())
+    // Else the server hears of the end when this process is gone; and then the daemon has transcripts sent.
+    if is_noted {
+        // One that can't be sent is kept for later; of that nobody else need know.
+        let _ = transcript::deliver(state, remote);
+    }
+    said
 }
 
 fn carry(content: &str, means: Means<'_>) -> Result<Over, String> {
@@ -173,7 +184,10 @@ fn numbers(version: &str) -> [u32; 3] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::channel::{DialError, Line};
+    use super::super::order::Destination;
     use super::*;
+    use crate::document::remote::Nowhere;
     use crate::testing::Folder;
 
     #[test]
@@ -183,6 +197,42 @@ mod tests {
         let end = End::failed("no \"user\"".to_owned());
         end.write(folder.path()).unwrap();
         assert_eq!(End::read(folder.path()), Some(end));
+    }
+
+    #[test]
+    fn a_good_end_that_there_is_no_room_for_is_still_a_good_one() {
+        let folder = Folder::new();
+        fs::create_dir(folder.path().join(END)).unwrap();
+        let good = End { status: "Success".to_owned(), output: String::new() };
+        assert_eq!(good.leave(folder.path()), (false, Ok(())));
+        let bad = End::failed("no user".to_owned());
+        assert_eq!(bad.leave(folder.path()), (false, Err("no user".to_owned())));
+    }
+
+    /// A way that nobody goes.
+    struct NoWay;
+
+    impl Dial for NoWay {
+        fn dial(&mut self) -> Result<Box<dyn Line>, DialError> {
+            panic!("there is no session")
+        }
+    }
+
+    #[test]
+    fn an_end_that_could_not_be_noted_waits_for_no_transcripts() {
+        let (folder, state) = (Folder::new(), Folder::new());
+        let to = Destination { hub: true, ..Destination::default() };
+        // Nothing was printed, so whoever looks after it removes it.
+        drop(Transcript::begin(state.path(), "s-1", &to, 10).unwrap());
+        let run = || {
+            let (dial, state) = (Box::new(NoWay), state.path());
+            let means = Means { dial, remote: &Nowhere, state, run_as: None, transcript: 10 };
+            run(folder.path(), "no order", means, &mut Vec::new())
+        };
+        fs::create_dir(folder.path().join(END)).unwrap();
+        assert!(run().is_err() && transcript::are_waiting(state.path()));
+        fs::remove_dir(folder.path().join(END)).unwrap();
+        assert!(run().is_ok() && !transcript::are_waiting(state.path()));
     }
 
     #[test]

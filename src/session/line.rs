@@ -2,7 +2,7 @@
 
 use super::channel::{Dial, DialError, Line};
 use crate::uplink::UplinkError;
-use crate::uplink::remote::Network;
+use crate::uplink::remote::DataChannels;
 use crate::uplink::websocket::{Event, Opcode, WebSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -12,18 +12,18 @@ use stint_wire::mgs;
 const GRACE: Duration = Duration::from_secs(30);
 
 /// The way to one session's data channel.
-pub struct Way<'a> {
+pub struct Way {
     /// The network.
-    pub network: &'a Network,
+    pub channels: DataChannels,
     /// The session's id.
-    pub session: &'a str,
+    pub session: String,
     /// Since when the server has turned this node away; `None`: it hasn't, or not the last time.
     pub denied: Option<Instant>,
 }
 
-impl Dial for Way<'_> {
+impl Dial for Way {
     fn dial(&mut self) -> Result<Box<dyn Line>, DialError> {
-        match self.network.data_channel(self.session) {
+        match self.channels.open(&self.session) {
             Ok(socket) => {
                 self.denied = None;
                 Ok(Box::new(Socket { socket, pongs: 0 }))
@@ -83,7 +83,7 @@ impl Line for Socket {
         self.socket.send(Opcode::Ping, mgs::PING).map_err(|error| error.to_string())
     }
 
-    fn has_unsent(&self) -> bool {
+    fn unsent(&self) -> usize {
         self.socket.unsent()
     }
 

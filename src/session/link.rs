@@ -45,10 +45,11 @@ impl Link {
         }
     }
 
-    /// Goes on with connecting, and with writing.
+    /// Goes on with connecting, and with writing. What the other side doesn't take any more is dropped: what it
+    /// said before, such as why, is still to be read.
     ///
     /// # Errors
-    /// It can't be made, or is broken.
+    /// It can't be made.
     pub fn advance(&mut self) -> io::Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         if !self.made {
@@ -70,7 +71,10 @@ impl Link {
                 Ok(count) => drop(self.pending.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
+                Err(_) => {
+                    self.pending = Vec::new();
+                    self.shut = true;
+                }
             }
         }
         if self.ended && !self.shut {
@@ -103,9 +107,14 @@ impl Link {
         self.ended = true;
     }
 
-    /// Whether all that the client said is written, and the other side knows that it was all.
+    /// Whether nothing more is written to the other side: it has all that the client had to say, or takes no more.
     pub fn is_shut(&self) -> bool {
         self.shut
+    }
+
+    /// Whether it is shut because the client has nothing more to say.
+    pub fn is_done_with(&self) -> bool {
+        self.shut && self.ended
     }
 }
 
@@ -160,5 +169,31 @@ mod tests {
         let mut refused = Link::default();
         let begun = refused.dial(&[gone]);
         until(|| begun.as_ref().err().map(|_| ()).or_else(|| refused.advance().err().map(drop)));
+    }
+
+    #[test]
+    fn what_the_other_side_said_is_read_though_it_takes_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut link = Link::default();
+        link.dial(&[listener.local_addr().unwrap()]).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        link.pending = vec![b'x'; 1000];
+        until(|| {
+            link.advance().unwrap();
+            (link.is_made() && link.pending.is_empty()).then_some(())
+        });
+        peer.write_all(b"too large").unwrap();
+        // What wasn't read makes this a reset, and no quiet end.
+        drop(peer);
+        until(|| {
+            link.pending = vec![b'x'; 1000];
+            link.advance().unwrap();
+            link.is_shut().then_some(())
+        });
+        assert!(link.pending.is_empty());
+        let mut bytes = [0; 16];
+        assert_eq!(until(|| link.read(&mut bytes).unwrap()), 9);
+        assert_eq!(bytes.get(..9), Some(&b"too large"[..]));
+        assert_eq!(until(|| link.read(&mut bytes).unwrap()), 0);
     }
 }

@@ -1,12 +1,9 @@
 //! The addresses of a host. Asking for a name may take half a minute, in which the session's loop goes on: a
 //! thread waits for the answer.
 
-use crate::lane::Lane;
-use crate::sys::descriptors::{self, Set};
-use std::io::{PipeReader, Read, pipe};
+use super::asked::Asked;
+use crate::sys::descriptors::Set;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where clouds answer their machines with secrets; and their name and time servers. The original's
 /// list.
@@ -29,8 +26,8 @@ pub type Found = Result<Vec<SocketAddr>, String>;
 pub enum Lookup {
     /// Done at once: an address needs none.
     Done(Found),
-    /// Under way. The pipe ends when the answer is there.
-    Asked(Arc<Mutex<Option<Found>>>, PipeReader),
+    /// Under way.
+    Asked(Asked<Found>),
 }
 
 impl Lookup {
@@ -44,47 +41,33 @@ impl Lookup {
             return Lookup::Done(allowed(host, vec![SocketAddr::new(address, port)]));
         }
         let name = host.to_owned();
-        Lookup::ask(Box::new(move || {
+        let asked = Asked::ask("lookup", move || {
             let found = (name.as_str(), port).to_socket_addrs();
             let found = found.map_err(|error| format!("{name} has no address: {error}"))?;
             allowed(&name, found.collect())
-        }))
-        .unwrap_or_else(|error| Lookup::Done(Err(format!("{host} can't be looked up: {error}"))))
-    }
-
-    fn ask(work: Box<dyn FnOnce() -> Found + Send>) -> Result<Lookup, String> {
-        let (reader, writer) = pipe().map_err(|error| error.to_string())?;
-        descriptors::set_nonblocking(reader.as_fd()).map_err(|error| error.to_string())?;
-        let place = Arc::new(Mutex::new(None));
-        let answer = place.clone();
-        let submitted = Lane::new("lookup").submit(Box::new(move || {
-            let found = work();
-            *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-            drop(writer);
-        }));
-        submitted.map_err(|error| error.to_string())?;
-        Ok(Lookup::Asked(place, reader))
+        });
+        match asked {
+            Ok(asked) => Lookup::Asked(asked),
+            Err(error) => Lookup::Done(Err(format!("{host} can't be looked up: {error}"))),
+        }
     }
 
     /// Adds it to what is waited for.
     pub fn watch(&self, set: &mut Set) {
-        if let Lookup::Asked(_, reader) = self {
-            set.add(reader.as_fd(), true, false);
+        if let Lookup::Asked(asked) = self {
+            asked.watch(set);
         }
     }
 
     /// Takes the answer out of `lookup`, once there is one.
     pub fn take(lookup: &mut Option<Lookup>) -> Option<Found> {
-        if let Some(Lookup::Asked(_, reader)) = lookup
-            && reader.read(&mut [0]).is_err()
-        {
-            return None;
-        }
         match lookup.take()? {
             Lookup::Done(found) => Some(found),
-            Lookup::Asked(place, _) => {
-                let found = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-                Some(found.unwrap_or_else(|| Err("nobody looked it up".to_owned())))
+            Lookup::Asked(asked) => {
+                let mut asked = Some(asked);
+                let found = Asked::take(&mut asked);
+                *lookup = asked.map(Lookup::Asked);
+                found.map(|found| found.unwrap_or_else(|| Err("nobody looked it up".to_owned())))
             }
         }
     }
@@ -92,7 +75,7 @@ impl Lookup {
     /// One that is answered as `work` says, for tests.
     #[cfg(test)]
     pub fn of(work: impl FnOnce() -> Found + Send + 'static) -> Lookup {
-        Lookup::ask(Box::new(work)).unwrap()
+        Lookup::Asked(Asked::ask("lookup", work).unwrap())
     }
 }
 
@@ -108,7 +91,6 @@ fn allowed(host: &str, found: Vec<SocketAddr>) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
 
     fn now(host: &str) -> Found {
         Lookup::take(&mut Some(Lookup::begin(host, 80))).expect("nobody need be asked")
@@ -123,21 +105,5 @@ mod tests {
         assert_eq!(now("10.0.0.1").unwrap(), ["10.0.0.1:80".parse().unwrap()]);
         let named = allowed("secrets.example", vec!["169.254.169.254:80".parse().unwrap()]);
         assert!(named.unwrap_err().contains("secrets.example is forbidden"));
-    }
-
-    #[test]
-    fn nobody_waits_for_an_answer_but_poll() {
-        let (tell, told) = channel::<()>();
-        let mut lookup = Some(Lookup::of(move || {
-            told.recv().unwrap();
-            Ok(vec!["10.0.0.1:80".parse().unwrap()])
-        }));
-        assert_eq!(Lookup::take(&mut lookup), None);
-        tell.send(()).unwrap();
-        let mut set = Set::default();
-        lookup.as_ref().unwrap().watch(&mut set);
-        set.wait(Some(20_000)).unwrap();
-        assert_eq!(Lookup::take(&mut lookup), Some(Ok(vec!["10.0.0.1:80".parse().unwrap()])));
-        assert!(lookup.is_none() && Lookup::take(&mut lookup).is_none());
     }
 }

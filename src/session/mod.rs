@@ -5,9 +5,12 @@
 //! Never here: a port that listens, an executor, and anything that the disk must have room for. One
 //! loop waits with poll(2) for the server, the terminal or the connections, and signals.
 
+mod asked;
 mod channel;
 mod command;
 mod finish;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod line;
 mod link;
 mod lookup;

@@ -16,6 +16,10 @@ const MAX_PENDING: usize = 512 * 1024;
 /// Connections at a time; further ones are closed at once.
 const MAX_STREAMS: usize = 64;
 
+/// So long a connection may still speak when the client has nothing more to say on it, milliseconds. The plugin
+/// doesn't listen by then; and there are targets that don't end for it.
+const LAST_WORDS: u64 = 60_000;
+
 /// Old clients take a session in which nothing happens for 30 s for dead, milliseconds.
 const KEEP_ALIVE: u64 = 10_000;
 
@@ -33,8 +37,9 @@ pub struct Mux {
     replies: Vec<Reply>,
     /// When the client is to get a sign of life, if it wants any.
     alive: Option<u64>,
-    over: bool,
     broken: bool,
+    /// It has been logged that there are too many connections.
+    was_full: bool,
 }
 
 struct Stream {
@@ -42,6 +47,8 @@ struct Stream {
     link: Link,
     /// The target has nothing more to say, and the client knows.
     ended: bool,
+    /// When it is closed in any case: the client has nothing more to say.
+    until: Option<u64>,
 }
 
 enum Reply {
@@ -64,8 +71,8 @@ impl Mux {
             streams: Vec::new(),
             replies: Vec::new(),
             alive: keep_alive.then_some(0),
-            over: false,
             broken: false,
+            was_full: false,
         };
         mux.look()?;
         Ok(mux)
@@ -95,7 +102,7 @@ impl Mux {
 
     /// A stream that waits for addresses. They are looked for each time: one may have changed since the last.
     fn open(&mut self, id: u32) {
-        self.streams.push(Stream { id, link: Link::default(), ended: false });
+        self.streams.push(Stream { id, link: Link::default(), ended: false, until: None });
         self.lookup.get_or_insert_with(|| Lookup::begin(&self.host, self.port));
         // An error is none once the port has been found, and before that it comes in the next turn.
         if self.found {
@@ -109,7 +116,12 @@ impl Mux {
         let known = self.streams.iter_mut().find(|stream| stream.id == id);
         match (frame.command, known) {
             (Command::Open, None) if has_room => self.open(id),
-            (Command::Open, None) => self.replies.push(Reply::Ended(id)),
+            (Command::Open, None) => {
+                if !std::mem::replace(&mut self.was_full, true) {
+                    log::warn!("a forwarded port has {MAX_STREAMS} connections; others are closed");
+                }
+                self.replies.push(Reply::Ended(id));
+            }
             (Command::Data, Some(stream)) => stream.link.pending.extend_from_slice(&frame.data),
             (Command::End, Some(stream)) => stream.link.end(),
             _ => {}
@@ -126,7 +138,7 @@ fn bare(out: &mut dyn Sink, command: Command, stream: u32) {
 }
 
 /// Carries what a connection has to say to the client. `false`: the stream is over.
-fn carry(stream: &mut Stream, replies: &mut Vec<Reply>, out: &mut dyn Sink) -> bool {
+fn carry(stream: &mut Stream, replies: &mut Vec<Reply>, out: &mut dyn Sink, now: u64) -> bool {
     let mut message = vec![0; smux::HEADER + CHUNK];
     let mut work = || -> std::io::Result<bool> {
         stream.link.advance()?;
@@ -148,6 +160,9 @@ fn carry(stream: &mut Stream, replies: &mut Vec<Reply>, out: &mut dyn Sink) -> b
                     out.send(PayloadType::Output, message.unwrap_or_default());
                 }
             }
+        }
+        if stream.link.is_done_with() && now >= *stream.until.get_or_insert(now + LAST_WORDS) {
+            return Err(std::io::ErrorKind::TimedOut.into());
         }
         Ok(!(stream.ended && stream.link.is_shut()))
     };
@@ -178,7 +193,7 @@ impl Work for Mux {
             return Some(Err(what));
         }
         let replies = &mut self.replies;
-        self.streams.retain_mut(|stream| carry(stream, replies, out));
+        self.streams.retain_mut(|stream| carry(stream, replies, out, now));
         // The next turn begins with another one, so that none waits for ever.
         if self.streams.len() > 1 {
             self.streams.rotate_left(1);
@@ -203,28 +218,24 @@ impl Work for Mux {
         if self.broken {
             return Some(Err("the client sent what is no smux of version 1".to_owned()));
         }
-        self.over.then_some(Ok(()))
+        None
     }
 
     fn take(&mut self, kind: PayloadType, payload: &[u8]) -> bool {
-        match (kind, Flag::read(payload)) {
-            (PayloadType::Flag, Some(Flag::TerminateSession)) => self.over = true,
-            (PayloadType::Output, _) => {
-                if self.pending() > MAX_PENDING {
-                    return false;
-                }
-                match self.reader.feed(payload) {
-                    Ok(frames) => frames.into_iter().for_each(|frame| self.frame(frame)),
-                    Err(_) => self.broken = true,
-                }
+        if kind == PayloadType::Output {
+            if self.pending() > MAX_PENDING {
+                return false;
             }
-            _ => {}
+            match self.reader.feed(payload) {
+                Ok(frames) => frames.into_iter().for_each(|frame| self.frame(frame)),
+                Err(_) => self.broken = true,
+            }
         }
         true
     }
 
     fn deadline(&self) -> Option<u64> {
-        self.alive
+        self.streams.iter().filter_map(|stream| stream.until).chain(self.alive).min()
     }
 
     fn close(&mut self) {
@@ -235,8 +246,8 @@ impl Work for Mux {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::net::TcpListener;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::channel;
     use stint_wire::json::{Node, Value};
 
@@ -252,6 +263,17 @@ mod tests {
         fn send(&mut self, _: PayloadType, bytes: &[u8]) {
             self.0.extend_from_slice(bytes);
         }
+    }
+
+    /// A client that takes nothing at the moment.
+    struct Full;
+
+    impl Sink for Full {
+        fn has_room(&self) -> bool {
+            false
+        }
+
+        fn send(&mut self, _: PayloadType, _: &[u8]) {}
     }
 
     fn target(host: &str, port: u16) -> Target {
@@ -292,6 +314,83 @@ mod tests {
             assert_eq!(mux.turn(&mut client, 0), None);
         }
         listener.accept().unwrap();
+    }
+
+    #[test]
+    fn a_target_that_does_not_end_with_its_client_is_left_after_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut mux = Mux::start(&target("127.0.0.1", port), false).unwrap();
+        let mut client = Client::default();
+        mux.take(PayloadType::Output, &smux::header(Command::Open, 3, 0));
+        let (mut peer, _) = listener.accept().unwrap();
+        mux.take(PayloadType::Output, &smux::header(Command::End, 3, 0));
+        let mut byte = [0];
+        while mux.deadline().is_none() {
+            wait(&mux);
+            assert_eq!(mux.turn(&mut client, 1000), None);
+        }
+        // It hears the client's end, and may still answer.
+        assert_eq!(peer.read(&mut byte).unwrap(), 0);
+        peer.write_all(b"still here").unwrap();
+        while client.0.is_empty() {
+            wait(&mux);
+            assert_eq!(mux.turn(&mut client, 60_999), None);
+        }
+        assert_eq!((mux.streams.len(), mux.deadline()), (1, Some(61_000)));
+        assert_eq!(mux.turn(&mut client, 61_000), None);
+        assert!(mux.streams.is_empty() && mux.deadline().is_none());
+        assert!(client.0.ends_with(&smux::header(Command::End, 3, 0)));
+        // Not half: nobody takes what it says any more.
+        drop(mux);
+        until_refused(&mut peer);
+    }
+
+    /// Writes until the other side is gone.
+    fn until_refused(peer: &mut TcpStream) {
+        while peer.write_all(b"x").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_target_that_closes_early_is_heard_and_its_end_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut mux = Mux::start(&target("127.0.0.1", port), false).unwrap();
+        let mut client = Client::default();
+        mux.take(PayloadType::Output, &smux::header(Command::Open, 3, 0));
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"413 too large").unwrap();
+        // It has more to write than the connection takes, and in the middle of it the target goes.
+        let full = [&smux::header(Command::Data, 3, 32_000)[..], &[b'x'; 32_000][..]].concat();
+        while mux.pending() <= MAX_PENDING {
+            assert!(mux.take(PayloadType::Output, &full));
+            assert_eq!(mux.turn(&mut Full, 0), None);
+        }
+        drop(peer);
+        while !mux.streams.is_empty() {
+            wait(&mux);
+            assert_eq!(mux.turn(&mut client, 0), None);
+            mux.take(PayloadType::Output, &smux::header(Command::End, 3, 0));
+        }
+        let said = [&smux::header(Command::Data, 3, 13)[..], b"413 too large"].concat();
+        let end = smux::header(Command::End, 3, 0);
+        assert_eq!(client.0, [&said[..], &end[..]].concat());
+    }
+
+    #[test]
+    fn a_port_has_so_many_connections_and_closes_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut mux = Mux::start(&target("127.0.0.1", port), false).unwrap();
+        let mut client = Client::default();
+        for id in 0..=MAX_STREAMS as u32 {
+            mux.take(PayloadType::Output, &smux::header(Command::Open, 2 * id + 3, 0));
+        }
+        assert_eq!((mux.streams.len(), mux.was_full), (MAX_STREAMS, true));
+        assert_eq!(mux.turn(&mut client, 0), None);
+        assert!(client.0.ends_with(&smux::header(Command::End, 2 * MAX_STREAMS as u32 + 3, 0)));
     }
 
     #[test]

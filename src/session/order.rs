@@ -149,7 +149,13 @@ impl Order {
                 ));
             }
         };
-        if !matches!(kind, Kind::Port(_)) && !text(&inputs, "kmsKeyId").is_empty() {
+        // What is no text is no key, but somebody wants one.
+        let key = inputs.get_any_case("kmsKeyId").filter(|key| match &key.value {
+            Value::String(key) => !key.is_empty(),
+            Value::Null => false,
+            _ => true,
+        });
+        if !matches!(kind, Kind::Port(_)) && key.is_some() {
             return Err("the session document wants the session encrypted with a KMS key, which \
                         this agent can't; take kmsKeyId out of it (the channel is TLS anyway)"
                 .to_owned());
@@ -299,9 +305,15 @@ mod tests {
         let document =
             r#"{"schemaVersion":"1.0","sessionType":"Port","properties":{"portNumber":"x"}}"#;
         assert!(bad(document).contains("portNumber"));
-        let document =
-            r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream","inputs":{"kmsKeyId":"k"}}"#;
-        assert!(bad(document).contains("kmsKeyId"));
+        let with_key = |key| {
+            of(&format!(
+                r#"{{"schemaVersion":"1.0","sessionType":"Standard_Stream","inputs":{{"kmsKeyId":{key}}}}}"#
+            ))
+        };
+        for key in [r#""k""#, "true", "1", r#"["k"]"#] {
+            assert!(with_key(key).unwrap_err().contains("kmsKeyId"), "{key}");
+        }
+        assert!(with_key(r#""""#).is_ok() && with_key("null").is_ok());
         let document = r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream","inputs":{"runAsEnabled":true}}"#;
         assert!(bad(document).contains("runAsEnabled"));
         let document = r#"{"schemaVersion":"1.0","sessionType":"Standard_Stream","parameters":{"a":{"type":"String"}}}"#;

@@ -20,7 +20,6 @@ pub struct Port {
     /// See [`Target::forwards`].
     forwards: bool,
     link: Option<Link>,
-    over: bool,
 }
 
 impl Port {
@@ -36,7 +35,6 @@ impl Port {
             name: format!("{host}:{}", target.port),
             forwards: target.forwards,
             link: Some(Link::default()),
-            over: false,
         };
         port.look()?;
         Ok(port)
@@ -72,9 +70,10 @@ impl Port {
 }
 
 impl Work for Port {
-    /// A client without multiplexing drops what a port says until somebody has connected to it.
+    /// A client that makes connections of its own drops what a port says until somebody has connected to it. Where the
+    /// one connection is the session, as for SSH, the client takes what comes from the handshake on.
     fn is_taken_as_it_comes(&self) -> bool {
-        false
+        !self.forwards
     }
 
     fn watch(&self, set: &mut Set, room: bool) {
@@ -87,9 +86,6 @@ impl Work for Port {
     }
 
     fn turn(&mut self, out: &mut dyn Sink, _now: u64) -> Option<Result<(), String>> {
-        if self.over {
-            return Some(Ok(()));
-        }
         if let Err(what) = self.look() {
             return Some(Err(what));
         }
@@ -108,7 +104,6 @@ impl Work for Port {
     fn take(&mut self, kind: PayloadType, payload: &[u8]) -> bool {
         match (kind, Flag::read(payload)) {
             (PayloadType::Flag, Some(Flag::DisconnectToPort)) => self.link = None,
-            (PayloadType::Flag, Some(Flag::TerminateSession)) => self.over = true,
             (PayloadType::Output, _) => {
                 if self.link.is_none() {
                     let mut link = Link::default();
@@ -130,5 +125,21 @@ impl Work for Port {
 
     fn close(&mut self) {
         self.link = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stint_wire::json::{Node, Value};
+
+    #[test]
+    fn only_a_client_that_connects_by_itself_may_drop_what_comes() {
+        let start = |forwards| {
+            let properties = Node { line: 1, value: Value::Object(Vec::new()) };
+            let target = Target { host: String::new(), port: 9, forwards, properties };
+            Port::start(&target).unwrap().is_taken_as_it_comes()
+        };
+        assert!(start(false) && !start(true));
     }
 }

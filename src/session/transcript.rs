@@ -5,9 +5,9 @@
 use super::order::Destination;
 use crate::document::remote::{LogStream, Remote, S3Object};
 use crate::patience::Patience;
-use crate::sys::{durable, lock};
+use crate::sys::{clock, durable, lock};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -118,7 +118,7 @@ fn waiting(state: &Path) -> Vec<PathBuf> {
         path.extension().is_some_and(|it| it == "to") && !lock::is_held(&path.with_extension("log"))
     });
     let mut notes: Vec<_> =
-        notes.map(|path| (fs::metadata(&path).and_then(|it| it.modified()).ok(), path)).collect();
+        notes.map(|path| (fs::metadata(&path).ok().map(|it| clock::of_file(&it)), path)).collect();
     notes.sort_unstable();
     notes.into_iter().map(|(_, path)| path).collect()
 }
@@ -194,10 +194,16 @@ fn forget(note: &Path) {
 /// Sends one to each place where it isn't yet; the note then says where it still is to go.
 fn send(note: &Path, remote: &dyn Remote) -> Result<(), String> {
     let log = note.with_extension("log");
-    let text = fs::read_to_string(note).unwrap_or_default();
+    let text = match fs::read_to_string(note) {
+        // One that isn't UTF-8 is damaged, and reads as an empty one.
+        Err(error) if !is_for_good(&error) => return Err(error.to_string()),
+        text => text.unwrap_or_default(),
+    };
     let Some((session, mut to)) = Destination::read(&text) else { return Ok(()) };
-    if fs::metadata(&log).map_or(true, |log| log.len() == 0) {
-        return Ok(());
+    match fs::metadata(&log) {
+        Err(error) if !is_for_good(&error) => return Err(error.to_string()),
+        Ok(log) if log.len() > 0 => {}
+        _ => return Ok(()),
     }
     let mut result = Ok(());
     if to.hub {
@@ -230,13 +236,18 @@ fn send(note: &Path, remote: &dyn Remote) -> Result<(), String> {
     result.map_err(|error| error.to_string())
 }
 
+/// Whether there is no such file, or it is no text: of any other error the next try may hear nothing more.
+fn is_for_good(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData)
+}
+
 impl Destination {
     fn is_nowhere(&self) -> bool {
         self.bucket.is_empty() && self.group.is_empty() && !self.hub
     }
 
     /// As it stands beside a transcript.
-    fn note(&self, session: &str) -> String {
+    pub(super) fn note(&self, session: &str) -> String {
         ObjectWriter::new()
             .string("session", session)
             .string("bucket", &self.bucket)
@@ -247,7 +258,7 @@ impl Destination {
     }
 
     /// Reads a note: the session, and where its transcript is to go.
-    fn read(note: &str) -> Option<(String, Destination)> {
+    pub(super) fn read(note: &str) -> Option<(String, Destination)> {
         let note = json::parse(note).ok()?;
         let text = |name| note.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
         let hub = note.get("hub").and_then(Node::as_bool).unwrap_or_default();
@@ -343,6 +354,35 @@ mod tests {
         assert_eq!(waiting(state.path()), left);
         let nowhere = Destination { prefix: "p".into(), ..Destination::default() };
         assert!(Transcript::begin(state.path(), "s", &nowhere, 10).is_none());
+    }
+
+    #[test]
+    fn one_that_can_not_be_read_now_is_kept_and_a_damaged_one_is_not() {
+        let state = Folder::new();
+        let hub = OnlyHub(RefCell::default());
+        let to = Destination { hub: true, ..Destination::default() };
+        for id in ["s-1", "s-2", "s-3", "s-4"] {
+            Transcript::begin(state.path(), id, &to, 10).unwrap().add(b"x");
+        }
+        let folder = state.path().join(FOLDER);
+        let [note, log] = ["s-1.to", "s-2.log"].map(|name| folder.join(name));
+        // Errors that are neither the file's absence nor its content, as a failing disk has them.
+        let text = fs::read(&note).unwrap();
+        fs::remove_file(&note).unwrap();
+        fs::create_dir(&note).unwrap();
+        fs::remove_file(&log).unwrap();
+        std::os::unix::fs::symlink(&log, &log).unwrap();
+        fs::write(folder.join("s-3.to"), b"{\xff").unwrap();
+        assert!(deliver(state.path(), &hub).is_err());
+        assert_eq!(*hub.0.borrow(), ["s-4 x"]);
+        let mut left: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["s-1.log", "s-1.to", "s-2.log", "s-2.to"]);
+        fs::remove_dir(&note).unwrap();
+        fs::write(&note, text).unwrap();
+        assert!(deliver(state.path(), &hub).is_err());
+        assert_eq!(*hub.0.borrow(), ["s-4 x", "s-1 x"]);
     }
 
     /// A hub that takes transcripts, and nothing else.

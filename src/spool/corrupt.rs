@@ -6,7 +6,7 @@
 use super::folder::JobFolder;
 use super::job::Outcome;
 use super::store::pending_name;
-use crate::sys::{FileError, durable};
+use crate::sys::{FileError, clock, durable};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +99,7 @@ fn oldest(folder: &Path, most: usize) -> Vec<PathBuf> {
         .into_iter()
         .filter_map(|name| {
             let path = folder.join(name);
-            Some((fs::metadata(&path).ok()?.modified().ok()?, path))
+            Some((clock::of_file(&fs::metadata(&path).ok()?), path))
         })
         .collect();
     aged.sort_unstable();

@@ -7,7 +7,7 @@
 //!
 //! Never here: a server's protocol, and running anything.
 
-mod content;
+pub mod content;
 mod corrupt;
 mod folder;
 #[cfg(fuzzing)]

@@ -1,7 +1,7 @@
 //! How much of finished jobs is kept: the record by which a second delivery is recognised, and
 //! the output of scripts for whoever logs in and wants to see all of it.
 
-use crate::sys::durable;
+use crate::sys::{clock, durable};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ pub fn prune(completed: &Path, latest: &str, keep: Retention) {
         .filter_map(|name| {
             let meta = fs::symlink_metadata(completed.join(name)).ok()?;
             let id = name.strip_suffix(".json")?;
-            Some((id == latest, meta.modified().ok()?, meta.blocks() * BLOCK, id))
+            Some((id == latest, clock::of_file(&meta), meta.blocks() * BLOCK, id))
         })
         .collect();
     jobs.sort_unstable_by(|a, b| b.cmp(a));

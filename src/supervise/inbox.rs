@@ -2,19 +2,18 @@
 //!
 //! A file per job, a FIFO as the bell, and a file per answer.
 
-use crate::sys::{FileError, durable, fifo};
+use crate::sys::{FileError, clock, durable, fifo};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use stint_wire::bootagent::{Job, JobResult};
 use stint_wire::json;
 
 /// The FIFO that is rung.
 const BELL: &str = "bell";
 
-/// An answer that is older than any step's time limit is awaited by nobody.
-const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+/// An answer that is older than any step's time limit is awaited by nobody, seconds.
+const KEPT: u64 = 3 * 24 * 3600;
 
 /// The inbox below a state folder.
 pub struct Inbox(PathBuf);
@@ -42,9 +41,8 @@ impl Inbox {
     fn sweep(&self) {
         for name in durable::list(&self.0).unwrap_or_default() {
             let path = self.0.join(&name);
-            let age =
-                fs::metadata(&path).and_then(|meta| meta.modified()).map(|time| time.elapsed());
-            let is_old = age.is_ok_and(|age| age.is_ok_and(|age| age > KEPT));
+            let age = fs::metadata(&path).map(|meta| clock::age_of_file(&meta));
+            let is_old = age.is_ok_and(|age| age > KEPT);
             if name.ends_with(".result") && is_old {
                 let _ = fs::remove_file(path);
             }

@@ -71,7 +71,7 @@ const LATER: Duration = Duration::from_secs(10);
 const DYING: Duration = Duration::from_secs(60);
 
 /// How long children that end with the agent may take to, whatever their definitions grant them.
-/// All inits kill an agent 20 s after they told it to stop, and what it hadn't ended by then would
+/// All inits kill an agent 25 s after they told it to stop, and what it hadn't ended by then would
 /// run on without anybody.
 pub const LEAVE: Duration = Duration::from_secs(12);
 
@@ -252,14 +252,15 @@ impl Supervisor {
         unit.map(act).ok_or_else(|| Failure::no_such_child(name))
     }
 
-    /// Waits until nothing of a child that is being stopped is left.
+    /// Waits until nothing of a child that is being stopped is left. When the agent is about to end that is never:
+    /// what was to follow, a start say, is for the next agent, which does the job again.
     ///
     /// # Errors
     /// There is none of that name, or one of its processes is stuck in the kernel.
     pub async fn until_clear(&self, name: &str) -> Result<(), Failure> {
         let stop_time = self.with(name, |unit| unit.definition.stop_time)?;
         let end = clock::since_boot() + stop_time + DYING;
-        while !self.with(name, Unit::is_clear)? {
+        while self.ending.get() || !self.with(name, Unit::is_clear)? {
             if clock::since_boot() > end {
                 return Err(Failure::stuck(name));
             }
@@ -281,15 +282,16 @@ impl Supervisor {
     /// Starts a child that is clear, out of every state.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is none of that name, or its program can't be started.
     pub fn begin(&self, name: &str) -> Result<(), Failure> {
         let now = clock::since_boot();
-        self.with(name, |unit| {
+        let failure = self.with(name, |unit| {
             unit.record.streak = 0;
             unit.begin(now, &self.boot, &self.notes);
+            (!unit.is_up()).then(|| unit.record.reason.clone())
         })?;
         self.wake.ring();
-        Ok(())
+        failure.map_or(Ok(()), |reason| Err(Failure::new(reason)))
     }
 
     /// Begins to stop a child on purpose.
@@ -511,3 +513,6 @@ impl Supervisor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

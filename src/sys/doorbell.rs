@@ -10,6 +10,8 @@ use super::{FileError, check};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+#[cfg(feature = "session")]
+use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -55,6 +57,22 @@ pub fn hold(folder: &Path) -> Result<File, FileError> {
     let mut options = OpenOptions::new();
     options.write(true).custom_flags(libc::O_NONBLOCK);
     attempt("open", &path, || options.open(&path))
+}
+
+/// Both ends without a folder: reading, writing. The next daemon won't hear it.
+///
+/// # Errors
+/// What pipe2(2) says.
+#[cfg(feature = "session")]
+pub fn unnamed() -> Result<(File, File), FileError> {
+    let mut ends = [-1; 2];
+    // SAFETY: the array has room for the two descriptors, and nobody else has those.
+    let [reader, writer] = unsafe {
+        let made = check(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK));
+        made.map_err(FileError::new("make", Path::new(NAME)))?;
+        ends.map(|end| File::from_raw_fd(end))
+    };
+    Ok((reader, writer))
 }
 
 /// Reads what is there and tells the worker's state.

@@ -59,9 +59,18 @@ pub fn append(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// The step that failed. A part of `content` may have been written.
 pub fn append_durably(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let file = add(path, content)?;
-    attempt("fsync", path, || file.sync_all())?;
+    append_to_known(path, content)?;
     sync_parent(path)
+}
+
+/// Like [`append_durably`], for a file whose name is on disk already. To write its folder costs as much as the
+/// content does.
+///
+/// # Errors
+/// The step that failed. A part of `content` may have been written.
+pub fn append_to_known(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let file = add(path, content)?;
+    attempt("fsync", path, || file.sync_all())
 }
 
 fn add(path: &Path, content: &[u8]) -> Result<File, FileError> {

@@ -6,6 +6,16 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+#[cfg(any(feature = "guardian", feature = "update"))]
+use std::thread;
+#[cfg(any(feature = "guardian", feature = "update"))]
+use std::time::Duration;
+
+/// A lock that is held so often, and so long after, is held by somebody who lives: 1 s.
+#[cfg(any(feature = "guardian", feature = "update"))]
+const LOOKS: u32 = 20;
+#[cfg(any(feature = "guardian", feature = "update"))]
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Takes the lock at `path` for as long as the returned file lives, the process's death
 /// included. `None` if another holds it.
@@ -47,6 +57,19 @@ pub fn is_held(path: &Path) -> bool {
     asked.is_ok() && lock.l_type != libc::F_UNLCK as libc::c_short
 }
 
+/// Whether somebody holds the lock at `path` for longer than a moment. The children of a process that has ended may
+/// hold its lock until they are programs of their own.
+#[cfg(any(feature = "guardian", feature = "update"))]
+pub fn is_kept(path: &Path) -> bool {
+    for _ in 0..LOOKS {
+        if !is_held(path) {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+    true
+}
+
 fn whole_file() -> libc::flock {
     // SAFETY: all zero is valid: from the beginning to the end, of no process.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -70,6 +93,21 @@ mod tests {
         drop(held);
         assert!(!is_held(&path));
         assert!(acquire(&path).unwrap().is_some());
+    }
+
+    #[cfg(any(feature = "guardian", feature = "update"))]
+    #[test]
+    fn a_lock_that_outlives_its_process_for_a_moment_is_not_kept() {
+        let folder = Folder::new();
+        let path = folder.path().join("lock");
+        let held = acquire(&path).unwrap();
+        assert!(is_kept(&path));
+        let gone = thread::spawn(move || {
+            thread::sleep(LOOK);
+            drop(held);
+        });
+        assert!(!is_kept(&path));
+        gone.join().unwrap();
     }
 
     #[test]

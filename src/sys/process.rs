@@ -19,10 +19,13 @@ pub enum Group {
     Own,
     /// A session of its own: it outlives the daemon and hears nothing of its terminal.
     Session,
+    /// The same, of a part of the agent: the OOM killer spares it as it spares this process.
+    #[cfg(feature = "session")]
+    Part,
 }
 
 /// Makes `command` start its child clean: no descriptors but the standard three, default signal
-/// handling, an empty signal mask, and an ordinary chance to be picked by the OOM killer.
+/// handling, an empty signal mask, and, unless it is [`Group::Part`], an ordinary chance to be picked by the OOM killer.
 pub fn isolate(command: &mut Command, group: Group) -> &mut Command {
     let start = move || {
         // SAFETY: between fork and exec only async-signal-safe calls are made, none of which
@@ -30,7 +33,7 @@ pub fn isolate(command: &mut Command, group: Group) -> &mut Command {
         unsafe {
             match group {
                 Group::Own => check(libc::setpgid(0, 0))?,
-                Group::Session => check(libc::setsid())?,
+                _ => check(libc::setsid())?,
             };
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);
@@ -45,6 +48,10 @@ pub fn isolate(command: &mut Command, group: Group) -> &mut Command {
                 for descriptor in 3..HIGHEST_DESCRIPTOR {
                     libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
                 }
+            }
+            #[cfg(feature = "session")]
+            if group == Group::Part {
+                return Ok(());
             }
             let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY);
             if score >= 0 {
@@ -166,6 +173,26 @@ mod tests {
         assert!(me.is_alive());
         assert!(!Identity { started: me.started + 1, ..me }.is_alive());
         assert_eq!(Identity::of(u32::MAX), None);
+    }
+
+    #[cfg(feature = "session")]
+    #[test]
+    fn the_oom_killer_spares_parts_of_the_agent_as_the_agent_and_programs_not() {
+        const OWN: &str = "/proc/self/oom_score_adj";
+        let before = fs::read_to_string(OWN).unwrap();
+        let own = (before.trim().parse::<i32>().unwrap() + 7).min(1000);
+        // To ask for more is anybody's right, and to go back as well.
+        fs::write(OWN, own.to_string()).unwrap();
+        let scores = [Group::Part, Group::Session, Group::Own].map(|group| {
+            let mut command = Command::new("cat");
+            let mut child =
+                isolate(command.arg(OWN).stdout(Stdio::piped()), group).spawn().unwrap();
+            let score = io::read_to_string(child.stdout.take().unwrap()).unwrap();
+            child.wait().unwrap();
+            score.trim().parse::<i32>().unwrap()
+        });
+        fs::write(OWN, before.trim()).unwrap();
+        assert_eq!(scores, [own, 0, 0]);
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub mod testing {
     use std::fs::File;
     use std::io::Read;
     use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     /// This thread may no longer open what others have for themselves.
     pub fn lose_privileges() {
@@ -172,11 +174,18 @@ pub mod testing {
             }
         }
 
-        /// What has arrived.
-        pub fn read(&self) -> String {
-            let mut bytes = [0; 16 * 1024];
-            let count = (&self.far).read(&mut bytes).unwrap();
-            String::from_utf8(bytes[..count].to_vec()).unwrap()
+        /// What arrives until it is whole: the kernel brings over what was written a while later.
+        pub fn read(&self, is_whole: impl Fn(&str) -> bool) -> String {
+            let (mut text, until) = (String::new(), Instant::now() + Duration::from_secs(20));
+            while !is_whole(&text) {
+                let mut bytes = [0; 16 * 1024];
+                match (&self.far).read(&mut bytes) {
+                    Ok(count) => text.push_str(std::str::from_utf8(&bytes[..count]).unwrap()),
+                    Err(_) => thread::sleep(Duration::from_millis(1)),
+                }
+                assert!(Instant::now() < until, "only {text}");
+            }
+            text
         }
 
         /// Lets nobody else open the near end, as a modem's program does, but for who may do everything.

@@ -5,7 +5,7 @@ use super::trial::can_count;
 use super::{UpdateError, boot, file_name, folder, program, trust};
 use crate::agent::status;
 use crate::board::VERSION;
-use crate::config::Config;
+use crate::config::{Config, Endpoints};
 use crate::identity;
 use crate::identity::RegistrationError;
 #[cfg(feature = "bootagent")]
@@ -23,6 +23,7 @@ use std::io::Read;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+use stint_wire::bootagent::sign;
 use stint_wire::manifest::{FILE, Manifest, Release, SIGNATURE_SUFFIX, Status, Version};
 
 /// Held by the process that changes a slot.
@@ -58,13 +59,16 @@ pub struct Wish<'a> {
 pub struct Updates<'a> {
     config: &'a Config,
     state: &'a Path,
-    url: String,
+    /// Where the manifest may be.
+    urls: Vec<String>,
     releases: Releases,
 }
 
 /// A manifest that can be trusted.
 pub struct Found {
     manifest: Manifest,
+    /// Where it was.
+    url: String,
     /// The version that runs.
     pub running: String,
     /// What the manifest says of that; `None` if nothing.
@@ -89,17 +93,15 @@ impl<'a> Updates<'a> {
     /// Nobody says where they are, that is a place where this device doesn't go, or the proxy makes no sense.
     pub fn new(config: &'a Config, state: &'a Path) -> Result<Updates<'a>, UpdateError> {
         let registration = identity::registration(state).ok();
-        let endpoints = &config.endpoints;
-        let server = || endpoints.ssm.clone().or_else(|| endpoints.all.clone());
-        let server = || server().or_else(|| registration.as_ref()?.endpoint.clone());
-        #[cfg(feature = "bootagent")]
-        let server = || server().or_else(|| config.bootagent.servers.first().cloned());
-        let beside = || Some(format!("{}/updates/{FILE}", server()?.trim_end_matches('/')));
-        let url = config.update.source.clone().or_else(beside).ok_or(UpdateError::NoSource)?;
+        let endpoint = registration.as_ref().and_then(|it| it.endpoint.as_deref());
+        let urls = manifests(config, endpoint);
+        if urls.is_empty() {
+            return Err(UpdateError::NoSource);
+        }
         uplink::prepare(config, state, false).map_err(UpdateError::Setup)?;
         let registered = || registration.as_ref()?.ca_file.clone();
         let releases = Releases::new(config, config.ca_file.clone().or_else(registered));
-        Ok(Updates { config, state, url, releases })
+        Ok(Updates { config, state, urls, releases })
     }
 
     /// Fetches the manifest and checks that it is one to go by.
@@ -107,15 +109,26 @@ impl<'a> Updates<'a> {
     /// # Errors
     /// See [`UpdateError`].
     pub fn look(&self, patience: &Patience) -> Result<Found, UpdateError> {
-        let known = State::read(self.state)?;
-        let text = self.releases.text(&self.url, patience)?;
-        let signatures = format!("{}{SIGNATURE_SUFFIX}", self.url);
-        let signed = self.releases.text(&signatures, patience)?;
-        trust::check(&self.config.update, &known, text.as_bytes(), &signed, &self.url)?;
+        let mut known = State::read(self.state)?;
+        let (url, text) = self.releases.text(&self.urls, patience)?;
+        // Both are one server's: another may have another.
+        let signatures = [format!("{url}{SIGNATURE_SUFFIX}")];
+        let (_, signed) = self.releases.text(&signatures, patience)?;
+        let check =
+            |known: &State| trust::check(&self.config.update, known, text.as_bytes(), &signed, url);
+        check(&known)?;
         let file = file_name();
         let manifest = Manifest::parse(&text, &file).map_err(UpdateError::Manifest)?;
         if manifest.serial < known.serial {
             return Err(UpdateError::Stale(manifest.serial, known.serial));
+        }
+        if known.take_in(&manifest) {
+            // No key speaks for a manifest that revokes it.
+            check(&known)?;
+            // Also if nothing is installed: a manifest of before this one is refused from now on.
+            if let Err(error) = self.keep(&manifest) {
+                log::warn!("updates: {error}");
+            }
         }
         if manifest.releases.is_empty() {
             return Err(UpdateError::NoFile(file));
@@ -123,7 +136,23 @@ impl<'a> Updates<'a> {
         let running = boot::version(&known, self.state);
         let version = Version::parse(&running);
         let status = version.and_then(|version| manifest.status_of(version));
-        Ok(Found { manifest, running, status })
+        Ok(Found { manifest, url: url.to_owned(), running, status })
+    }
+
+    /// Writes down what a manifest says for the time to come. While a version is on trial the daemon writes the file.
+    fn keep(&self, manifest: &Manifest) -> Result<(), UpdateError> {
+        let base = folder(self.state);
+        durable::make_folder(&base)?;
+        let _held = lock::acquire(&base.join(LOCK))?.ok_or(UpdateError::Busy)?;
+        let mut state = State::read(self.state)?;
+        let revoked = state.revoked.len();
+        if state.trial.is_none() && state.take_in(manifest) {
+            state.save(self.state)?;
+            for key in state.revoked.iter().skip(revoked) {
+                log::warn!("the release key {} is revoked", sign::key_text(key));
+            }
+        }
+        Ok(())
     }
 
     /// Decides what is to be done.
@@ -184,7 +213,7 @@ impl<'a> Updates<'a> {
             limit,
             resume: Some(&release.sha256),
         };
-        let url = found.manifest.uri(&self.url, &release.name, &file_name());
+        let url = found.manifest.uri(&found.url, &release.name, &file_name());
         self.releases.file(&url, &place, patience)?;
         faults::point("update fetched");
         let size = fs::metadata(&path).map_err(FileError::new("look at", &path))?.len();
@@ -192,8 +221,7 @@ impl<'a> Updates<'a> {
             durable::remove(&path)?;
             return Err(UpdateError::WontRun(release.name.clone(), why));
         }
-        state.serial = found.manifest.serial;
-        state.learn(&found.manifest.next_keys);
+        state.take_in(&found.manifest);
         state.trial = Some(Trial {
             slot: Slot {
                 slot: name.to_owned(),
@@ -213,6 +241,28 @@ impl<'a> Updates<'a> {
     }
 }
 
+/// Where the manifest may be: where the configuration says, else with the servers of this device, which was registered with
+/// that `endpoint`, as they are asked for everything.
+fn manifests(config: &Config, endpoint: Option<&str>) -> Vec<String> {
+    if let Some(url) = &config.update.source {
+        return vec![url.clone()];
+    }
+    let Endpoints { all, more, ssm, .. } = &config.endpoints;
+    let mut servers: Vec<&str> = match ssm {
+        Some(own) => vec![own],
+        None => all.iter().chain(more).map(String::as_str).collect(),
+    };
+    if servers.is_empty() {
+        servers.extend(endpoint);
+    }
+    #[cfg(feature = "bootagent")]
+    if servers.is_empty() {
+        servers.extend(config.bootagent.servers.iter().map(String::as_str));
+    }
+    let beside = |url: &&str| format!("{}/updates/{FILE}", url.trim_end_matches('/'));
+    servers.iter().map(beside).collect()
+}
+
 /// Whether this device has no server that could hear a new version: nothing names one, and the daemon
 /// that runs has no link.
 fn is_alone(config: &Config, state: &Path) -> bool {
@@ -229,7 +279,7 @@ fn is_alone(config: &Config, state: &Path) -> bool {
 }
 
 fn choose(state: &State, found: &Found, wish: Wish<'_>) -> Result<Choice, UpdateError> {
-    let Found { manifest, running, status } = found;
+    let Found { manifest, running, status, .. } = found;
     let current = Version::parse(running).unwrap_or_default();
     if wish.automatic && *status != Some(Status::Deprecated) {
         return Ok(Choice::UpToDate(running.clone()));
@@ -365,7 +415,7 @@ mod tests {
         ];
         let manifest = Manifest { releases, ..Manifest::default() };
         let status = manifest.status_of(Version::parse(running).unwrap());
-        Found { manifest, running: running.to_owned(), status }
+        Found { manifest, url: String::new(), running: running.to_owned(), status }
     }
 
     fn chosen(state: &State, running: &str, wish: Wish<'_>) -> String {
@@ -481,5 +531,21 @@ mod tests {
                 Some(wanted) => assert!(result.unwrap_err().contains(wanted), "{script}"),
             }
         }
+    }
+
+    #[test]
+    fn every_server_of_this_device_may_have_the_manifest() {
+        let mut config = Config::default();
+        let ask = |config: &Config| manifests(config, Some("https://hub/")).join(" ");
+        assert_eq!(ask(&config), "https://hub/updates/manifest.json");
+        let url = |host: &str| format!("https://{host}");
+        (config.endpoints.all, config.endpoints.more) = (Some(url("one")), vec![url("two")]);
+        let both = "https://one/updates/manifest.json https://two/updates/manifest.json";
+        assert_eq!(ask(&config), both);
+        config.endpoints.ssm = Some(url("own"));
+        assert_eq!(ask(&config), "https://own/updates/manifest.json");
+        config.update.source = Some("https://releases/m.json".to_owned());
+        assert_eq!(ask(&config), "https://releases/m.json");
+        assert!(manifests(&Config::default(), None).is_empty());
     }
 }

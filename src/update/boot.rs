@@ -186,7 +186,7 @@ pub fn enter(state: &Path, again: bool) -> Started {
 /// The state of updates, which may take a moment to be readable; `None`: it isn't.
 fn read(state: &Path) -> Option<State> {
     for _ in 0..READS {
-        match State::read(state) {
+        match State::open(state) {
             Ok(known) => return Some(known),
             Err(error) => log::error!("updates: {error}"),
         }

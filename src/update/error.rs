@@ -20,7 +20,7 @@ pub enum UpdateError {
     Unsigned(String),
     /// The manifest makes no sense.
     Manifest(ManifestError),
-    /// The manifest is older than one that has been used: its serial number, and the other's.
+    /// The manifest is older than one that has been seen: its serial number, and the other's.
     Stale(u64, u64),
     /// The manifest has nothing for this device, which looks for this file.
     NoFile(String),
@@ -56,6 +56,15 @@ impl fmt::Display for UpdateError {
                  [\"ed25519:…\"]}",
             ),
             UpdateError::Setup(why) => f.write_str(why),
+            UpdateError::Remote(RemoteError::Refused { place, answer })
+                if place.ends_with(".json") && answer.ends_with(" 404") =>
+            {
+                write!(
+                    f,
+                    "the server offers no versions: {answer} for {place}. A stint-hub offers those \
+                     of `stint-hub release add`"
+                )
+            }
             UpdateError::Remote(cause) => write!(f, "{cause}"),
             UpdateError::Unsigned(url) => {
                 write!(f, "{url} isn't signed by a release key that this device knows")
@@ -64,7 +73,7 @@ impl fmt::Display for UpdateError {
             UpdateError::Stale(serial, known) => write!(
                 f,
                 "the manifest is an old one: its serial number is {serial}, and {known} has been \
-                 used already"
+                 seen already"
             ),
             UpdateError::NoFile(file) => write!(f, "the manifest has no {file}"),
             UpdateError::NoVersion(text) => {
@@ -107,5 +116,22 @@ impl From<FileError> for UpdateError {
 impl From<RemoteError> for UpdateError {
     fn from(cause: RemoteError) -> UpdateError {
         UpdateError::Remote(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_a_manifest_offers_no_versions_and_the_remedy_is_told() {
+        let told = |place: &str, answer: &str| {
+            let (place, answer) = (place.to_owned(), answer.to_owned());
+            UpdateError::from(RemoteError::Refused { place, answer }).to_string()
+        };
+        let none = told("http://h/updates/manifest.json", "HTTP status 404");
+        assert!(none.contains("offers no versions") && none.contains("stint-hub release add"));
+        assert!(!told("http://h/updates/manifest.json", "HTTP status 403").contains("versions"));
+        assert!(!told("http://h/updates/1/stint-x", "HTTP status 404").contains("versions"));
     }
 }

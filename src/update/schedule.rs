@@ -1,13 +1,14 @@
 //! When the agent looks for a new version by itself.
 //!
-//! It does so once a day, in the window that the configuration names, by a process of its own: the
-//! daemon's memory isn't for downloads.
+//! It does so once a day, or in so many days, in the window that the configuration names, by a process of its
+//! own: the daemon's memory isn't for downloads.
 
 use crate::config::Update;
 use crate::reactor::after;
 use crate::sys::command::{Command, Stdio};
 use crate::sys::process::{self, Group};
-use crate::sys::{clock, random};
+use crate::sys::{clock::since_boot, random};
+use crate::uplink::clock::known;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +30,7 @@ const DAY: u64 = 24 * 60;
 pub struct Schedule {
     days: [bool; 7],
     window: (u32, u32),
+    every: u64,
     words: Vec<OsString>,
 }
 
@@ -40,8 +42,25 @@ impl Schedule {
         if let Some(config) = config {
             words.extend(["--config".into(), config.into()]);
         }
-        let Update { automatic, days, window, .. } = update.clone();
-        automatic.then_some(Schedule { days, window, words })
+        let Update { automatic, days, window, every, .. } = update.clone();
+        automatic.then_some(Schedule { days, window, every, words })
+    }
+
+    /// Whether it is due: `done` is the day, since 1970, of the last look that went well. A clock that was set back
+    /// doesn't put it off.
+    fn is_due(&self, done: Option<u64>, day: u64) -> bool {
+        done.is_none_or(|done| day < done || day - done >= self.every)
+    }
+
+    /// The number of the day, if this is a time to look. A time that nobody knows is in no window; where all of the week is
+    /// one, the days since the boot will do.
+    fn day(&self, time: Option<Utc>, since_boot: Duration) -> Option<u64> {
+        let is_always = self.days == [true; 7] && self.window.0 == self.window.1;
+        let seconds = match time {
+            Some(now) => self.is_open(now).then(|| now.secs()),
+            None => is_always.then_some(since_boot.as_secs()),
+        };
+        seconds.map(|seconds| seconds / 60 / DAY)
     }
 
     /// Whether this is a time for it. Two equal times of day are the whole day; a window that ends
@@ -68,16 +87,16 @@ pub async fn run(schedule: Schedule) -> Result<(), String> {
     loop {
         after(wait).await;
         wait = LOOK.mul_f64(0.5 + random::fraction());
-        let now = clock::system();
-        let day = now.secs() / 60 / DAY;
+        let (time, is_known) = known();
+        let day = schedule.day(is_known.then_some(time), since_boot());
         #[cfg(feature = "ssm")]
         if crate::uplink::budget::pressure() >= crate::uplink::budget::Pressure::Saving {
             continue;
         }
-        if done != Some(day) && schedule.is_open(now) {
+        if let Some(day) = day.filter(|day| schedule.is_due(done, *day)) {
             let has_looked = look(&schedule.words).await;
             // One that failed, most often for want of a network, is made up for.
-            done = Some(day).filter(|_| has_looked);
+            done = Some(day).filter(|_| has_looked).or(done);
         }
     }
 }
@@ -109,7 +128,7 @@ mod tests {
     }
 
     fn schedule(days: [bool; 7], window: (u32, u32)) -> Schedule {
-        Schedule { days, window, words: Vec::new() }
+        Schedule { days, window, every: 1, words: Vec::new() }
     }
 
     #[test]
@@ -122,6 +141,16 @@ mod tests {
         }
         assert!(!night.is_open(saturday(120 + DAY)));
         assert!(schedule([true; 7], (0, 0)).is_open(saturday(5)));
+    }
+
+    #[test]
+    fn it_is_due_once_in_its_days_and_after_a_clock_was_set_back() {
+        for (every, due) in [(1, 101), (7, 107)] {
+            let schedule = Schedule { every, ..schedule([true; 7], (0, 0)) };
+            assert!(schedule.is_due(None, 100) && !schedule.is_due(Some(100), 100));
+            assert!(!schedule.is_due(Some(100), due - 1) && schedule.is_due(Some(100), due));
+            assert!(schedule.is_due(Some(100), 99));
+        }
     }
 
     #[test]
@@ -139,5 +168,17 @@ mod tests {
         ] {
             assert_eq!(late.is_open(saturday(minutes)), open, "{minutes}");
         }
+    }
+
+    #[test]
+    fn a_time_that_nobody_knows_is_in_no_window() {
+        let (since_boot, saturday) = (Duration::from_secs(DAY * 60 + 3600), saturday(150));
+        let mut days = [true; 7];
+        assert_eq!(schedule(days, (120, 240)).day(Some(saturday), since_boot), Some(2));
+        assert_eq!(schedule(days, (120, 240)).day(None, since_boot), None);
+        assert_eq!(schedule(days, (0, 0)).day(None, since_boot), Some(1));
+        days[0] = false;
+        assert_eq!(schedule(days, (0, 0)).day(None, since_boot), None);
+        assert_eq!(schedule(days, (0, 0)).day(Some(saturday), since_boot), Some(2));
     }
 }

@@ -27,7 +27,7 @@ impl Shown {
         ObjectWriter::new()
             .string("version", &self.runs)
             .optional("trial", trial.map(|trial| trial.slot.version.as_str()))
-            .optional("last", last.map(|last| last.version.as_str()))
+            .optional("last", last.map(|last| last.version.as_str()).filter(|it| !it.is_empty()))
             .optional("failure", failure)
             .raw("bad", &format!("[{}]", bad.join(",")))
             .finish()
@@ -43,6 +43,9 @@ impl Shown {
         match &self.state.last {
             Some(last) if last.failure.is_empty() => {
                 lines.push(format!("update       {} in the place of {}", last.version, last.from));
+            }
+            Some(last) if last.version.is_empty() => {
+                lines.push(format!("update       {}", last.failure));
             }
             Some(last) => {
                 lines.push(format!("update       {} taken back: {}", last.version, last.failure));

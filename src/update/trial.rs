@@ -22,8 +22,9 @@ const ROOM: u64 = 16 * 1024;
 /// A daemon that has no server to be heard by is good if it is still there after this.
 const ALONE: Duration = Duration::from_secs(60);
 
-/// Keeps this version when the server has heard it. If that doesn't happen in time, it gives
-/// itself up and has the daemon start the version before (SIGHUP).
+/// Keeps this version when the server has heard it; from then on that alone remains to be written down, however long the
+/// disk takes none. If the server doesn't hear it in time, it gives itself up and has the daemon start the version
+/// before (SIGHUP).
 pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), String> {
     let minutes = trial.minutes;
     log::info!("version {} is on trial: {minutes} minutes to reach the server", trial.slot.version);
@@ -32,11 +33,7 @@ pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), S
         // A link that isn't there yet, or failed, isn't none.
         let alone = trial.alone && board.has_no_link() && began.elapsed() >= ALONE.min(limit);
         if board.is_online() || alone {
-            match settle(&state, &trial, None) {
-                Ok(()) => break,
-                // Most often the disk is full; it may have room in a moment.
-                Err(error) => log::error!("the new version can't be kept yet: {error}"),
-            }
+            break;
         }
         if began.elapsed() >= limit {
             let why = format!("it didn't reach the server in {minutes} minutes");
@@ -49,7 +46,17 @@ pub async fn run(state: PathBuf, trial: Trial, board: Rc<Board>) -> Result<(), S
         }
         after(LOOK).await;
     }
+    // The kernel would end it for being too late.
     process::alarm(0);
+    let mut said = false;
+    while let Err(error) = settle(&state, &trial, None) {
+        // Most often the disk is full; it may have room in a moment.
+        if !said {
+            log::error!("the new version can't be kept yet: {error}");
+        }
+        said = true;
+        after(LOOK).await;
+    }
     log::info!("version {} is kept", trial.slot.version);
     Ok(())
 }
@@ -105,7 +112,35 @@ fn settle(state: &Path, trial: &Trial, failure: Option<&str>) -> Result<(), crat
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::Slot;
     use super::*;
+    use crate::reactor::block_on;
+    use crate::testing::Folder;
+    use std::fs;
+
+    #[test]
+    fn a_version_that_the_server_has_heard_in_time_is_kept_when_the_disk_takes_that_later() {
+        let place = Folder::new();
+        let state = place.path();
+        let slot = Slot { slot: "a".to_owned(), ..Slot::default() };
+        let trial = Trial { slot, minutes: 0, ..Trial::default() };
+        // What can't be read now.
+        let file = folder(state).join("state.json");
+        fs::create_dir_all(&file).unwrap();
+        let board = Board::new(place.path(), None);
+        board.link("ec2messages").pinged(Duration::from_secs(60));
+        let mended = async {
+            after(LOOK / 4).await;
+            fs::remove_dir(&file).unwrap();
+            let known = State { trial: Some(trial.clone()), ..State::default() };
+            known.save(state).unwrap();
+        };
+        let tried = run(state.to_owned(), trial.clone(), board);
+        block_on(async { smol::future::zip(tried, mended).await.0 }).unwrap().unwrap();
+        let known = State::read(state).unwrap();
+        assert!(known.trial.is_none() && known.bad.is_empty());
+        assert_eq!(known.last.unwrap().failure, "");
+    }
 
     #[test]
     fn on_a_disk_that_takes_one_file_more_no_start_is_tried_again_and_again() {

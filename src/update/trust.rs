@@ -8,7 +8,7 @@ use stint_wire::bootagent::sign;
 use stint_wire::manifest::signatures;
 
 /// Checks that a key that this device knows has signed these bytes: one that was baked in, one of
-/// the configuration, or one that an earlier manifest has named.
+/// the configuration, or one that an earlier manifest has named; and none that is revoked.
 ///
 /// # Errors
 /// There are no such keys, or none of them has. `url` is where the bytes came from.
@@ -27,7 +27,8 @@ pub fn check(
     keys.extend(&state.keys);
     let known = |(id, signature): &(&str, [u8; 64])| {
         let signature = Signature::from_bytes(signature);
-        keys.iter().filter(|key| sign::key_id(key) == *id).any(|key| {
+        let good = |key: &&[u8; 32]| sign::key_id(key) == *id && !state.revoked.contains(key);
+        keys.iter().filter(good).any(|key| {
             let key = VerifyingKey::from_bytes(key);
             key.is_ok_and(|key| key.verify_strict(bytes, &signature).is_ok())
         })
@@ -66,6 +67,20 @@ mod tests {
                 .replace(&sign::key_id(&public(&other)), &sign::key_id(&public(&ours))),
         ] {
             assert!(matches!(check(&signed), Err(UpdateError::Unsigned(_))), "{signed}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_revoked_is_believed_no_more_whoever_has_named_it() {
+        let [ours, next] = [1, 2].map(|n| SigningKey::from_bytes(&[n; 32]));
+        let public = |key: &SigningKey| key.verifying_key().to_bytes();
+        for key in [&ours, &next] {
+            let config = Update { keys: vec![public(&ours)], ..Update::default() };
+            let keys = vec![public(&next)];
+            let state = State { keys, revoked: vec![public(key)], ..State::default() };
+            let check = |signed: &str| check(&config, &state, b"text", signed, "u").is_ok();
+            assert!(!check(&line(key, "text")));
+            assert!(check(&format!("{}{}", line(&ours, "text"), line(&next, "text"))));
         }
     }
 

@@ -73,12 +73,22 @@ pub fn certain() -> Utc {
 
 /// The time, and true if somebody knows it: who has set the clock, or a server. Otherwise it is not earlier
 /// than that.
-#[cfg(feature = "ssm")]
+#[cfg(any(feature = "ssm", feature = "events", feature = "update"))]
 pub fn known() -> (Utc, bool) {
     if !is_doubtful() {
         return (certain(), true);
     }
-    super::tls::time::told()
+    #[cfg(feature = "tls")]
+    return super::tls::time::told();
+    #[cfg(not(feature = "tls"))]
+    (earliest(), false)
+}
+
+/// The time to date a new key by: `none` if nobody knows it.
+#[cfg(feature = "ssm")]
+pub fn known_or(none: Utc) -> Utc {
+    let (now, is_known) = known();
+    if is_known { now } else { none }
 }
 
 /// The time by which one link signs: the certain one, until its server says otherwise.

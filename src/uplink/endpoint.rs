@@ -3,6 +3,7 @@
 use super::tls;
 use crate::config::{Config, Endpoints};
 use std::fmt;
+#[cfg(feature = "bootagent")]
 use std::net::ToSocketAddrs;
 
 /// The services of Systems Manager that a node talks to.
@@ -166,6 +167,7 @@ pub fn host(url: &str) -> &str {
 }
 
 /// The first address of a URL's host. A name is looked up.
+#[cfg(feature = "bootagent")]
 pub fn peer(url: &str) -> Option<std::net::IpAddr> {
     let mut found = (host(url), 0).to_socket_addrs().ok()?;
     found.next().map(|address| address.ip())

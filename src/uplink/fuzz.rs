@@ -4,6 +4,7 @@ use super::{page, s3_sign, s3_text};
 use stint_wire::bootagent::{Job, register, servers, status};
 use stint_wire::json;
 use stint_wire::mgs::{jobs, message, open, sessions, stream};
+use stint_wire::smux;
 use stint_wire::websocket::{self, Event, Opcode, Reader};
 
 /// What servers other than the hub say, and what documents say of them: URLs, redirects, S3's XML,
@@ -57,7 +58,8 @@ pub fn bootagent(text: &str) {
 }
 
 /// What comes over a websocket: the handshake's answer, frames of either side, and in each message first the
-/// header, then the payload as each of its types. Both sides of the hub's and the agent's channels read so.
+/// header, then the payload as each of its types. Both sides of the hub's and the agent's channels read so. And the
+/// bytes of a forwarded port, which hold streams.
 pub fn channel(bytes: &[u8]) {
     let _ = websocket::answered(bytes, "dGhlIHNhbXBsZSBub25jZQ==");
     for from_client in [false, true] {
@@ -72,11 +74,23 @@ pub fn channel(bytes: &[u8]) {
         }
     }
     message_of(bytes);
+    streams(bytes);
     // Whatever it is, it comes back over a websocket as it was.
     let (mut written, mut reader) = (Vec::new(), Reader::new(bytes.len(), true));
     websocket::write(Opcode::Binary, bytes, Some([1, 2, 3, 4]), &mut written);
     reader.push(&written);
     assert_eq!(reader.event(), Ok(Some(Event::Message(bytes.to_vec()))));
+}
+
+/// However they are cut, the same frames come out, up to what is none.
+fn streams(bytes: &[u8]) {
+    let (mut cut, mut frames) = (smux::Reader::default(), Vec::new());
+    let all_good =
+        bytes.chunks(7).all(|piece| cut.feed(piece).map(|read| frames.extend(read)).is_ok());
+    match smux::Reader::default().feed(bytes) {
+        Ok(whole) => assert!(all_good && whole == frames, "frames depend on how they come"),
+        Err(_) => assert!(!all_good),
+    }
 }
 
 fn message_of(frame: &[u8]) {

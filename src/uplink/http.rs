@@ -7,6 +7,7 @@ use super::source::{Source, read_all};
 use super::tls::{self, Authority, CaError, Tls};
 use super::{NoAnswer, Obstacle};
 use crate::config;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use ureq::config::{Config, ConfigBuilder};
 use ureq::typestate::AgentScope;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, Proxy};
+use zeroize::Zeroizing;
 
 /// Why there is no answer.
 pub type HttpError = ureq::Error;
@@ -63,10 +65,24 @@ pub fn go_by(wish: &config::Proxy) -> Result<(), String> {
     Ok(())
 }
 
+/// The proxy on the way to this URL, if there is one: its host and port.
+pub fn proxy_for(url: &str) -> Option<(String, u16)> {
+    let config = if endpoint::is_loopback(url) { direct() } else { proxied() };
+    let proxy =
+        config.proxy().filter(|proxy| url.parse().is_ok_and(|uri| !proxy.is_no_proxy(&uri)))?;
+    Some((proxy.host().to_owned(), proxy.port()))
+}
+
+/// The host of the proxy for what isn't on this machine; empty if there is none.
+pub fn proxy_name() -> String {
+    proxied().proxy().map_or_else(String::new, |proxy| proxy.host().to_owned())
+}
+
 /// The client. Shared by all threads that talk to a server.
 pub struct Http {
     direct: Agent,
     proxied: Agent,
+    sockets: Sockets,
     tls: Tls,
 }
 
@@ -122,9 +138,11 @@ impl Http {
     }
 
     fn over(tls: Tls) -> Http {
+        let sockets = Sockets::default();
         Http {
-            direct: agent(direct(), tls.clone(), Sockets::default()),
-            proxied: agent(proxied(), tls.clone(), Sockets::default()),
+            direct: agent(direct(), tls.clone(), sockets.clone()),
+            proxied: agent(proxied(), tls.clone(), sockets.clone()),
+            sockets,
             tls,
         }
     }
@@ -137,12 +155,17 @@ impl Http {
     pub fn connect(&self, url: &str) -> Result<Arc<Wire>, NoAnswer> {
         let taker = Taker::new(endpoint::authority(url));
         let config = if endpoint::is_loopback(url) { direct() } else { proxied() };
-        let failed = agent(config, self.tls.clone(), taker.sockets()).get(url).call();
+        let failed = agent(config, self.tls.clone(), self.sockets.with(&taker)).get(url).call();
         match (taker.taken(), failed) {
             (Some(wire), _) => Ok(wire),
             (None, Err(error)) => Err(no_answer(error)),
             (None, Ok(_)) => Err(no_answer(HttpError::ConnectionFailed)),
         }
+    }
+
+    /// The address of this device on its way to the server, or to the proxy, that it has connected to last; `None` before that.
+    pub fn own_address(&self) -> Option<IpAddr> {
+        self.sockets.own_address()
     }
 
     /// What puts such a connection into TLS.
@@ -257,7 +280,8 @@ impl Http {
         let wanted = call.wanted.iter().map(|name| text(name).map(str::to_owned)).collect();
         let status = status(&response);
         let body = read_all(&mut *into_reader(response), call.limit + 1);
-        let body = body.map_err(|error| no_answer(broken_off(error)))?;
+        // Answers may hold credentials; whoever gets the text wipes that.
+        let body = Zeroizing::new(body.map_err(|error| no_answer(broken_off(error)))?);
         if body.len() as u64 > call.limit {
             return Err(no_answer(HttpError::BodyExceedsLimit(call.limit)));
         }

@@ -77,9 +77,18 @@ use stint_wire::ssm::Inventory;
 /// The proxy's URL makes no sense.
 #[cfg(uplink)]
 pub fn prepare(config: &crate::config::Config, state: &Path, keeps: bool) -> Result<(), String> {
-    clock::remember(state, keeps);
     #[cfg(feature = "ssm")]
     budget::begin(state, config.network.bytes_per_day, keeps);
+    find_way(config, state, keeps)
+}
+
+/// The same without the day's budget. Unless it `keeps`, nothing that is sent then changes a file.
+///
+/// # Errors
+/// The proxy's URL makes no sense.
+#[cfg(uplink)]
+pub fn find_way(config: &crate::config::Config, state: &Path, keeps: bool) -> Result<(), String> {
+    clock::remember(state, keeps);
     #[cfg(feature = "ssm")]
     if let Some(proxy) = &config.proxy {
         http::go_by(proxy)?;
@@ -98,6 +107,10 @@ pub trait Uplink: Send + Sync {
 
     /// Which node this is, to the server.
     fn node_id(&self) -> String;
+
+    /// The server that it goes to at this moment: its URL.
+    #[cfg(feature = "ssm")]
+    fn server(&self) -> String;
 
     /// Tells the server that this node is alive, and what it is.
     ///

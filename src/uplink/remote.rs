@@ -17,12 +17,13 @@ use super::{UplinkError, websocket::WebSocket};
 use super::{budget, page, s3_text};
 use crate::config::{self, Config};
 use crate::document::remote::{
-    LogStream, Page, Parameter, Patience, Place, Remote, RemoteError, S3Object,
+    Done, LogStream, Page, Parameter, Patience, Place, Remote, RemoteError, S3Object,
 };
 use crate::identity::Registration;
 use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// GitHub's own interface.
 const GITHUB: &str = "https://api.github.com";
@@ -31,8 +32,8 @@ const GITHUB: &str = "https://api.github.com";
 pub struct Network {
     config_path: Option<PathBuf>,
     state: Option<PathBuf>,
-    config: OnceCell<Result<Config, String>>,
-    ssm: OnceCell<Result<Ssm, String>>,
+    config: OnceCell<Config>,
+    ssm: OnceCell<Arc<Ssm>>,
     client: OnceCell<Client>,
     s3: OnceCell<S3>,
 }
@@ -52,46 +53,42 @@ impl Network {
     }
 
     fn config(&self) -> Result<&Config, RemoteError> {
-        let load = || {
+        kept(&self.config, || {
             let loaded = config::load(self.config_path.as_deref(), &[config::DEFAULT_PATH]);
             let config = loaded.map(|loaded| loaded.config).map_err(|error| error.to_string())?;
             let state = self.state.as_deref().unwrap_or(&config.state_dir);
             super::prepare(&config, state, false)?;
             Ok(config)
-        };
-        borrow(self.config.get_or_init(load))
+        })
     }
 
-    fn ssm(&self) -> Result<&Ssm, RemoteError> {
+    fn ssm(&self) -> Result<&Arc<Ssm>, RemoteError> {
         let config = self.config()?;
-        let set_up = || {
+        kept(&self.ssm, || {
             let state = self.state.as_deref().unwrap_or(&config.state_dir);
             let found = Registration::load(state);
             if let Some(instance) = Instance::wanted(&config.identity, found.is_ok()) {
                 let uplink = Ssm::of_instance(config, state, instance);
-                return uplink.map_err(|error| error.to_string());
+                return uplink.map(Arc::new).map_err(|error| error.to_string());
             }
             let registration = found.map_err(|error| error.to_string())?;
-            Ssm::new(config, state, registration).map_err(|error| error.to_string())
-        };
-        borrow(self.ssm.get_or_init(set_up))
+            let uplink = Ssm::new(config, state, registration);
+            uplink.map(Arc::new).map_err(|error| error.to_string())
+        })
     }
 
-    /// Opens the data channel of a session.
-    ///
-    /// # Errors
-    /// See [`Ssm::open_data_channel`]; or there is no server.
+    /// The way to data channels, for a thread of its own.
     #[cfg(feature = "session")]
-    pub fn data_channel(&self, session: &str) -> Result<WebSocket, UplinkError> {
-        let ssm = self.ssm().map_err(|error| UplinkError::Local(error.to_string()))?;
-        ssm.open_data_channel(session)
+    pub fn data_channels(&self) -> DataChannels {
+        let (config, state) = (self.config_path.clone(), self.state.clone());
+        DataChannels { ssm: self.ssm().ok().cloned(), config, state }
     }
 
     fn client(&self) -> Result<&Client, RemoteError> {
         let config = self.config()?;
         Ok(self.client.get_or_init(|| {
             // The registration's, too: S3 may be in the same cellar as the server.
-            let registered = || self.ssm().ok().and_then(Ssm::ca_file);
+            let registered = || self.ssm().ok().and_then(|ssm| ssm.ca_file());
             Client::new(config.ca_file.clone().or_else(registered))
         }))
     }
@@ -164,6 +161,39 @@ impl Network {
     }
 }
 
+/// The way to the data channels of sessions.
+#[cfg(feature = "session")]
+pub struct DataChannels {
+    /// Once it could be set up; until then that is tried with each channel.
+    ssm: Option<Arc<Ssm>>,
+    config: Option<PathBuf>,
+    state: Option<PathBuf>,
+}
+
+#[cfg(feature = "session")]
+impl DataChannels {
+    /// Opens the data channel of a session.
+    ///
+    /// # Errors
+    /// See [`Ssm::open_data_channel`]; or there is no server.
+    pub fn open(&mut self, session: &str) -> Result<WebSocket, UplinkError> {
+        let ssm = match &self.ssm {
+            Some(ssm) => ssm,
+            None => {
+                let network = Network::new(self.config.as_deref(), self.state.as_deref());
+                let ssm = network.ssm().map_err(|error| UplinkError::Local(error.to_string()))?;
+                self.ssm.insert(ssm.clone())
+            }
+        };
+        ssm.open_data_channel(session)
+    }
+}
+
+/// Whether the day's budget allows that a file is sent.
+fn admit(file: &Path) -> Done {
+    budget::admit(fs::metadata(file).ok().map(|meta| meta.len()))
+}
+
 /// The node's temporary credentials, if they may be used at `endpoint`: what a hub has made up is
 /// no business of AWS's.
 fn access_for(ssm: &Ssm, endpoint: &str) -> Result<Access, Trouble> {
@@ -177,8 +207,16 @@ fn access_for(ssm: &Ssm, endpoint: &str) -> Result<Access, Trouble> {
     ssm.access().map_err(trouble)
 }
 
-fn borrow<T>(result: &Result<T, String>) -> Result<&T, RemoteError> {
-    result.as_ref().map_err(|cause| RemoteError::NoServer(cause.clone()))
+/// What is there already, or is made now. What can't be made is tried again the next time: a session outlives the
+/// moment in which a file couldn't be read or a metadata service didn't answer.
+fn kept<T>(
+    cell: &OnceCell<T>,
+    make: impl FnOnce() -> Result<T, String>,
+) -> Result<&T, RemoteError> {
+    if cell.get().is_none() {
+        let _ = cell.set(make().map_err(RemoteError::NoServer)?);
+    }
+    cell.get().ok_or_else(|| RemoteError::NoServer(String::new()))
 }
 
 impl Remote for Network {
@@ -210,12 +248,7 @@ impl Remote for Network {
         self.ssm()?.document(name, version, patience)
     }
 
-    fn fetch(
-        &self,
-        page: &Page<'_>,
-        place: &Place<'_>,
-        patience: &Patience,
-    ) -> Result<(), RemoteError> {
+    fn fetch(&self, page: &Page<'_>, place: &Place<'_>, patience: &Patience) -> Done {
         fetch(self.client()?, page::bare(page.url), place, patience, &mut |http, rest| {
             page::ask(http, page, rest)
         })
@@ -246,45 +279,30 @@ impl Remote for Network {
         })
     }
 
-    fn s3_get(
-        &self,
-        object: &S3Object,
-        place: &Place<'_>,
-        patience: &Patience,
-    ) -> Result<(), RemoteError> {
+    fn s3_get(&self, object: &S3Object, place: &Place<'_>, patience: &Patience) -> Done {
         fetch(self.client()?, &s3::name(object), place, patience, &mut |http, rest| {
             self.s3()?.get(http, object, rest)
         })
     }
 
-    fn s3_put(
-        &self,
-        object: &S3Object,
-        file: &Path,
-        patience: &Patience,
-    ) -> Result<(), RemoteError> {
+    fn s3_put(&self, object: &S3Object, file: &Path, patience: &Patience) -> Done {
         let client = self.client()?;
-        budget::admit(fs::metadata(file).ok().map(|meta| meta.len()))?;
+        admit(file)?;
         again(patience, &mut || {
             (client.run(patience, &mut |http| self.s3()?.put(http, object, file)), false)
         })
     }
 
-    fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Result<(), RemoteError> {
+    fn log(&self, stream: &LogStream, file: &Path, patience: &Patience) -> Done {
         let logs = self.logs()?;
-        budget::admit(fs::metadata(file).ok().map(|meta| meta.len()))?;
+        admit(file)?;
         logs.add(stream, file, patience)
     }
 
     #[cfg(feature = "session")]
-    fn transcript(
-        &self,
-        session: &str,
-        file: &Path,
-        patience: &Patience,
-    ) -> Result<(), RemoteError> {
+    fn transcript(&self, session: &str, file: &Path, patience: &Patience) -> Done {
         let ssm = self.ssm()?;
-        budget::admit(fs::metadata(file).ok().map(|meta| meta.len()))?;
+        admit(file)?;
         ssm.put_transcript(session, file, patience)
     }
 
@@ -299,12 +317,12 @@ impl Remote for Network {
 mod tests {
     use super::*;
     use crate::identity::KeyPair;
+    use crate::testing::Folder;
     use stint_wire::keys::KeyType;
     use stint_wire::time::Utc;
 
-    #[test]
-    fn a_hubs_credentials_are_used_for_nothing_at_aws() {
-        let registration = Registration {
+    fn registration() -> Registration {
+        Registration {
             instance_id: "mi-0123456789abcdef0".into(),
             region: "eu-west-1".into(),
             // Nobody listens there: whoever asks for credentials gets no answer.
@@ -315,8 +333,31 @@ mod tests {
             key_made_at: Utc(0),
             hardware: String::new(),
             key: KeyPair::generate(KeyType::Ed25519).unwrap(),
-        };
-        let ssm = Ssm::new(&Config::default(), Path::new(""), registration).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_set_up_once_is_tried_again() {
+        let folder = Folder::new();
+        let config = folder.path().join("config.json");
+        let network = Network::new(Some(&config), Some(folder.path()));
+        assert!(network.config().is_err() && network.ssm().is_err());
+        fs::write(&config, "{}").unwrap();
+        assert!(network.config().is_ok() && network.ssm().is_err());
+        #[cfg(feature = "session")]
+        let mut channels = network.data_channels();
+        #[cfg(feature = "session")]
+        assert!(matches!(channels.open("s-1"), Err(UplinkError::Local(_))));
+        registration().save(folder.path()).unwrap();
+        let node = network.ssm().ok().map(|ssm| ssm.node_id());
+        assert_eq!(node, Some(registration().instance_id));
+        #[cfg(feature = "session")]
+        assert!(matches!(channels.open("s-1"), Err(UplinkError::Unreachable { .. })));
+    }
+
+    #[test]
+    fn a_hubs_credentials_are_used_for_nothing_at_aws() {
+        let ssm = Ssm::new(&Config::default(), Path::new(""), registration()).unwrap();
         let error = |url| access_for(&ssm, url).err().unwrap().into_error();
         for url in ["https://s3.amazonaws.com", "https://logs.cn-north-1.amazonaws.com.cn"] {
             let error = error(url);

@@ -4,7 +4,7 @@ use super::budget;
 use crate::sys::{host, tcp};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -75,10 +75,25 @@ impl Write for Metered<'_> {
 }
 
 /// Connects by TCP.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sockets {
+    /// With whom that went well last: a server or a proxy.
+    peer: Arc<Mutex<Option<IpAddr>>>,
     /// Takes the connection to this server out of ureq's hands.
     taker: Option<Taker>,
+}
+
+impl Sockets {
+    /// The same, with one that takes a connection away.
+    pub fn with(&self, taker: &Taker) -> Sockets {
+        Sockets { peer: self.peer.clone(), taker: Some(taker.clone()) }
+    }
+
+    /// The address from which this device reaches the last that it has connected to. No name is looked up.
+    pub fn own_address(&self) -> Option<IpAddr> {
+        let peer = *self.peer.lock().unwrap_or_else(PoisonError::into_inner);
+        host::address_towards(peer?).ok()
+    }
 }
 
 /// Lets ureq do what it knows of names, proxies and time limits, and then takes the connection away from
@@ -110,11 +125,6 @@ impl Taker {
     /// For connections to this host and port.
     pub fn new(authority: &str) -> Taker {
         Taker(Arc::new(Taken { authority: authority.to_owned(), slot: Mutex::default() }))
-    }
-
-    /// What ureq connects with.
-    pub fn sockets(&self) -> Sockets {
-        Sockets { taker: Some(self.clone()) }
     }
 
     /// The connection, if it came so far.
@@ -162,6 +172,9 @@ impl<In: Transport> Connector<In> for Sockets {
         stream.set_nodelay(true)?;
         tcp::notice_the_end(&stream)?;
         budget::connected();
+        if let Ok(peer) = stream.peer_addr() {
+            *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Some(peer.ip());
+        }
         let wire = Arc::new(Wire(stream));
         let handle: Weak<Wire> = Arc::downgrade(&wire);
         (details.register_shutdown)(handle.clone())?;
@@ -261,5 +274,25 @@ fn failed(cause: io::Error, limit: NextTimeout) -> Error {
     match cause.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(limit.reason),
         _ => Error::Io(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::http::Http;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    #[test]
+    fn who_has_connected_knows_its_own_address_and_who_has_not_looks_no_name_up() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", server.local_addr().unwrap());
+        let http = Http::trusting(Vec::new());
+        assert_eq!(http.own_address(), None);
+        http.connect(&url).unwrap();
+        assert_eq!(http.own_address(), Some(Ipv4Addr::LOCALHOST.into()));
+        // Also when the connection has gone.
+        drop(server);
+        assert_eq!(http.own_address(), Some(Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(Http::trusting(Vec::new()).own_address(), None);
     }
 }

@@ -84,6 +84,8 @@ pub struct WebSocket {
     out: Vec<u8>,
     /// Bytes since the last [`WebSocket::flush`].
     queued: usize,
+    /// Bytes that were put into TLS's hands and are still to be written, about: TLS adds its own.
+    sealed: usize,
 }
 
 /// What is asked for.
@@ -114,6 +116,7 @@ impl WebSocket {
             reader: Reader::new(request.limit, false),
             out: Vec::new(),
             queued: 0,
+            sealed: 0,
             wire,
         };
         let stream = socket.wire.stream();
@@ -205,6 +208,7 @@ impl WebSocket {
                 let mut frame = Vec::new();
                 frames::write(opcode, payload, mask, &mut frame);
                 tls.writer().write_all(&frame)?;
+                self.sealed += frame.len();
             }
             None => frames::write(opcode, payload, mask, &mut self.out),
         }
@@ -215,9 +219,13 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Whether there are bytes still to be written; only then should one wait until it can be written to.
-    pub fn unsent(&self) -> bool {
-        !self.out.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    /// Bytes that are still to be written, about; only while there are any should one wait until it can be written to.
+    pub fn unsent(&self) -> usize {
+        match &self.tls {
+            Some(tls) if tls.wants_write() => self.sealed.max(1),
+            Some(_) => 0,
+            None => self.out.len(),
+        }
     }
 
     /// Writes as much as can be written without waiting.
@@ -229,11 +237,16 @@ impl WebSocket {
         let mut stream = Metered(self.wire.stream());
         loop {
             let written = match &mut self.tls {
-                Some(tls) if tls.wants_write() => tls.write_tls(&mut stream).map(drop),
+                Some(tls) if tls.wants_write() => tls
+                    .write_tls(&mut stream)
+                    .map(|length| self.sealed = self.sealed.saturating_sub(length)),
                 None if !self.out.is_empty() => {
                     stream.write(&self.out).map(|length| drop(self.out.drain(..length)))
                 }
-                _ => return Ok(()),
+                _ => {
+                    self.sealed = 0;
+                    return Ok(());
+                }
             };
             match written {
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -248,15 +261,15 @@ impl WebSocket {
     /// # Errors
     /// The connection is broken, or the server has taken nothing for 20 s.
     pub fn finish(&mut self) -> io::Result<()> {
-        if !self.unsent() {
+        if self.unsent() == 0 {
             return Ok(());
         }
         self.wire.stream().set_nonblocking(false)?;
         let result = self.flush();
         self.wire.stream().set_nonblocking(true)?;
         match self.unsent() {
-            true => result.and(Err(ErrorKind::TimedOut.into())),
-            false => result,
+            0 => result,
+            _ => result.and(Err(ErrorKind::TimedOut.into())),
         }
     }
 
@@ -376,7 +389,7 @@ mod tests {
             frames::write(Opcode::Binary, b"hello", None, &mut first);
             let head = accept(&mut stream, &first);
             let (mut reader, mut seen) = (Reader::new(1_000_000, true), Vec::new());
-            while seen.len() < 2 {
+            while seen.len() < 3 {
                 match reader.event().unwrap() {
                     Some(event) => seen.push(event),
                     None => {
@@ -392,13 +405,16 @@ mod tests {
         assert_eq!(next(&mut socket).unwrap(), Event::Message(b"hello".to_vec()));
         // More than the kernel takes at once.
         let long = vec![b'x'; 1_000_000];
+        socket.queue(Opcode::Ping, b"").unwrap();
+        assert_eq!(socket.unsent(), 6);
         socket.send(Opcode::Binary, &long).unwrap();
+        assert!(socket.unsent() < 1_000_020);
         socket.finish().unwrap();
-        assert!(!socket.unsent());
+        assert_eq!(socket.unsent(), 0);
         let (head, seen) = server.join().unwrap();
         assert!(head.starts_with("GET /v1/x?a=b HTTP/1.1\r\nhost: 127.0.0.1:"), "{head}");
         assert!(head.contains("\r\nauthorization: me\r\n"), "{head}");
-        assert_eq!(seen, [Event::Pong, Event::Message(long)]);
+        assert_eq!(seen, [Event::Pong, Event::Ping(Vec::new()), Event::Message(long)]);
         assert!(matches!(next(&mut socket), Err(Broken::Closed(0) | Broken::Io(_))));
     }
 

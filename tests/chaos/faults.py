@@ -4,8 +4,9 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
+from subprocess import CalledProcessError
 
 from .world import DEADLINE, LINK, World, inside, sh
 
@@ -79,30 +80,60 @@ def worker_stopped(world: World, chance: Random) -> None:
 
 
 def network_lost(world: World, chance: Random) -> None:
-    """The link is cut, without a word to either side."""
+    """The link is cut: the device hears it from its kernel, as of a cable that is pulled."""
     sh("ip", "link", "set", LINK, "down")
     time.sleep(chance.uniform(1, 15))
     sh("ip", "link", "set", LINK, "up")
 
 
-def network_loses(world: World, chance: Random) -> None:
+@contextlib.contextmanager
+def _queued(*discipline: object) -> Iterator[None]:
+    """What leaves either end of the link goes through this discipline of tc(8); the link itself stays up."""
+    with contextlib.ExitStack() as undone:
+        for device, where in [(LINK, lambda *words: words), ("eth0", inside)]:
+            sh(*where("tc", "qdisc", "replace", "dev", device, "root", *discipline))
+            undone.callback(sh, *where("tc", "qdisc", "del", "dev", device, "root"))
+        yield
+
+
+def network_silent(world: World, chance: Random) -> None:
+    """Nothing passes any more, and nobody is told: somewhere behind the first router."""
+    with _queued("blackhole"):
+        time.sleep(chance.uniform(1, 15))
+
+
+def network_chokes(world: World, chance: Random) -> None:
     """The link drops what comes too fast: most of it."""
-    for where in [lambda *w: w, inside]:
-        device = LINK if where is not inside else "eth0"
-        slow = ["tc", "qdisc", "add", "dev", device, "root", "tbf"]
-        sh(*where(*slow, "rate", "16kbit", "burst", "1600", "limit", "1600"))
-    time.sleep(chance.uniform(3, 10))
-    sh("tc", "qdisc", "del", "dev", LINK, "root")
-    sh(*inside("tc", "qdisc", "del", "dev", "eth0", "root"))
+    with _queued("tbf", "rate", "16kbit", "burst", "1600", "limit", "1600"):
+        time.sleep(chance.uniform(3, 10))
+
+
+def network_loses(world: World, chance: Random) -> None:
+    """The link drops a third of all packets by chance; without netem in the kernel, all of them by turns."""
+    seconds = chance.uniform(3, 10)
+    with contextlib.ExitStack() as lossy:
+        try:
+            lossy.enter_context(_queued("netem", "loss", "33%"))
+        except CalledProcessError:
+            _drop_by_turns(seconds, chance)
+        else:
+            time.sleep(seconds)
+
+
+def _drop_by_turns(seconds: float, chance: Random) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with _queued("blackhole"):
+            time.sleep(chance.uniform(0.01, 0.3))
+        time.sleep(chance.uniform(0.02, 0.6))
 
 
 def half_open(world: World, chance: Random) -> None:
-    """The hub restarts while the link is cut: the device's connections are to nobody."""
-    sh("ip", "link", "set", LINK, "down")
-    world.hub.kill()
-    time.sleep(chance.uniform(0, 2))
-    world.hub.start()
-    sh("ip", "link", "set", LINK, "up")
+    """The hub restarts while nothing passes: the device's connections are to nobody, and it isn't told."""
+    with _queued("blackhole"):
+        world.hub.kill()
+        time.sleep(chance.uniform(0, 2))
+        world.hub.start()
 
 
 def moved(world: World, chance: Random) -> None:
@@ -194,6 +225,8 @@ ALL: list[Callable[[World, Random], None]] = [
     worker_killed,
     worker_stopped,
     network_lost,
+    network_silent,
+    network_chokes,
     network_loses,
     half_open,
     moved,

@@ -4,6 +4,7 @@ The two are joined by a pair of virtual interfaces with addresses of the block f
 which no network uses. Several tests may run at a time.
 """
 
+import json
 import random
 import subprocess
 import uuid
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from .agent import Agent
+from .clients import boto3_client, wait_until_online
+from .hub import Hub
 from .programs import AGENT, Program, environment
 
 
@@ -60,7 +64,31 @@ class Device:
         self.ip("neighbour", "del", self.server, "dev", self.inside)
         _run("ip", "neighbour", "del", self.addresses[0], "dev", self.outside)
 
-    def start(self, agent) -> None:
+    def slow(self, rate: str) -> None:
+        """No more than this passes from now on, each way: with a delay of its own where the kernel has netem,
+        else by a queue of half a second."""
+        netem = ["netem", "rate", rate, "delay", "40ms"]
+        queue = ["tbf", "rate", rate, "burst", "4000", "latency", "500ms"]
+        ends = [(self.outside, ["tc"]), (self.inside, ["tc", "-n", self.name])]
+        for device, tc in ends:
+            add = [*tc, "qdisc", "replace", "dev", device, "root"]
+            if _run(*add, *netem).returncode and (done := _run(*add, *queue)).returncode:
+                pytest.skip(f"this kernel makes no link slow: {done.stderr.strip()}")
+
+    def served(self, hub: Hub, agent: Agent) -> None:
+        """Moves the hub, which has `--insecure-http`, to where the device reaches it; the agent runs on the
+        device, and is Online."""
+        hub.stop()
+        hub.listen = f"{self.server}:{hub.listen.rpartition(':')[2]}"
+        hub.start()
+        client = boto3_client(hub)
+        agent.config = agent.home / "agent.json"
+        agent.config.write_text(json.dumps({"allowPlainHttp": True}))
+        agent.register(hub, client.create_activation(IamRole="EdgeRole", RegistrationLimit=1))
+        self.start(agent)
+        wait_until_online(client, agent.node)
+
+    def start(self, agent: Agent) -> None:
         """`stint run` of an agent on this device."""
         config = ["--config", agent.config] if agent.config else []
         command = ["ip", "netns", "exec", self.name, AGENT, "run", "--state-dir", agent.state, *config]

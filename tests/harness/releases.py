@@ -63,9 +63,10 @@ class Releases:
         what = f"{self.file}={program}"
         self.command("make", "--dir", self.folder, "--key", self.key, "--version", version, *options, what)
 
-    def mark(self, version: str, status: str) -> None:
+    def mark(self, version: str, status: str, *options: object) -> None:
         """Changes the status of a version, signs, and has the hub serve it."""
-        self.command("mark", "--dir", self.folder, "--key", self.key, "--version", version, status)
+        what = ["--dir", self.folder, "--key", self.key, "--version", version, *options, status]
+        self.command("mark", *what)
         self.serve()
 
     def serve(self) -> None:

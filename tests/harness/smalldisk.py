@@ -10,6 +10,9 @@ from .wait import until
 # A tmpfs of this size holds an agent's state, and little else.
 _SIZE = "1m"
 
+# … so many files, and hardly more.
+_FILES = 250
+
 
 class SmallDisk(Agent):
     """An agent whose state is on a file system of its own, which the test can fill."""
@@ -25,7 +28,7 @@ class SmallDisk(Agent):
 
     def start(self) -> "SmallDisk":
         """`stint run` with its state on a small file system."""
-        mount = f"mount -t tmpfs -o size={_SIZE} none {self.disk}"
+        mount = f"mount -t tmpfs -o size={_SIZE},nr_inodes={_FILES} none {self.disk}"
         inside = f'{mount} && cp -a {self.home}/registered/. "$0" && exec "$@"'
         command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", inside, self.disk]
         log = self.home / f"{self.name}.log"
@@ -44,6 +47,12 @@ class SmallDisk(Agent):
         """Takes the last free byte."""
         self.inside("dd", "if=/dev/zero", f"of={self.disk}/fill", "bs=4k")
         until("the disk is full", lambda: self.free() == 0)
+
+    def fill_with_files(self) -> None:
+        """Takes the last file that can be made; there is room for bytes."""
+        folder = f"{self.disk}/fill.d"
+        self.inside("sh", "-c", f"mkdir {folder}; n=0; while : >{folder}/$n; do n=$((n+1)); done")
+        assert self.inside("stat", "-f", "-c", "%d", self.disk).stdout == "0\n" and self.free() > 0
 
     def free(self) -> int:
         """Free bytes."""

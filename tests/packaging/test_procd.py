@@ -63,7 +63,7 @@ def test_a_crashing_agent_is_never_given_up(tmp_path):
 
 def test_the_agent_has_time_to_end_and_its_log_goes_to_logd(tmp_path):
     lines = told(tmp_path, "start_service")
-    assert "term_timeout 20" in lines
+    assert "term_timeout 25" in lines
     assert "stdout 1" in lines
     assert "stderr 1" in lines
 

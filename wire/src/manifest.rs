@@ -25,6 +25,9 @@ pub const DEFAULT_URI: &str = "{PackageVersion}/{FileName}";
 /// More signatures than this nobody needs: the key in use, its successor, and room for a mistake.
 pub const MAX_SIGNATURES: usize = 8;
 
+/// So many revoked release keys a device remembers, for ever; it passes over more.
+pub const MAX_REVOKED: usize = 32;
+
 /// A version: up to four numbers. Those that are missing are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub [u32; 4]);
@@ -95,6 +98,8 @@ pub struct Manifest {
     pub uri_format: String,
     /// Release keys that are good as well from now on.
     pub next_keys: Vec<[u8; 32]>,
+    /// Release keys that are never good again.
+    pub revoked_keys: Vec<[u8; 32]>,
     /// The versions of the file that was asked for, in the manifest's order. Those with a status
     /// that nobody knows are left out.
     pub releases: Vec<Release>,
@@ -148,13 +153,8 @@ impl Manifest {
             manifest.uri_format =
                 format.ok_or(ManifestError::Member(root.line, "UriFormat", wanted))?.to_owned();
         }
-        for key in list(&root, "NextKeys", false)? {
-            let wanted = "a list of keys, \"ed25519:\" and 44 characters of base64";
-            let read = key.as_str().and_then(sign::parse_key);
-            manifest
-                .next_keys
-                .push(read.ok_or(ManifestError::Member(key.line, "NextKeys", wanted))?);
-        }
+        manifest.next_keys = keys(&root, "NextKeys")?;
+        manifest.revoked_keys = keys(&root, "RevokedKeys")?;
         for package in list(&root, "Packages", true)? {
             let name = member(package, "Name").and_then(Node::as_str).unwrap_or(PACKAGE);
             if name != PACKAGE {
@@ -217,6 +217,15 @@ fn release(node: &Node) -> Result<Option<Release>, ManifestError> {
     }
     let size = member(node, "Size").and_then(Node::as_u64);
     Ok(Some(Release { version, name, sha256, size, status }))
+}
+
+fn keys(root: &Node, name: &'static str) -> Result<Vec<[u8; 32]>, ManifestError> {
+    let wanted = "a list of keys, \"ed25519:\" and 44 characters of base64";
+    let read = |key: &Node| {
+        let read = key.as_str().and_then(sign::parse_key);
+        read.ok_or(ManifestError::Member(key.line, name, wanted))
+    };
+    list(root, name, false)?.iter().map(read).collect()
 }
 
 fn member<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
@@ -317,6 +326,10 @@ mod tests {
             (
                 r#"{"SchemaVersion": "1.0", "Packages": [], "NextKeys": ["k"]}"#.to_owned(),
                 "\"NextKeys\"",
+            ),
+            (
+                r#"{"SchemaVersion": "1.0", "Packages": [], "RevokedKeys": [7]}"#.to_owned(),
+                "\"RevokedKeys\" must be a list of keys",
             ),
         ] {
             let error = Manifest::parse(&text, "f").unwrap_err().to_string();

@@ -9,6 +9,7 @@ use crate::time::Utc;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// The algorithm token. amazon-ssm-agent sends it for key signatures too.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -140,13 +141,15 @@ fn canonical_query(query: &str) -> String {
     parts.join("&")
 }
 
-/// The hexadecimal HMAC signature of `string_to_sign` under a secret access key.
+/// The hexadecimal HMAC signature of `string_to_sign` under a secret access key. What it makes of the secret on the way
+/// is wiped, but for what the HMAC itself leaves on the stack.
 pub fn sign(secret: &str, scope: &Scope, string_to_sign: &str) -> String {
-    let mut key = mac(format!("AWS4{secret}").as_bytes(), scope.date.as_bytes());
+    let first = Zeroizing::new(format!("AWS4{secret}"));
+    let mut key = Zeroizing::new(mac(first.as_bytes(), scope.date.as_bytes()));
     for part in [scope.region.as_str(), scope.service.as_str(), "aws4_request"] {
-        key = mac(&key, part.as_bytes());
+        *key = mac(&*key, part.as_bytes());
     }
-    hex(&mac(&key, string_to_sign.as_bytes()))
+    hex(&mac(&*key, string_to_sign.as_bytes()))
 }
 
 fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {

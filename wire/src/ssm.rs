@@ -85,7 +85,7 @@ const SCHEMA_VERSION: &str = "1.0";
 /// One type of inventory of a node.
 #[derive(Clone, Debug)]
 pub struct Inventory {
-    /// `Custom:StintChildAgent`
+    /// Such as `Custom:StintChildAgent`.
     pub type_name: &'static str,
     /// A JSON array of objects whose values are texts.
     pub content: String,
@@ -97,6 +97,11 @@ impl Inventory {
     /// The mark by which the server knows the content.
     pub fn hash(&self) -> String {
         base64(&md5::digest(self.content.as_bytes()))
+    }
+
+    /// Whether a refusal with this code says that the server hasn't got the content whose mark it was told.
+    pub fn is_unknown(code: &str) -> bool {
+        matches!(code, "ItemContentMismatchException" | "InvalidItemContentException")
     }
 
     /// The body of PutInventory. Of content that the server has it names only the mark.

@@ -40,8 +40,12 @@ const OVERTAKEN: u32 = 4;
 const OLD: u64 = 5_000;
 
 /// A message that was sent more often than this may be one whose acknowledgement was lost. If all in the
-/// window are, nothing new could overtake them: so there is a quarter more room then.
+/// window are, nothing new could overtake them: so with each further time there is a little more room.
 const STALLED: u32 = 4;
+
+/// It is this part of the window, about one of the largest messages, and is added so often at most. Not all at once,
+/// as acknowledgements may go on getting lost, and those of all the new messages would.
+const PARTS: usize = 16;
 
 /// Messages on their way out.
 #[derive(Debug)]
@@ -57,6 +61,8 @@ pub struct Outgoing {
     rtt: u32,
     variance: u32,
     rto: u32,
+    /// When something was acknowledged last.
+    heard: u64,
     /// Whether a message that others overtake counts as received after a while. The client of
     /// session-manager-plugin never acknowledges a message twice, so one whose acknowledgement was
     /// lost would be sent again for ever. Not to be set where the other side drops messages in
@@ -90,6 +96,7 @@ impl Outgoing {
             rtt: FIRST_RTT,
             variance: 0,
             rto: FIRST_RTO,
+            heard: 0,
             trusts_order: false,
         }
     }
@@ -103,8 +110,9 @@ impl Outgoing {
     pub fn has_room(&self) -> bool {
         let front = self.waiting.front();
         let oldest = front.map_or(self.next, |sent| sent.number);
-        let stalls = self.trusts_order && front.is_some_and(|sent| sent.tries > STALLED);
-        let window = if stalls { self.window + self.window / 4 } else { self.window };
+        let tries = front.filter(|_| self.trusts_order).map_or(0, |sent| sent.tries);
+        let more = (tries.saturating_sub(STALLED) as usize).min(PARTS);
+        let window = self.window + (self.window / PARTS).max(1) * more;
         self.bytes < window && self.next - oldest < MAX_SPAN
     }
 
@@ -132,7 +140,8 @@ impl Outgoing {
     /// A message that is to be sent now, for the first time or again; the caller sends it.
     pub fn due(&mut self, now: u64) -> Option<&[u8]> {
         let mut waiting = self.waiting.iter().enumerate();
-        let (at, _) = waiting.find(|(at, sent)| sent.is_due(*at == 0, self.rto, now))?;
+        let (at, _) =
+            waiting.find(|(at, sent)| sent.is_due(*at == 0, self.rto, self.heard, now))?;
         let sent = self.waiting.get_mut(at)?;
         if sent.tries == 0 {
             sent.first = now;
@@ -148,7 +157,7 @@ impl Outgoing {
     /// When [`Outgoing::due`] has something next, if nothing happens before.
     pub fn deadline(&self) -> Option<u64> {
         let waiting = self.waiting.iter().enumerate();
-        let times = waiting.filter_map(|(at, sent)| sent.deadline(at == 0, self.rto));
+        let times = waiting.filter_map(|(at, sent)| sent.deadline(at == 0, self.rto, self.heard));
         times.min()
     }
 
@@ -157,6 +166,7 @@ impl Outgoing {
         let at = self.waiting.iter().position(|sent| sent.number == number);
         let Some(sent) = at.and_then(|at| self.waiting.remove(at)) else { return false };
         self.bytes -= sent.frame.len();
+        self.heard = now;
         if let Some(last) = sent.last {
             self.measure(now.saturating_sub(last));
         }
@@ -199,17 +209,19 @@ impl Outgoing {
 
 impl Sent {
     /// `None`: it waits for an acknowledgement and isn't repeated. Only the oldest is, and those
-    /// that others have overtaken.
-    fn deadline(&self, front: bool, rto: u32) -> Option<u64> {
+    /// that others have overtaken. The oldest isn't as long as those before it are acknowledged at intervals: a full
+    /// window takes a slow way longer than any of them waits, and nothing of it is lost.
+    fn deadline(&self, front: bool, rto: u32, heard: u64) -> Option<u64> {
         let Some(last) = self.last else { return Some(0) };
+        let last = if self.passed { last } else { last.max(heard) };
         let [long, longer] = LONG;
         let longest = if self.tries < MANY { long } else { longer };
         let patience = (u64::from(rto) << self.tries.saturating_sub(1).min(16)).min(longest);
         (front || self.passed).then_some(last + patience.div_ceil(1000))
     }
 
-    fn is_due(&self, front: bool, rto: u32, now: u64) -> bool {
-        self.deadline(front, rto).is_some_and(|deadline| now >= deadline)
+    fn is_due(&self, front: bool, rto: u32, heard: u64, now: u64) -> bool {
+        self.deadline(front, rto, heard).is_some_and(|deadline| now >= deadline)
     }
 }
 
@@ -304,6 +316,21 @@ mod tests {
         let mut out = Outgoing::new(1 << 20);
         (0..count).for_each(|number| out.push(vec![number]));
         out
+    }
+
+    #[test]
+    fn nothing_is_repeated_on_a_way_that_is_only_slow() {
+        for trusts_order in [true, false] {
+            let mut out = with(50);
+            out.trusts_order = trusts_order;
+            assert_eq!(numbers(&mut out, 0).len(), 50);
+            for number in 0..49 {
+                // The last has been under way for five seconds, and no message is waited for longer than for one.
+                assert!(out.acknowledged(number, 100 * (number as u64 + 1)));
+                assert_eq!(numbers(&mut out, 100 * (number as u64 + 1) + 99), []);
+            }
+            assert_eq!(numbers(&mut out, 4900 + 1000), [49]);
+        }
     }
 
     #[test]
@@ -410,6 +437,31 @@ mod tests {
         }
         assert!(out.waiting.iter().all(|sent| sent.number >= 40));
         assert!(out.next_number() > 10_000);
+    }
+
+    #[test]
+    fn a_window_opens_again_and_again_though_acknowledgements_go_on_getting_lost() {
+        for (share, seed) in [(5, 1), (10, 2), (30, 3)] {
+            let mut out = Outgoing::new(16);
+            out.trusts_order = true;
+            let (mut chance, mut told, mut now) = (seed, 0, 0);
+            while out.next_number() < 2_000 {
+                while out.has_room() {
+                    out.push(vec![0]);
+                }
+                while out.due(now).is_some() {}
+                // The other side says once that it has one, which may get lost.
+                for number in std::mem::replace(&mut told, out.next_number())..told {
+                    chance = (chance * 75) % 65_537;
+                    if chance % 100 >= share {
+                        out.acknowledged(number, now + 1);
+                    }
+                }
+                assert!(out.waiting.len() <= 32);
+                now = out.deadline().unwrap_or(now).max(now + 2);
+                assert!(now < 2_000_000, "{share} % lost: {}", out.next_number());
+            }
+        }
     }
 
     #[test]

@@ -68,6 +68,7 @@ async fn operator(app: &App, claim: &Claim<'_>) -> ApiResult<Caller> {
         access_key: claim.key.clone(),
         region: claim.scope.region.clone(),
         endpoint: String::new(),
+        login: String::new(),
     })
 }
 

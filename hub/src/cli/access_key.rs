@@ -50,7 +50,7 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 }
 
 async fn make(create: &Create) -> Result<(), StartError> {
-    let (store, seal) = open::open(&DataDir::open(&create.data.data)?).await?;
+    let (store, seal) = open::open(&DataDir::existing(&create.data.data)?).await?;
     let key = AccessKey::generate()?;
     operator_keys::put(&store, &seal, &key, &create.description, now()).await.map_err(failed)?;
     store.close().await;

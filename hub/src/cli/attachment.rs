@@ -53,7 +53,7 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 }
 
 async fn make(put: &Put) -> Result<(), StartError> {
-    let dir = DataDir::open(&put.data.data)?;
+    let dir = DataDir::existing(&put.data.data)?;
     let (store, _) = open::open(&dir).await?;
     for file in &put.files {
         print(&attachments::put(&store, &dir, &put.folder, file, now()).await?);
@@ -70,7 +70,7 @@ async fn list(data: &Data) -> Result<(), StartError> {
 }
 
 async fn remove(delete: &Delete) -> Result<(), StartError> {
-    let dir = DataDir::open(&delete.data.data)?;
+    let dir = DataDir::existing(&delete.data.data)?;
     let (store, _) = open::open(&dir).await?;
     let path = delete.name.strip_prefix(attachments::SCHEME).unwrap_or(&delete.name);
     let done = attachments::delete(&store, &dir, path).await;

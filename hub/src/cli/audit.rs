@@ -1,8 +1,9 @@
 //! `stint-hub audit`: the audit logs that nodes have sent, also while the hub runs.
 
-use super::{Data, open};
+use super::{Data, number_of, open};
 use crate::error::StartError;
 use crate::nodes::audit::{self, Stored};
+use crate::store::Store;
 use clap::Args;
 use stint_wire::audit::{Chain, Fault, read};
 use stint_wire::time::Utc;
@@ -21,7 +22,7 @@ pub struct Arguments {
 /// Shows a node's records, each with when it came, and what is wrong with the chain where it is.
 ///
 /// # Errors
-/// When the data directory can't be used, or the chain is broken.
+/// When the data directory can't be used, the chain is broken, or nothing is known of the node.
 pub fn run(arguments: &Arguments) -> Result<(), StartError> {
     super::runtime()?.block_on(async {
         let store = open::store(&arguments.data).await?;
@@ -33,11 +34,37 @@ pub fn run(arguments: &Arguments) -> Result<(), StartError> {
                 }
                 Ok(())
             }
-            Some(node) => show(&audit::stored(&store, node).await.map_err(failed)?, arguments.raw),
+            Some(node) => {
+                let lines = audit::stored(&store, node).await.map_err(failed)?;
+                match lines.is_empty() {
+                    true => nothing(node, exists(&store, node).await.map_err(failed)?),
+                    false => show(&lines, arguments.raw),
+                }
+            }
         };
         store.close().await;
         done
     })
+}
+
+async fn exists(store: &Store, node: &str) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT COUNT(*) FROM node WHERE id = $1";
+    let count: i64 = sqlx::query_scalar(sql).bind(node).fetch_one(&store.read).await?;
+    Ok(count > 0)
+}
+
+/// The hub has no line of this node. Of one that was deregistered it may have had some.
+fn nothing(node: &str, exists: bool) -> Result<(), StartError> {
+    if exists {
+        eprintln!(
+            "{node} has sent nothing of its audit log (`\"audit\": {{\"sendToHub\": true}}` there)"
+        );
+        return Ok(());
+    }
+    Err(StartError::new(
+        format!("there is no node {node}, and nothing of its audit log"),
+        "`stint-hub audit` without a node lists those that have sent any",
+    ))
 }
 
 fn show(lines: &[Stored], raw: bool) -> Result<(), StartError> {
@@ -62,7 +89,7 @@ fn show(lines: &[Stored], raw: bool) -> Result<(), StartError> {
     match broken {
         0 => Ok(()),
         count => Err(StartError::new(
-            format!("the chain is broken in {count} places"),
+            format!("the chain is broken in {}", number_of(count as i64, "place")),
             "compare with `stint audit --verify` on the device",
         )),
     }

@@ -16,7 +16,7 @@ mod server_key;
 mod session;
 
 use crate::error::StartError;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,12 +60,14 @@ enum Command {
     Audit(audit::Arguments),
     /// Print the operations that the hub answers, as docs/SUPPORT.md has them.
     Operations,
+    /// Print the version, as --version does.
+    Version,
 }
 
-/// Where the hub keeps everything.
+/// Where the hub keeps everything. Only `serve` makes one.
 #[derive(Args)]
 struct Data {
-    /// The data directory; created if it doesn't exist.
+    /// The hub's data directory.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 }
@@ -88,6 +90,10 @@ pub fn main() -> ExitCode {
             print!("{}", crate::tools::support::markdown());
             Ok(())
         }
+        Command::Version => {
+            print!("{}", Arguments::command().render_version());
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,6 +102,12 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `1 node`, `2 nodes`.
+fn number_of(count: i64, thing: &str) -> String {
+    let more = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{more}")
 }
 
 /// One thread per processor for the server, as tokio has it.
@@ -108,11 +120,15 @@ fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn one_of_a_thing_is_not_many() {
+        assert_eq!([0, 1, 2].map(|n| number_of(n, "node")), ["0 nodes", "1 node", "2 nodes"]);
     }
 
     #[test]

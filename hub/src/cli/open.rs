@@ -30,10 +30,10 @@ pub async fn open(dir: &DataDir) -> Result<(Store, Seal), StartError> {
     Ok((store, seal))
 }
 
-/// The database of a data directory, for what needs no secret.
+/// The database of a hub that exists, for what needs no secret.
 ///
 /// # Errors
 /// As [`open`].
 pub async fn store(data: &Data) -> Result<Store, StartError> {
-    Ok(open(&DataDir::open(&data.data)?).await?.0)
+    Ok(open(&DataDir::existing(&data.data)?).await?.0)
 }

@@ -65,7 +65,7 @@ pub fn run(command: &Command) -> Result<(), StartError> {
 }
 
 async fn make(put: &Put) -> Result<(), StartError> {
-    let dir = DataDir::open(&put.data.data)?;
+    let dir = DataDir::existing(&put.data.data)?;
     let (store, _) = open::open(&dir).await?;
     let what = (put.name.as_str(), put.of_version.as_str(), put.arch.as_str());
     let done = packages::put(&store, &dir, &put.file, what, now()).await;

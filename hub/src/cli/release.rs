@@ -3,7 +3,7 @@
 //! `key`, `make` and `mark` are for whoever builds and signs, and need no hub; `add` and `list` are
 //! for whoever runs the hub, and need no private key.
 
-use super::{Data, open};
+use super::{Data, number_of, open};
 use crate::error::StartError;
 use crate::store::data_dir::DataDir;
 use crate::updates::book::Book;
@@ -44,6 +44,9 @@ pub struct Sign {
     /// A public key, ed25519:…, that is good as well from now on.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     next_key: Vec<String>,
+    /// A public key, ed25519:…, that is never good again: it has leaked, or was lost.
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    revoke_key: Vec<String>,
 }
 
 #[derive(Args)]
@@ -119,9 +122,11 @@ pub fn run(command: &Command) -> Result<(), StartError> {
         }),
         Command::Mark(mark) => change(&mark.sign, |book| book.mark(&mark.of_version, mark.status)),
         Command::Add(add) => {
-            let dir = DataDir::open(&add.data.data)?;
+            let dir = DataDir::existing(&add.data.data)?;
             let entries = shelf::publish(&dir, &add.dir, &add.key)?;
-            println!("{} files are served at /updates/", entries.len());
+            let are = if entries.len() == 1 { "is" } else { "are" };
+            let files = number_of(entries.len() as i64, "file");
+            println!("{files} {are} served at /updates/");
             Ok(())
         }
         Command::List(data) => super::runtime()?.block_on(list(data)),
@@ -139,11 +144,14 @@ fn change(
     for key in &sign.next_key {
         book.announce(key)?;
     }
+    for key in &sign.revoke_key {
+        book.revoke(key)?;
+    }
     book.save(&keys?)
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
-    let dir = DataDir::open(&data.data)?;
+    let dir = DataDir::existing(&data.data)?;
     let (store, _) = open::open(&dir).await?;
     let counted: Result<Vec<(Option<String>, i64)>, _> =
         sqlx::query_as("SELECT agent_version, COUNT(*) FROM node GROUP BY agent_version")
@@ -157,11 +165,12 @@ async fn list(data: &Data) -> Result<(), StartError> {
     let entries = shelf::list(&dir);
     for entry in &entries {
         let count = nodes.get(&entry.version).copied().unwrap_or_default();
-        println!("{}\t{}\t{}\t{count} nodes", entry.version, entry.status, entry.file);
+        let nodes = number_of(count, "node");
+        println!("{}\t{}\t{}\t{nodes}", entry.version, entry.status, entry.file);
     }
     nodes.retain(|version, _| !entries.iter().any(|entry| entry.version == *version));
     for (version, count) in nodes {
-        println!("{version}\tnot served\t-\t{count} nodes");
+        println!("{version}\tnot served\t-\t{}", number_of(count, "node"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `stint-hub serve`.
 
-use super::{Data, logging, open};
+use super::{logging, open};
 use crate::app::App;
 use crate::auth::{first_key, server_keys};
 use crate::error::StartError;
@@ -29,8 +29,9 @@ const ACCOUNT_SETTING: &str = "account_id";
 
 #[derive(Args)]
 pub struct Arguments {
-    #[command(flatten)]
-    data: Data,
+    /// The data directory; created if it doesn't exist.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
     /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7400")]
     listen: String,
@@ -59,8 +60,9 @@ pub struct Arguments {
     /// not given.
     #[arg(long, value_name = "URL", value_parser = server_url)]
     s3_endpoint: Option<String>,
-    /// The URL under which nodes reach this hub, for the links to packages in their jobs. Without it
-    /// a link has the name in the request's Host header, which no BootAgent node signs.
+    /// The URL under which nodes, clients and browsers reach this hub, as where a proxy ends TLS: for the
+    /// links to packages in the jobs of nodes, the URLs of sessions, and as an origin of the console. Without it
+    /// links and URLs have the name in the request's Host header, which no BootAgent node signs.
     #[arg(long, value_name = "URL", value_parser = server_url)]
     public_url: Option<String>,
     /// Take in agents of the BootAgent protocol that can't sign, without an activation: anybody who
@@ -105,7 +107,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     }
     // Before anything is written: a hub that can't serve leaves no traces. Connections wait.
     let listener = TcpListener::bind(address).await.map_err(|e| cannot_listen(address, &e))?;
-    let dir = DataDir::open(&arguments.data.data)?;
+    let dir = DataDir::open(&arguments.data)?;
     let _lock = dir.lock()?;
     let (store, seal) = open::open(&dir).await?;
     let account = account(&store, arguments.account_id.as_deref()).await?;

@@ -1,6 +1,6 @@
 //! `stint-hub server-key`: the keys that nodes pin, also while the hub runs.
 
-use super::{Data, open};
+use super::{Data, number_of, open};
 use crate::app::now;
 use crate::auth::server_keys::{self, ServerKeyError, Stored};
 use crate::error::StartError;
@@ -54,7 +54,7 @@ async fn list(data: &Data) -> Result<(), StartError> {
 }
 
 async fn add(data: &Data) -> Result<(), StartError> {
-    let (store, seal) = open::open(&DataDir::open(&data.data)?).await?;
+    let (store, seal) = open::open(&DataDir::existing(&data.data)?).await?;
     let key = server_keys::add(&store, &seal, now()).await;
     store.close().await;
     println!("{}", line(&key.map_err(failed)?));
@@ -84,8 +84,10 @@ async fn check_and_delete(store: &crate::store::Store, delete: &Delete) -> Resul
     }
     let depending = server_keys::depending(store, &delete.id).await.map_err(failed)?;
     if depending > 0 && !delete.force {
+        let trust = if depending == 1 { "trusts" } else { "trust" };
+        let nodes = number_of(depending as i64, "node");
         return Err(StartError::new(
-            format!("{depending} nodes trust no other key than {}", delete.id),
+            format!("{nodes} {trust} no other key than {}", delete.id),
             "wait until they have reported once more, or give them up with --force",
         ));
     }

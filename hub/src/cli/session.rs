@@ -2,7 +2,8 @@
 
 use super::{Data, open};
 use crate::app::now;
-use crate::auth::roles::{DEFAULT_RULE, RoleError};
+use crate::auth::operator_keys;
+use crate::auth::roles::{ANY_ROLE, DEFAULT_RULE, RoleError};
 use crate::auth::session_rules::{self, Rule};
 use crate::error::StartError;
 use crate::sessions::transcripts;
@@ -39,7 +40,7 @@ pub struct Transcript {
 pub struct Allow {
     #[command(flatten)]
     data: Data,
-    /// The access key's id; '*' for every key.
+    /// The id of an access key that exists; '*' for every key.
     key: String,
     /// The rule's name among the key's.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_RULE)]
@@ -96,13 +97,31 @@ struct Line {
     details: String,
     transcript: String,
     transcript_bytes: i64,
+    joined_at: Option<i64>,
+}
+
+impl Line {
+    /// What the hub has of its transcript.
+    fn transcript(&self) -> String {
+        match self.transcript.as_str() {
+            "" => "-".to_owned(),
+            "whole" => self.transcript_bytes.to_string(),
+            "wanted" if never_began(self.ended_at, self.joined_at) => "none".to_owned(),
+            word => word.to_owned(),
+        }
+    }
+}
+
+/// Whether a session is over that its node never came to, as where it has refused it: nothing was printed there.
+fn never_began(ended_at: Option<i64>, joined_at: Option<i64>) -> bool {
+    ended_at.is_some() && joined_at.is_none()
 }
 
 async fn list(data: &Data) -> Result<(), StartError> {
     let store = open::store(data).await?;
     let lines: Result<Vec<Line>, _> = sqlx::query_as(
         "SELECT id, requested_at, ended_at, status, owner, node_id, document_name, bytes_in,
-           bytes_out, reason, details, transcript, transcript_bytes
+           bytes_out, reason, details, transcript, transcript_bytes, joined_at
          FROM session ORDER BY requested_at, id",
     )
     .fetch_all(&store.read)
@@ -125,14 +144,19 @@ async fn list(data: &Data) -> Result<(), StartError> {
             line.bytes_out,
             flat(&line.reason),
             flat(&line.details),
-            match line.transcript.as_str() {
-                "" => "-".to_owned(),
-                "whole" => line.transcript_bytes.to_string(),
-                word => word.to_owned(),
-            }
+            line.transcript(),
         );
     }
     Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct Kept {
+    transcript: String,
+    transcript_size: i64,
+    transcript_bytes: i64,
+    ended_at: Option<i64>,
+    joined_at: Option<i64>,
 }
 
 /// Prints the transcript, and says on standard error what is missing of it.
@@ -144,20 +168,28 @@ async fn print(asked: &Transcript) -> Result<(), StartError> {
 }
 
 async fn print_from(store: &Store, id: &str) -> Result<(), StartError> {
-    let sql = "SELECT transcript, transcript_size, transcript_bytes FROM session WHERE id = $1";
-    let row: Option<(String, i64, i64)> = sqlx::query_as(sql)
-        .bind(id)
-        .fetch_optional(&store.read)
-        .await
-        .map_err(|e| failed(e.into()))?;
-    let why = match row.as_ref().map(|(transcript, _, _)| transcript.as_str()) {
+    let row: Option<Kept> = sqlx::query_as(
+        "SELECT transcript, transcript_size, transcript_bytes, ended_at, joined_at
+         FROM session WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(&store.read)
+    .await
+    .map_err(|e| failed(e.into()))?;
+    let began = !row.as_ref().is_some_and(|row| never_began(row.ended_at, row.joined_at));
+    let why = match row.as_ref().map(|row| row.transcript.as_str()) {
         None => "the hub knows no such session",
         Some("") => "it is not wanted (hubTranscriptEnabled in the session's document)",
-        Some("wanted") => "nothing has come from the node; it sends it when the session is over",
+        Some("wanted") if !began => "the session never began",
+        Some("wanted") => {
+            "nothing has come from the node; it sends what was printed when the session is over"
+        }
         Some("deleted") => "it was too old, or there were too many, and is deleted",
         _ => "",
     };
-    let Some((transcript, size, bytes)) = row.filter(|_| why.is_empty()) else {
+    let Some(Kept { transcript, transcript_size: size, transcript_bytes: bytes, .. }) =
+        row.filter(|_| why.is_empty())
+    else {
         return Err(StartError::new(
             format!("there is no transcript of {id}: {why}"),
             "`stint-hub session list` shows those there are",
@@ -184,9 +216,24 @@ async fn make(allow: &Allow) -> Result<(), StartError> {
     let rule = Rule::parse(&allow.key, &allow.rule, &allow.documents, &allow.conditions)
         .map_err(|e| StartError::new(e.to_string(), "`stint-hub session allow --help` has more"))?;
     let store = open::store(&allow.data).await?;
-    let done = session_rules::put(&store, &rule, now()).await;
+    let done = check_and_put(&store, &rule).await;
     store.close().await;
-    done.map_err(failed)
+    done
+}
+
+/// The first rule shuts out whom it doesn't name, so one for a mistyped key would shut out everybody.
+async fn check_and_put(store: &Store, rule: &Rule) -> Result<(), StartError> {
+    let key = rule.access_key.as_str();
+    let keys = operator_keys::list(store).await.map_err(|e| {
+        StartError::new(format!("the access keys can't be used: {e}"), "see the cause")
+    })?;
+    if key != ANY_ROLE && !keys.iter().any(|known| known.id == key) {
+        return Err(StartError::new(
+            format!("there is no access key {key}"),
+            "`stint-hub access-key list` shows those there are; '*' is every key",
+        ));
+    }
+    session_rules::put(store, rule, now()).await.map_err(failed)
 }
 
 /// A rule a line: key, name, documents, conditions; tabs between, spaces within.

@@ -11,11 +11,9 @@ pub mod nodes;
 pub mod origin;
 pub mod throttle;
 
-/// What the pages need to remember. It is in memory only, so a hub's restart ends all log-ins.
+/// What the pages need to remember beside the log-ins, in memory only.
 #[derive(Default)]
 pub struct Console {
-    /// Who is logged in.
-    pub logins: logins::Logins,
-    /// Who tries to be.
+    /// Who tries to log in.
     pub throttle: throttle::Throttle,
 }

@@ -19,6 +19,7 @@ pub mod role_token;
 pub mod rotation;
 pub mod sightings;
 mod transcripts;
+pub mod troubles;
 pub mod wakeups;
 
 use crate::app::App;

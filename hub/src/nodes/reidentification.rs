@@ -23,8 +23,8 @@ const LIFE: u64 = 30 * 24 * 3_600_000;
 const CODE_LENGTH: usize = 20;
 
 /// Orders that one of a node's devices becomes another node: the one with this run or hardware, or,
-/// if `device` is empty, the first that is heard. Replaces an earlier order. False if there is no
-/// such node.
+/// if `device` is empty, the first that is heard. Replaces an earlier order. The activation that the device is going
+/// to use; `None` if there is no such node.
 ///
 /// # Errors
 /// Those of the database, the seal and the kernel's randomness.
@@ -34,7 +34,7 @@ pub async fn order(
     node: &str,
     device: &str,
     now: Utc,
-) -> ApiResult<bool> {
+) -> ApiResult<Option<String>> {
     let (id, code) = (uuid()?, random::text(CODE_LENGTH, random::BASE32)?);
     let mut tx = store.begin().await?;
     sqlx::query(
@@ -58,7 +58,7 @@ pub async fn order(
     .execute(&mut *tx)
     .await?;
     if made.rows_affected() == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     sqlx::query(
         "INSERT INTO tag (resource_type, resource_id, tag_key, tag_value)
@@ -85,7 +85,7 @@ pub async fn order(
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(true)
+    Ok(Some(id))
 }
 
 /// What a device of a node is to be told after its health report: `{}`, or its order. An order whose activation
@@ -170,12 +170,12 @@ mod tests {
     async fn only_the_device_that_is_meant_is_told_and_told_again() {
         let (app, _dir) = testing::app().await;
         let node = register_node(&app).await.id;
-        assert!(!order(&app.store, &app.seal, "mi-0", "", app.now()).await.unwrap());
+        assert!(order(&app.store, &app.seal, "mi-0", "", app.now()).await.unwrap().is_none());
         let told = async |run: &str, hardware: &str| {
             word(&app, &node, &device(run, hardware)).await.unwrap().get("StintReidentify").cloned()
         };
         assert!(told("r1", "h1").await.is_none());
-        assert!(order(&app.store, &app.seal, &node, "", app.now()).await.unwrap());
+        assert!(order(&app.store, &app.seal, &node, "", app.now()).await.unwrap().is_some());
         // Agents that know nothing of it are left alone.
         assert!(told("", "").await.is_none());
         let first = told("r1", "h1").await;
@@ -184,7 +184,7 @@ mod tests {
         // After a power cut it is another run on the same hardware.
         assert_eq!(told("r3", "h1").await, first);
         // A second order replaces the first, here for a run by name.
-        assert!(order(&app.store, &app.seal, &node, "r2", app.now()).await.unwrap());
+        assert!(order(&app.store, &app.seal, &node, "r2", app.now()).await.unwrap().is_some());
         assert!(told("r1", "h1").await.is_none());
         let second = told("r2", "h1").await;
         assert!(second.is_some() && second != first);
@@ -204,9 +204,9 @@ mod tests {
             let answer = word(&app, &node, &device("r1", "h1")).await.unwrap();
             answer.get("StintReidentify").is_some()
         };
-        assert!(order(&app.store, &app.seal, &node, "", Utc(1)).await.unwrap());
+        assert!(order(&app.store, &app.seal, &node, "", Utc(1)).await.unwrap().is_some());
         assert!(!told().await);
-        assert!(order(&app.store, &app.seal, &node, "", app.now()).await.unwrap());
+        assert!(order(&app.store, &app.seal, &node, "", app.now()).await.unwrap().is_some());
         assert!(told().await);
         sqlx::query(
             "DELETE FROM activation WHERE id IN (SELECT activation_id FROM reidentification)",

@@ -202,6 +202,27 @@ pub async fn of(pool: &AnyPool, node: &str) -> ApiResult<Vec<Sighting>> {
     .await?)
 }
 
+/// What an operator means by a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// A device that can be told something: the run or the hardware of an agent of ours.
+    Device,
+    /// A fingerprint: a device isn't told anything by it.
+    Fingerprint,
+    /// Nothing that the node has shown.
+    Unknown,
+}
+
+/// What is meant by `mark`, of what a node has shown.
+pub fn meant(shown: &[Sighting], mark: &str) -> Meant {
+    let is = |s: &Sighting| s.mark == mark || s.hardware == mark;
+    match shown.iter().any(|s| s.kind == RUN && is(s)) {
+        true => Meant::Device,
+        false if shown.iter().any(is) => Meant::Fingerprint,
+        false => Meant::Unknown,
+    }
+}
+
 /// Forgets a node's marks: from now on there is one device again.
 ///
 /// # Errors
@@ -266,6 +287,24 @@ mod tests {
     async fn held_up_requests_of_many_days_do_not_add_up() {
         let days = 25 * 60;
         assert!(!cloned(&["a", "b", "a", "b", "a", "b", "a"], days).await);
+    }
+
+    #[tokio::test]
+    async fn a_device_is_meant_by_its_run_or_its_hardware_and_by_nothing_else() {
+        let (app, _dir) = testing::app().await;
+        let node = register_node(&app).await;
+        let device = Device { hardware: "h1".to_owned(), ..Device::default() };
+        note(&app, &node.id, RUN, "r1", &device, Utc(1)).await.unwrap();
+        note(&app, &node.id, FINGERPRINT, "f1", &Device::default(), Utc(1)).await.unwrap();
+        let shown = of(&app.store.read, &node.id).await.unwrap();
+        for (mark, expected) in [
+            ("r1", Meant::Device),
+            ("h1", Meant::Device),
+            ("f1", Meant::Fingerprint),
+            ("r", Meant::Unknown),
+        ] {
+            assert_eq!(meant(&shown, mark), expected, "{mark}");
+        }
     }
 
     #[tokio::test]

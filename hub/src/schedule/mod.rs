@@ -12,6 +12,7 @@ pub use timeouts::run as deadlines;
 
 use crate::app::App;
 use crate::commands::progressed;
+use crate::console::logins;
 use crate::error::ApiResult;
 use crate::nodes::bootagent;
 use crate::sessions;
@@ -47,7 +48,7 @@ pub async fn run(app: Arc<App>, dir: DataDir) {
         let (what, done) = tokio::select! {
             _ = deadlines.tick() => ("deadlines", timeouts::run(&app, app.now()).await),
             _ = policies.tick() => ("policies", parameters::run(&app, app.now()).await),
-            _ = limits.tick() => ("sessions", sessions::enforce(&app, app.now()).await),
+            _ = limits.tick() => ("sessions", due_sessions(&app).await),
             _ = review.tick() => ("review", every_minute(&app).await),
             _ = prune.tick() => ("prune", old(&app, &dir).await),
         };
@@ -65,6 +66,13 @@ async fn old(app: &App, dir: &DataDir) -> ApiResult<()> {
         tracing::info!(gone, "removed contents of attachments that nothing names any more");
     }
     Ok(())
+}
+
+/// Ends the sessions that are due by their own limits, or by their browser's log-in. If one of these can't be done, the
+/// other is all the same.
+async fn due_sessions(app: &App) -> ApiResult<()> {
+    let by_login = logins::end_sessions(app, app.now()).await;
+    by_login.and(sessions::enforce(app, app.now()).await)
 }
 
 async fn every_minute(app: &App) -> ApiResult<()> {

@@ -1,6 +1,7 @@
 //! Deletes what nobody will ask for again, so that the store stays small.
 
 use crate::app::App;
+use crate::console::logins;
 use crate::error::ApiResult;
 use crate::sessions::transcripts;
 use stint_wire::time::Utc;
@@ -53,6 +54,7 @@ pub async fn run(app: &App, now: Utc) -> ApiResult<()> {
              WHERE requested_at < $1 AND status NOT IN ('Pending', 'InProgress', 'Cancelling')",
             COMMANDS_MS,
         ),
+        ("DELETE FROM console_login WHERE since < $1", logins::LONGEST_MILLIS),
         ("DELETE FROM child_event WHERE received_at < $1", EVENTS_MS),
         ("DELETE FROM session WHERE ended_at < $1", SESSIONS_MS),
         (AUDIT_OF_NODES_GONE, AUDIT_MS),

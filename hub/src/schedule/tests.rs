@@ -1,6 +1,7 @@
 //! Time over a real store.
 
 use super::*;
+use crate::auth::operator_keys::{self, AccessKey};
 use crate::tools::testbed::Testbed;
 use serde_json::json;
 use stint_wire::time::Utc;
@@ -74,6 +75,48 @@ async fn old_commands_go_with_all_that_belongs_to_them_and_open_ones_stay() {
 }
 
 #[tokio::test]
+async fn a_look_at_sessions_ends_those_whose_log_in_is_over_and_the_idle_ones_whatever_fails() {
+    let bed = Testbed::new().await;
+    let node = bed.fleet(1).await.remove(0);
+    let key = AccessKey { id: "AKIATEST".to_owned(), secret: "secret".to_owned().into() };
+    operator_keys::put(&bed.app.store, &bed.app.seal, &key, "", bed.app.now()).await.unwrap();
+    let _channel = bed.app.wakeups.channel(&node);
+    let open = async || {
+        let session = bed.ok("StartSession", json!({"Target": node})).await;
+        session["SessionId"].as_str().unwrap().to_owned()
+    };
+    let (of_browser, idle) = (open().await, open().await);
+    let details = async |id: &str| sessions::find(&bed.app, id).await.unwrap().unwrap().details;
+    due_sessions(&bed.app).await.unwrap();
+    assert_eq!((details(&of_browser).await, details(&idle).await), (String::new(), String::new()));
+    bed.sql("UPDATE session SET login = 'over' WHERE id = $1", &[&of_browser]).await;
+    due_sessions(&bed.app).await.unwrap();
+    assert!(details(&of_browser).await.contains("log-in") && details(&idle).await.is_empty());
+    let connected =
+        "UPDATE session SET status = 'Connected', joined_at = 1, used_at = 0 WHERE id = $1";
+    bed.sql(connected, &[&idle]).await;
+    bed.sql("DROP TABLE console_login", &[]).await;
+    due_sessions(&bed.app).await.unwrap_err();
+    assert!(details(&idle).await.contains("idle"));
+}
+
+#[tokio::test]
+async fn a_log_in_is_deleted_when_it_is_over() {
+    let bed = Testbed::new().await;
+    let now = bed.app.now();
+    for _ in 0..2 {
+        logins::open(&bed.app, "AKIA1", "secret", now).await.unwrap();
+    }
+    let left = async |millis: u64| -> i64 {
+        prune::run(&bed.app, Utc(now.0 + millis)).await.unwrap();
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM console_login");
+        count.fetch_one(&bed.app.store.read).await.unwrap()
+    };
+    assert_eq!(left(logins::LONGEST_MILLIS).await, 2);
+    assert_eq!(left(logins::LONGEST_MILLIS + 1).await, 0);
+}
+
+#[tokio::test]
 async fn the_audit_log_of_a_node_that_is_gone_goes_after_a_year_and_that_of_another_stays() {
     let bed = Testbed::new().await;
     let node = bed.fleet(1).await.remove(0);
@@ -115,7 +158,7 @@ async fn an_order_to_register_anew_goes_with_its_activation() {
     let node = bed.fleet(1).await.remove(0);
     let (app, now) = (&bed.app, bed.app.now());
     let order = crate::nodes::reidentification::order;
-    assert!(order(&app.store, &app.seal, &node, "", now).await.unwrap());
+    assert!(order(&app.store, &app.seal, &node, "", now).await.unwrap().is_some());
     let left = async || -> i64 {
         prune::run(app, Utc(now.0 + 1)).await.unwrap();
         let rows = sqlx::query_scalar("SELECT COUNT(*) FROM reidentification");

@@ -12,7 +12,7 @@ use crate::auth::request::Request;
 use crate::error::{ApiError, ApiResult};
 use crate::nodes::channels::{self, control, data};
 use crate::sessions::relay::Side;
-use crate::sessions::{self, Session};
+use crate::sessions::{self, Session, TOKEN_MILLIS};
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
@@ -37,13 +37,12 @@ pub async fn create_control(
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Response {
-    let (app, started) = (&site.app, Instant::now());
-    let token = async {
-        let node = creator(app, request).await?;
+    let app = &site.app;
+    let token = async |node: NodeCaller| {
         only_itself(&node, &id)?;
         channel_token::issue(&app.seal, Purpose::Control(&node.id), app.now())
     };
-    created(app, "CreateControlChannel", started, token.await)
+    create(app, "CreateControlChannel", request, token).await
 }
 
 /// The upgrade of a control channel.
@@ -74,15 +73,14 @@ pub async fn create_data(
     Path(id): Path<String>,
     request: axum::extract::Request,
 ) -> Response {
-    let (app, started) = (&site.app, Instant::now());
-    let token = async {
-        let node = creator(app, request).await?;
+    let app = &site.app;
+    let token = async |node: NodeCaller| {
         let session = session(app, &id).await?;
         only_itself(&node, &session.node_id)?;
         let purpose = Purpose::Agent(&session.id, &session.node_id);
         channel_token::issue(&app.seal, purpose, app.now())
     };
-    created(app, "CreateDataChannel", started, token.await)
+    create(app, "CreateDataChannel", request, token).await
 }
 
 /// The upgrade of a data channel. The agent's is signed; a client has nothing but its token, which
@@ -97,7 +95,7 @@ pub async fn open_data(
     let app = &site.app;
     let who = async {
         if request.header("authorization").is_none() {
-            return Ok((session(app, &id).await?, Side::Client));
+            return Ok((known(app, &id, TOKEN_MILLIS).await?, Side::Client));
         }
         let node = node(app, &request).await?;
         let session = session(app, &id).await?;
@@ -112,9 +110,17 @@ pub async fn open_data(
     upgrade(parts, channels::DATA_MESSAGE_LIMIT, serve).await
 }
 
-/// The session of this id, if it is open. Agents stop trying upon these words.
+/// The session of this id, if it is open.
 async fn session(app: &App, id: &str) -> ApiResult<Session> {
-    let session = sessions::find(app, id).await?.filter(|session| session.ended_at.is_none());
+    known(app, id, 0).await
+}
+
+/// The session of this id, if it is open, or has been over for `late` milliseconds at most: a node that can't begin one says
+/// why before most clients are there, and who has a good token is to hear it. Agents stop trying upon these words.
+async fn known(app: &App, id: &str, late: u64) -> ApiResult<Session> {
+    let is_late = |ended: i64| app.now().0 >= ended.unsigned_abs().saturating_add(late);
+    let session = sessions::find(app, id).await?;
+    let session = session.filter(|session| !session.ended_at.is_some_and(is_late));
     session.ok_or_else(|| ApiError {
         status: StatusCode::NOT_FOUND,
         ..ApiError::new("DoesNotExistException", "Session is already terminated, or never was.")
@@ -147,13 +153,6 @@ where
         })
 }
 
-/// The node that has signed the creation of a channel.
-async fn creator(app: &App, request: axum::extract::Request) -> ApiResult<NodeCaller> {
-    let (parts, body) = request.into_parts();
-    let body = read(body, BODY_LIMIT).await?;
-    node(app, &Request::new(&parts, &body)).await
-}
-
 /// The node that signed. No operator has a channel.
 async fn node(app: &App, request: &Request) -> ApiResult<NodeCaller> {
     match identity::by_secret(app, request, SERVICE, app.now()).await? {
@@ -172,9 +171,21 @@ fn only_itself(node: &NodeCaller, named: &str) -> ApiResult<()> {
     Err(ApiError::access_denied(format!("{} may not open a channel of {named}", node.id)))
 }
 
-/// The original reads XML, whatever its elements' names, and takes no other status for success.
-fn created(app: &App, operation: &str, started: Instant, token: ApiResult<String>) -> Response {
-    match token {
+/// Answers the creation of a channel with the `token` for the node that has signed it. The original reads XML,
+/// whatever its elements' names, and takes no other status for success.
+async fn create(
+    app: &App,
+    operation: &str,
+    request: axum::extract::Request,
+    token: impl AsyncFnOnce(NodeCaller) -> ApiResult<String>,
+) -> Response {
+    let started = Instant::now();
+    let token = async {
+        let (parts, body) = request.into_parts();
+        let body = read(body, BODY_LIMIT).await?;
+        token(node(app, &Request::new(&parts, &body)).await?).await
+    };
+    match token.await {
         Ok(token) => {
             app.metrics.count(operation, "OK", started.elapsed());
             xml(StatusCode::CREATED, open::created(operation, &token))

@@ -139,24 +139,22 @@ impl<'v> Visit<'v> {
     }
 
     /// Who is logged in, if the key is still there with the secret that was shown.
-    async fn caller(&self) -> ApiResult<(Caller, &str)> {
+    async fn caller(&self) -> ApiResult<Caller> {
         let app = self.app;
-        let found = self.token().and_then(|token| {
-            let login = app.console.logins.of(token, app.now())?;
-            Some((token, login))
-        });
-        let Some((token, login)) = found else { return Err(nobody()) };
+        let Some(token) = self.token() else { return Err(nobody()) };
+        let login = logins::of(app, token, app.now()).await?.ok_or_else(nobody)?;
         let secret = operator_keys::secret(&app.store, &app.seal, &login.access_key).await?;
-        if !secret.is_some_and(|secret| login.is_by(&secret)) {
-            app.console.logins.close(token);
+        if !secret.is_some_and(|secret| login.is_by(token, &secret)) {
+            logins::close(app, token).await?;
+            logins::end_sessions(app, app.now()).await?;
             return Err(nobody());
         }
-        let caller = Caller {
+        Ok(Caller {
             access_key: login.access_key,
             region: REGION.to_owned(),
             endpoint: self.endpoint.clone(),
-        };
-        Ok((caller, token))
+            login: login.id,
+        })
     }
 }
 
@@ -177,8 +175,7 @@ struct Done {
 
 impl Done {
     fn of(operation: &str, caller: &str, result: ApiResult<Value>) -> Done {
-        let (operation, caller) = (operation.to_owned(), caller.to_owned());
-        Done { outcome: rpc::Outcome { operation, caller, result }, cookie: None, wait: None }
+        Done { outcome: rpc::Outcome::of(operation, caller, result), cookie: None, wait: None }
     }
 }
 
@@ -254,10 +251,14 @@ async fn log_in(visit: &Visit<'_>) -> Done {
         });
     }
     app.console.throttle.forgive(address);
-    if let Some(older) = visit.token() {
-        app.console.logins.close(older);
-    }
-    match app.console.logins.open(&shown.access_key, &secret, now) {
+    let opened = async {
+        if let Some(older) = visit.token() {
+            logins::close(app, older).await?;
+            logins::end_sessions(app, now).await?;
+        }
+        logins::open(app, &shown.access_key, &secret, now).await
+    };
+    match opened.await {
         Err(error) => refused(error),
         Ok(token) => {
             let result = Ok(json!({"accessKey": shown.access_key}));
@@ -282,8 +283,7 @@ fn too_many(seconds: u64) -> Done {
 async fn who(State(site): State<Site>, request: axum::extract::Request) -> Response {
     let result = async {
         let visit = Visit::new(&site.app, request).await?;
-        let (caller, _) = visit.caller().await?;
-        Ok(json!({"accessKey": caller.access_key}))
+        Ok(json!({"accessKey": visit.caller().await?.access_key}))
     };
     quietly(result.await)
 }
@@ -316,21 +316,11 @@ async fn logout(State(site): State<Site>, request: axum::extract::Request) -> Re
     let result = async {
         let visit = Visit::new(app, request).await?;
         let origin = visit.origin()?;
-        if let Some(login) = visit.token().and_then(|token| app.console.logins.close(token)) {
-            caller = login.access_key;
-            let own = Caller {
-                access_key: caller.clone(),
-                region: REGION.to_owned(),
-                endpoint: visit.endpoint.clone(),
-            };
-            for id in login.sessions {
-                let input = json!({"SessionId": id});
-                // One that can't be ended keeps no other open.
-                let done = tools::call(app, &own, "TerminateSession", input).await;
-                if let Err(error) = done {
-                    ended = Err(error);
-                }
-            }
+        if let Some(token) = visit.token()
+            && let Some(access_key) = logins::close(app, token).await?
+        {
+            caller = access_key;
+            ended = logins::end_sessions(app, app.now()).await;
         }
         Ok(origin::set_cookie(None, origin))
     };
@@ -350,11 +340,11 @@ async fn call(
 ) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().copied();
-    let (mut named, mut who) = ("", String::new());
+    let (mut named, mut who, mut given) = ("", String::new(), Value::Null);
     let result = async {
         let visit = Visit::new(&site.app, request).await?;
         visit.origin()?;
-        let (caller, token) = visit.caller().await?;
+        let caller = visit.caller().await?;
         who.clone_from(&caller.access_key);
         let Some(operation) = CALLS.into_iter().find(|known| *known == operation) else {
             return Err(ApiError::new(
@@ -363,14 +353,13 @@ async fn call(
             ));
         };
         named = operation;
-        let output = tools::call(&site.app, &caller, operation, visit.json()?).await?;
-        if let Some(id) = output.get("SessionId").and_then(Value::as_str) {
-            site.app.console.logins.note_session(token, id);
-        }
-        Ok(output)
+        given = visit.json()?;
+        tools::call(&site.app, &caller, operation, given.clone()).await
     };
     let result = result.await;
-    answered(&site.app, started, peer, &Done::of(named, &who, result))
+    let mut done = Done::of(named, &who, result);
+    done.outcome = done.outcome.about(&given);
+    answered(&site.app, started, peer, &done)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::error::ApiResult;
 use crate::nodes::sightings::is_cloned;
+use crate::nodes::troubles;
 use crate::tools::fleet_manager::presence::ping_status;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -122,6 +123,7 @@ impl Metrics {
                 .fetch_all(&app.store.read)
                 .await?;
         let cloned = returns.iter().filter(|(returns, at)| is_cloned(*returns, *at, now)).count();
+        let failing = troubles::failing(&app.store.read).await?.len() as u64;
         let commands: Vec<(String, i64)> =
             sqlx::query_as("SELECT status, COUNT(*) FROM command GROUP BY status ORDER BY status")
                 .fetch_all(&app.store.read)
@@ -131,6 +133,8 @@ impl Metrics {
         gauge(&mut out, "stint_hub_nodes_online", "Nodes that ping or poll.", &[("", online)]);
         let help = "Nodes whose key two devices use.";
         gauge(&mut out, "stint_hub_nodes_cloned", help, &[("", cloned as u64)]);
+        let help = "Nodes with a module of the agent that fails.";
+        gauge(&mut out, "stint_hub_nodes_failing", help, &[("", failing)]);
         let polls = app.wakeups.open_polls() as u64;
         gauge(&mut out, "stint_hub_open_polls", "Nodes with a poll open.", &[("", polls)]);
         let channels = app.wakeups.open_channels() as u64;
@@ -228,6 +232,7 @@ mod tests {
             "stint_hub_nodes 0",
             "stint_hub_nodes_online 0",
             "stint_hub_nodes_cloned 0",
+            "stint_hub_nodes_failing 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

@@ -3,6 +3,7 @@
 //! Never here: what an operation means. A request is read whole, handed to [`rpc`], and its
 //! outcome is written as the AWS JSON 1.1 protocol has it.
 
+mod about;
 mod agent;
 mod answer;
 pub mod attachments;

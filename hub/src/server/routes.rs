@@ -86,9 +86,7 @@ async fn call(State(site): State<Site>, request: axum::extract::Request) -> Resp
             let endpoint = endpoint(&request, peer);
             rpc::answer(&app, &request, &endpoint, app.now()).await
         }
-        Err(error) => {
-            rpc::Outcome { operation: String::new(), caller: String::new(), result: Err(error) }
-        }
+        Err(error) => rpc::Outcome::of("", "", Err(error)),
     };
     let elapsed = started.elapsed();
     let code = outcome.result.as_ref().err().map_or("OK", |error| error.code);
@@ -154,16 +152,27 @@ pub fn log(
     let peer = peer.map(|peer| peer.address.to_string()).unwrap_or_default();
     let ms = elapsed.as_millis() as u64;
     let (operation, caller) = (outcome.operation.as_str(), outcome.caller.as_str());
+    let about = outcome.about.as_deref();
     match &outcome.result {
         Ok(_) if operation == "GetMessages" => {
             tracing::debug!(operation, caller, code, ms, request_id, peer, "call");
         }
-        Ok(_) => tracing::info!(operation, caller, code, ms, request_id, peer, "call"),
+        Ok(_) => tracing::info!(operation, caller, about, code, ms, request_id, peer, "call"),
         Err(error) => {
             // Validation texts may quote the input, so they stay out of the log.
             let quotes = error.code == "ValidationException";
             let message = if quotes { "" } else { error.message.as_str() };
-            tracing::warn!(operation, caller, code, ms, request_id, peer, message, "call refused");
+            tracing::warn!(
+                operation,
+                caller,
+                about,
+                code,
+                ms,
+                request_id,
+                peer,
+                message,
+                "call refused"
+            );
         }
     }
 }
@@ -174,7 +183,8 @@ pub async fn not_found() -> Response {
         status: StatusCode::NOT_FOUND,
         ..ApiError::new(
             "UnknownOperationException",
-            "There is nothing here. Calls are POST /, probes GET /healthz and /metrics.",
+            "There is nothing here. The pages for people are at /console; calls are POST /, probes \
+             GET /healthz and /metrics.",
         )
     };
     answer::failure(&error, &answer::request_id())

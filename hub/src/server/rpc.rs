@@ -1,5 +1,6 @@
 //! One call: from the target's name to who may make it and who answers.
 
+use super::about;
 use crate::app::{App, Caller};
 use crate::auth::identity::{self, Identity};
 use crate::auth::request::Request;
@@ -9,6 +10,10 @@ use serde_json::{Map, Value};
 use stint_wire::time::Utc;
 use stint_wire::{audit, ec2messages, ssm};
 
+/// Errors of calls whose input doesn't fit the model, or was not held against it.
+const UNFIT: [&str; 3] =
+    ["ValidationException", "SerializationException", "UnknownOperationException"];
+
 /// What became of a call, for the answer, the log and the metrics.
 pub struct Outcome {
     /// The operation's name. Empty unless the caller proved who it is or the name is one of the
@@ -16,17 +21,32 @@ pub struct Outcome {
     pub operation: String,
     /// The access key or the node's id; empty if nobody proved anything.
     pub caller: String,
+    /// What an operator's call was about, by name; see [`about`].
+    pub about: Option<String>,
     /// The answer's members, or the error.
     pub result: ApiResult<Value>,
 }
 
 impl Outcome {
     fn refused(error: ApiError) -> Outcome {
-        Outcome { operation: String::new(), caller: String::new(), result: Err(error) }
+        Outcome::of("", "", Err(error))
     }
 
-    fn of(operation: &str, caller: &str, result: ApiResult<Value>) -> Outcome {
-        Outcome { operation: operation.to_owned(), caller: caller.to_owned(), result }
+    /// That of a call that is only counted, and logged with who made it.
+    pub fn of(operation: &str, caller: &str, result: ApiResult<Value>) -> Outcome {
+        let (operation, caller) = (operation.to_owned(), caller.to_owned());
+        Outcome { operation, caller, about: None, result }
+    }
+
+    /// Notes what an operator's call was about. Of an input that doesn't fit the model nothing is noted.
+    pub fn about(mut self, input: &Value) -> Outcome {
+        let text = match &self.result {
+            Ok(answer) => about::about(input, answer),
+            Err(error) if UNFIT.contains(&error.code) => String::new(),
+            Err(_) => about::about(input, &Value::Null),
+        };
+        self.about = (!text.is_empty()).then_some(text);
+        self
     }
 }
 
@@ -94,15 +114,22 @@ async fn systems_manager(
         }
         Ok(Identity::Operator(caller)) => {
             let caller = Caller { endpoint: endpoint.to_owned(), ..caller };
-            let result = async {
-                if nodes::NODE_ONLY.contains(&operation) {
-                    return Err(only_nodes(&caller.access_key, ssm::SERVICE, operation));
-                }
-                tools::call(app, &caller, operation, parse(request)?).await
-            };
-            Outcome::of(operation, &caller.access_key, result.await)
+            if nodes::NODE_ONLY.contains(&operation) {
+                let error = only_nodes(&caller.access_key, ssm::SERVICE, operation);
+                return Outcome::of(operation, &caller.access_key, Err(error));
+            }
+            match parse(request) {
+                Ok(input) => operate(app, &caller, operation, input).await,
+                Err(error) => Outcome::of(operation, &caller.access_key, Err(error)),
+            }
         }
     }
+}
+
+/// An operation in the name of an operator who has proved who it is.
+async fn operate(app: &App, caller: &Caller, operation: &str, input: Value) -> Outcome {
+    let result = tools::call(app, caller, operation, input.clone()).await;
+    Outcome::of(operation, &caller.access_key, result).about(&input)
 }
 
 /// An operation that AWS doesn't have, and nodes call.

@@ -15,8 +15,8 @@ pub use relay::Live;
 #[cfg(test)]
 pub use table::CLOSING;
 pub use table::{
-    Draft, End, Session, closing, end, find, give_token, insert, joined, next_to_start, open_on,
-    set_status, told_end, told_start, use_token,
+    Draft, End, Session, TOKEN_MILLIS, closing, end, find, give_token, insert, joined,
+    next_to_start, set_status, told_end, told_start, use_token,
 };
 
 use crate::app::App;
@@ -30,7 +30,11 @@ use stint_wire::time::Utc;
 /// # Errors
 /// `InternalServerError` when the store fails.
 pub async fn stop(app: &App, id: &str, end: &End<'_>, now: Utc) -> ApiResult<()> {
-    let Some(node) = table::end(app, id, end, now).await? else { return Ok(()) };
+    let Some((node, offered_at)) = table::end(app, id, end, now).await? else { return Ok(()) };
+    // A node that was never told has nothing to say about it.
+    if offered_at.is_none() {
+        return over(app, id, "Terminated", end.details, true, now).await;
+    }
     let output = end.details.to_owned();
     app.sessions.end(id, Ending { output, tells_agent: true });
     app.wakeups.ring(&node);

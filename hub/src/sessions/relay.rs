@@ -11,11 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stint_wire::mgs::Message;
 use stint_wire::mgs::message::kind;
 use stint_wire::time::Utc;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, Notify, Semaphore, mpsc, watch};
 
 /// Messages that wait for an end. The original's are of 1 KiB; ours are larger on forwarded ports.
 const QUEUE: usize = 64;
+
+/// … and their bytes at most: so many of our largest, and some of the largest that a socket takes.
+const QUEUE_BYTES: usize = 1024 * 1024;
+
+/// The longest acknowledgement, bytes: honest ones have 300. A longer one is none, and goes no further.
+const MAX_ACK: usize = 1024;
 
 /// Acknowledgements of the client that are kept. An agent of the original waits for ever for one
 /// that a cut swallowed, as the client never says it twice.
@@ -111,6 +116,33 @@ pub struct Relay {
 pub struct Queue {
     sender: mpsc::Sender<Bytes>,
     receiver: AsyncMutex<mpsc::Receiver<Bytes>>,
+    /// Bytes that it still has room for.
+    room: Semaphore,
+}
+
+/// Whoever takes from a queue.
+pub struct Taker<'q> {
+    receiver: AsyncGuard<'q, mpsc::Receiver<Bytes>>,
+    room: &'q Semaphore,
+}
+
+impl Taker<'_> {
+    /// Waits for the next message. None is lost when the wait is given up.
+    pub async fn recv(&mut self) -> Option<Bytes> {
+        let taken = self.receiver.recv().await;
+        self.freed(taken)
+    }
+
+    /// The next message, if one waits.
+    pub fn try_recv(&mut self) -> Option<Bytes> {
+        let taken = self.receiver.try_recv().ok();
+        self.freed(taken)
+    }
+
+    fn freed(&self, taken: Option<Bytes>) -> Option<Bytes> {
+        self.room.add_permits(taken.as_ref().map_or(0, weight) as usize);
+        taken
+    }
 }
 
 /// The place of one end: whoever sits down last has it.
@@ -126,13 +158,36 @@ struct Seat {
 impl Queue {
     fn new() -> Queue {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        Queue { sender, receiver: AsyncMutex::new(receiver) }
+        let room = Semaphore::new(QUEUE_BYTES);
+        Queue { sender, receiver: AsyncMutex::new(receiver), room }
     }
 
     /// Takes from it. There is one taker at a time; the next waits for it to end.
-    pub async fn taker(&self) -> tokio::sync::MutexGuard<'_, mpsc::Receiver<Bytes>> {
-        self.receiver.lock().await
+    pub async fn taker(&self) -> Taker<'_> {
+        Taker { receiver: self.receiver.lock().await, room: &self.room }
     }
+
+    /// Adds a message as soon as there is room; none where nobody will ever take it.
+    async fn send(&self, bytes: Bytes) {
+        let Ok(room) = self.room.acquire_many(weight(&bytes)).await else { return };
+        let Ok(place) = self.sender.reserve().await else { return };
+        room.forget();
+        place.send(bytes);
+    }
+
+    /// Adds a message if there is room now. Whether there was.
+    fn try_send(&self, bytes: &Bytes) -> bool {
+        let Ok(room) = self.room.try_acquire_many(weight(bytes)) else { return false };
+        let Ok(place) = self.sender.try_reserve() else { return false };
+        room.forget();
+        place.send(bytes.clone());
+        true
+    }
+}
+
+/// Sockets take no message that is larger than a queue's room.
+fn weight(bytes: &Bytes) -> u32 {
+    bytes.len().min(QUEUE_BYTES) as u32
 }
 
 impl Relay {
@@ -265,7 +320,8 @@ impl Relay {
     /// as much as the queue holds: the agent keeps what wasn't acknowledged. Nothing for the agent is
     /// ever dropped, as its client's acknowledgements are said once.
     /// Once the hub wants the end, nothing more goes through: what is queued comes before it.
-    pub async fn carry(&self, from: Side, bytes: Bytes, message: &Message<'_>, now: Utc) {
+    /// What waits is a copy: a part of what a socket has read would keep all of that in memory.
+    pub async fn carry(&self, from: Side, bytes: &[u8], message: &Message<'_>, now: Utc) {
         if self.ended.borrow().as_ref().is_some_and(|ending| ending.tells_agent) {
             return;
         }
@@ -278,9 +334,10 @@ impl Relay {
                 count.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
                 self.used_at.store(now.0, Ordering::Relaxed);
             }
-        } else if message.kind != kind::ACKNOWLEDGE {
+        } else if message.kind != kind::ACKNOWLEDGE || bytes.len() > MAX_ACK {
             return;
         }
+        let bytes = Bytes::copy_from_slice(bytes);
         match from {
             Side::Client => {
                 if message.kind == kind::ACKNOWLEDGE {
@@ -290,17 +347,14 @@ impl Relay {
                         acks.pop_front();
                     }
                 }
-                // It fails only when nobody will ever take it.
-                drop(self.to_agent.sender.send(bytes).await);
+                self.to_agent.send(bytes).await;
             }
             Side::Agent => {
-                let sender = &self.to_client.sender;
-                let Err(TrySendError::Full(bytes)) = sender.try_send(bytes) else { return };
-                if !self.has(Side::Client) {
+                if self.to_client.try_send(&bytes) || !self.has(Side::Client) {
                     return;
                 }
                 tokio::select! {
-                    sent = sender.send(bytes) => drop(sent),
+                    () = self.to_client.send(bytes) => {}
                     () = self.gone(Side::Client) => {}
                 }
             }
@@ -309,7 +363,7 @@ impl Relay {
 
     /// Says something of the hub's own to the agent, unless its queue is full.
     pub fn tell_agent(&self, message: Vec<u8>) {
-        drop(self.to_agent.sender.try_send(message.into()));
+        self.to_agent.try_send(&message.into());
     }
 
     /// What the client has acknowledged lately, for an agent that comes again.
@@ -354,7 +408,7 @@ mod tests {
     async fn carry(relay: &Relay, from: Side, kind: &'static str, sequence: i64, payload: &[u8]) {
         let (bytes, _) = data(kind, sequence, payload);
         let message = Message::parse(&bytes).unwrap();
-        relay.carry(from, bytes.clone(), &message, Utc(7)).await;
+        relay.carry(from, &bytes, &message, Utc(7)).await;
     }
 
     #[tokio::test]
@@ -372,7 +426,7 @@ mod tests {
         carry(&relay, Side::Client, kind::INPUT_STREAM_DATA, 0, b"ls").await;
         let first = relay.to_agent.taker().await.recv().await.unwrap();
         assert_eq!(first, data(kind::INPUT_STREAM_DATA, 0, b"ls").0);
-        assert!(relay.to_agent.taker().await.try_recv().is_err());
+        assert!(relay.to_agent.taker().await.try_recv().is_none());
     }
 
     #[tokio::test]
@@ -407,7 +461,51 @@ mod tests {
             let bytes = taker.recv().await.unwrap();
             assert_eq!(Message::parse(&bytes).unwrap().sequence, sequence);
         }
-        assert!(taker.try_recv().is_err());
+        assert!(taker.try_recv().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_waits_and_what_is_kept_is_bounded_in_bytes() {
+        let relay = Relay::new();
+        let large = vec![b'x'; QUEUE_BYTES / 4 - 1000];
+        for sequence in 0..6 {
+            carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, sequence, &large).await;
+        }
+        let mut taker = relay.to_client.taker().await;
+        let mut came = Vec::new();
+        while let Some(bytes) = taker.try_recv() {
+            came.push(Message::parse(&bytes).unwrap().sequence);
+            // What was taken makes room for others.
+            if came.len() == 2 {
+                carry(&relay, Side::Agent, kind::OUTPUT_STREAM_DATA, 7, &large).await;
+            }
+        }
+        assert_eq!(came, [0, 1, 2, 3, 7]);
+        assert_eq!(relay.to_client.room.available_permits(), QUEUE_BYTES);
+        for payload in [&large[..], b"honest"] {
+            carry(&relay, Side::Client, kind::ACKNOWLEDGE, 0, payload).await;
+        }
+        assert_eq!(relay.kept_acks(), [data(kind::ACKNOWLEDGE, 0, b"honest").0]);
+        assert_eq!(relay.to_agent.room.available_permits(), QUEUE_BYTES - 126);
+    }
+
+    #[tokio::test]
+    async fn what_waits_keeps_nothing_else_of_what_was_read_with_it() {
+        let relay = Relay::new();
+        for (from, kind, length) in [
+            (Side::Client, kind::ACKNOWLEDGE, 9),
+            (Side::Client, kind::INPUT_STREAM_DATA, 9),
+            (Side::Agent, kind::OUTPUT_STREAM_DATA, MAX_ACK + 1),
+        ] {
+            let (one, _) = data(kind, 0, &vec![b'x'; length]);
+            let read = Bytes::from([&one[..], &[0; 256 * 1024]].concat());
+            let bytes = read.slice(..one.len());
+            let message = Message::parse(&bytes).unwrap();
+            relay.carry(from, &bytes, &message, Utc(7)).await;
+            drop(bytes);
+            assert!(read.is_unique(), "{kind}");
+        }
+        assert_eq!(relay.kept_acks().len(), 1);
     }
 
     #[tokio::test]
@@ -446,7 +544,7 @@ mod tests {
         relay.end(Ending { output: String::new(), tells_agent: true });
         carry(&relay, Side::Client, kind::INPUT_STREAM_DATA, 1, b"b").await;
         let mut taker = relay.to_agent.taker().await;
-        assert!(taker.try_recv().is_ok() && taker.try_recv().is_err());
+        assert!(taker.try_recv().is_some() && taker.try_recv().is_none());
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use stint_wire::time::Utc;
 use subtle::ConstantTimeEq;
 
 /// How long a client's token is good, milliseconds. The AWS CLI looks for the plugin first.
-const TOKEN_MILLIS: u64 = 60_000;
+pub const TOKEN_MILLIS: u64 = 60_000;
 
 /// How long a node is still told that a session has ended, milliseconds. No session goes on for longer
 /// without a server.
@@ -88,16 +88,21 @@ pub struct End<'e> {
     pub details: &'e str,
 }
 
-/// Keeps a new session.
+/// Keeps a new session, unless `limit` are open on its node. Whether it is kept. Many may be wanted at once, so whoever
+/// counts has the node's row until it is kept: where a database has several writers, two would count the same.
 ///
 /// # Errors
 /// `InternalServerError` when the store fails, as everywhere here.
-pub async fn insert(app: &App, draft: &Draft<'_>, now: Utc) -> ApiResult<()> {
-    sqlx::query(
+pub async fn insert(app: &App, draft: &Draft<'_>, limit: i64, now: Utc) -> ApiResult<bool> {
+    let mut transaction = app.store.begin().await?;
+    let mine = sqlx::query("UPDATE node SET name = name WHERE id = $1").bind(draft.node);
+    mine.execute(&mut *transaction).await?;
+    let inserted = sqlx::query(
         "INSERT INTO session (id, node_id, access_key, owner, reason, document_name, content,
            status, details, requested_at, used_at, idle_seconds, longest_seconds, transcript,
            output_url)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'Connecting', '', $8, $8, $9, $10, $11, $12)",
+         SELECT $1, $2, $3, $4, $5, $6, $7, 'Connecting', '', $8, $8, $9, $10, $11, $12
+         WHERE (SELECT COUNT(*) FROM session WHERE node_id = $2 AND ended_at IS NULL) < $13",
     )
     .bind(draft.id)
     .bind(draft.node)
@@ -111,9 +116,11 @@ pub async fn insert(app: &App, draft: &Draft<'_>, now: Utc) -> ApiResult<()> {
     .bind(draft.longest_seconds)
     .bind(if draft.transcript { "wanted" } else { "" })
     .bind(draft.output_url)
-    .execute(&app.store.write)
+    .bind(limit)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    transaction.commit().await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// The session of this id.
@@ -125,15 +132,6 @@ pub async fn find(app: &App, id: &str) -> ApiResult<Option<Session>> {
         .bind(id)
         .fetch_optional(&app.store.read)
         .await?)
-}
-
-/// How many sessions are open on a node.
-///
-/// # Errors
-/// As [`insert`].
-pub async fn open_on(app: &App, node: &str) -> ApiResult<i64> {
-    let sql = "SELECT COUNT(*) FROM session WHERE node_id = $1 AND ended_at IS NULL";
-    Ok(sqlx::query_scalar(sql).bind(node).fetch_one(&app.store.read).await?)
 }
 
 /// The oldest session that the node hasn't joined yet. There is one at a time: amazon-ssm-agent's
@@ -217,21 +215,27 @@ pub async fn set_status(app: &App, id: &str, status: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Notes that a session is to end. The node's id, unless it has ended or somebody wanted it before.
+/// Notes that a session is to end. The node's id and when that was told of it, unless the session has ended or somebody
+/// wanted its end before.
 ///
 /// # Errors
 /// As [`insert`].
-pub async fn end(app: &App, id: &str, end: &End<'_>, now: Utc) -> ApiResult<Option<String>> {
-    let node: Option<String> = sqlx::query_scalar(
+pub async fn end(
+    app: &App,
+    id: &str,
+    end: &End<'_>,
+    now: Utc,
+) -> ApiResult<Option<(String, Option<i64>)>> {
+    Ok(sqlx::query_as(
         "UPDATE session SET status = 'Terminating', details = $2, end_wanted_at = $3
-         WHERE id = $1 AND end_wanted_at IS NULL AND ended_at IS NULL RETURNING node_id",
+         WHERE id = $1 AND end_wanted_at IS NULL AND ended_at IS NULL
+         RETURNING node_id, offered_at",
     )
     .bind(id)
     .bind(end.details)
     .bind(now.0 as i64)
     .fetch_optional(&app.store.write)
-    .await?;
-    Ok(node)
+    .await?)
 }
 
 /// Notes that a session has ended. What somebody wanted first stays as its reason; what the node was
@@ -277,18 +281,24 @@ pub async fn note_use(app: &App, id: &str, used: &Used) -> ApiResult<()> {
     Ok(())
 }
 
-/// Makes the token with which a client may come once, within a minute. An older one is worth nothing.
+/// Makes the token with which a client may come once, within a minute. An older one is worth nothing. If a browser gets it, the
+/// session ends with that log-in.
 ///
 /// # Errors
 /// As [`insert`], and when there is no randomness.
-pub async fn give_token(app: &App, id: &str, now: Utc) -> ApiResult<String> {
+pub async fn give_token(app: &App, id: &str, login: &str, now: Utc) -> ApiResult<String> {
     let token = crate::random::text(64, crate::random::BASE64_SAFE)?;
-    sqlx::query("UPDATE session SET token_hash = $2, token_until = $3 WHERE id = $1")
-        .bind(id)
-        .bind(text::sha256_hex(token.as_bytes()))
-        .bind(now.0.saturating_add(TOKEN_MILLIS) as i64)
-        .execute(&app.store.write)
-        .await?;
+    sqlx::query(
+        "UPDATE session SET token_hash = $2, token_until = $3,
+           login = CASE WHEN $4 = '' THEN login ELSE $4 END
+         WHERE id = $1",
+    )
+    .bind(id)
+    .bind(text::sha256_hex(token.as_bytes()))
+    .bind(now.0.saturating_add(TOKEN_MILLIS) as i64)
+    .bind(login)
+    .execute(&app.store.write)
+    .await?;
     Ok(token)
 }
 

@@ -5,15 +5,19 @@
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::store::Store;
-use stint_wire::text::from_base64;
+use stint_wire::text::{base64, from_base64};
 use stint_wire::time::Utc;
-use stint_wire::transcript::NOT_WANTED;
+use stint_wire::transcript::{MAX_PIECE, NOT_WANTED};
 
 /// Bytes that are kept of one transcript; the rest isn't asked for.
 pub const LARGEST: i64 = 16 * 1024 * 1024;
 
 /// Bytes that are kept of all; the oldest go first.
 const ALL: i64 = 2 * 1024 * 1024 * 1024;
+
+/// Bytes from which on a row takes no more; below them the next piece is put to it. So one has 700 rows at most, however
+/// small its pieces are.
+const FULL_ROW: i64 = MAX_PIECE as i64;
 
 /// How long one is kept, milliseconds: 90 days. Who was where is remembered for longer.
 const KEPT_MILLIS: u64 = 90 * 24 * 3_600_000;
@@ -65,12 +69,29 @@ pub async fn take(app: &App, node: &str, piece: &Piece<'_>) -> ApiResult<i64> {
     }
     let room = usize::try_from(LARGEST - piece.offset).unwrap_or_default();
     let kept = piece.bytes.get(..room.min(piece.bytes.len())).unwrap_or_default();
-    sqlx::query("INSERT INTO session_transcript (session_id, position, data) VALUES ($1, $2, $3)")
-        .bind(piece.session)
-        .bind(piece.offset)
-        .bind(stint_wire::text::base64(kept))
-        .execute(&mut *tx)
-        .await?;
+    // A row that is full begins before that.
+    let last: Option<(i64, String)> = sqlx::query_as(
+        "SELECT position, data FROM session_transcript
+         WHERE session_id = $1 AND position > $2 ORDER BY position DESC LIMIT 1",
+    )
+    .bind(piece.session)
+    .bind(piece.offset - FULL_ROW)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let (position, mut data) = match last {
+        Some((at, data)) => (at, decoded(piece.session, at, &data)?),
+        None => (piece.offset, Vec::new()),
+    };
+    data.extend(kept);
+    sqlx::query(
+        "INSERT INTO session_transcript (session_id, position, data) VALUES ($1, $2, $3)
+         ON CONFLICT (session_id, position) DO UPDATE SET data = excluded.data",
+    )
+    .bind(piece.session)
+    .bind(position)
+    .bind(base64(&data))
+    .execute(&mut *tx)
+    .await?;
     let bytes = piece.offset + kept.len() as i64;
     let is_whole = bytes >= piece.size.min(LARGEST);
     sqlx::query(
@@ -92,11 +113,10 @@ pub async fn take(app: &App, node: &str, piece: &Piece<'_>) -> ApiResult<i64> {
     Ok(bytes)
 }
 
-/// The piece of a transcript that begins at `position` or after it: where it ends, and its bytes. `None`: there
-/// is no more.
+/// Some bytes of a transcript from `position` on, and where they end. `None`: there are no more.
 ///
 /// # Errors
-/// Those of the database; a piece that is damaged counts as one.
+/// Those of the database; a row that is damaged counts as one.
 pub async fn piece(
     store: &Store,
     session: &str,
@@ -104,17 +124,24 @@ pub async fn piece(
 ) -> Result<Option<(i64, Vec<u8>)>, sqlx::Error> {
     let row: Option<(i64, String)> = sqlx::query_as(
         "SELECT position, data FROM session_transcript
-         WHERE session_id = $1 AND position >= $2 ORDER BY position LIMIT 1",
+         WHERE session_id = $1 AND position <= $2 ORDER BY position DESC LIMIT 1",
     )
     .bind(session)
     .bind(position)
     .fetch_optional(&store.read)
     .await?;
     let Some((at, data)) = row else { return Ok(None) };
-    let bytes = from_base64(&data).ok_or_else(|| {
+    let row = decoded(session, at, &data)?;
+    // The row may have grown since its beginning was read.
+    let bytes = usize::try_from(position - at).ok().and_then(|read| row.get(read..));
+    let bytes = bytes.filter(|bytes| !bytes.is_empty());
+    Ok(bytes.map(|bytes| (position + bytes.len() as i64, bytes.to_vec())))
+}
+
+fn decoded(session: &str, at: i64, data: &str) -> Result<Vec<u8>, sqlx::Error> {
+    from_base64(data).ok_or_else(|| {
         sqlx::Error::Decode(format!("the transcript of {session} is damaged at byte {at}").into())
-    })?;
-    Ok(Some((at + bytes.len() as i64, bytes)))
+    })
 }
 
 /// Deletes what is too old, and the oldest of what is too much.
@@ -237,6 +264,31 @@ mod tests {
         }
         assert_eq!(text(&app, "s").await, b"ab\xffcdefg");
         assert_eq!(state(&app, "s").await, ("whole".to_owned(), 8, 8));
+    }
+
+    #[tokio::test]
+    async fn small_pieces_share_rows_and_a_reader_who_is_in_between_misses_nothing() {
+        let (app, _dir) = testing::app().await;
+        session(&app, "s", 1, "wanted").await;
+        let whole: Vec<u8> = (0..3 * FULL_ROW + 5).map(|n| (n % 251) as u8).collect();
+        let (mut offset, mut read, mut position) = (0, Vec::new(), 0);
+        // Keystrokes, and pieces that end just before, at and behind the end of a row.
+        let sizes = [1, 1, FULL_ROW - 3, 1, 1, FULL_ROW - 1, 2, FULL_ROW - 1, 4];
+        for (number, size) in sizes.into_iter().enumerate() {
+            let bytes = &whole[offset as usize..][..size as usize];
+            let of = of("s", whole.len() as i64, offset, bytes);
+            offset = take(&app, "mi-1", &of).await.unwrap();
+            if number % 2 == 0 {
+                while let Some((next, bytes)) = piece(&app.store, "s", position).await.unwrap() {
+                    (position, _) = (next, read.extend(bytes));
+                }
+                assert_eq!(read, whole[..offset as usize], "{number}");
+            }
+        }
+        assert_eq!(read, whole);
+        let rows = sqlx::query_as("SELECT COUNT(*), MAX(position) FROM session_transcript");
+        let rows: (i64, i64) = rows.fetch_one(&app.store.read).await.unwrap();
+        assert_eq!(rows, (4, 3 * FULL_ROW + 1));
     }
 
     #[tokio::test]

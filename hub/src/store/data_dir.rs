@@ -2,7 +2,7 @@
 
 use crate::error::StartError;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,25 @@ impl DataDir {
         })?;
         let path = fs::canonicalize(path).map_err(|e| not_writable(path, &e))?;
         Ok(DataDir(path))
+    }
+
+    /// Opens the directory of a hub that has served before, and makes nothing: a mistyped name must not become
+    /// a new hub.
+    ///
+    /// # Errors
+    /// When there is no hub in it, or this user may not see it.
+    pub fn existing(path: &Path) -> Result<DataDir, StartError> {
+        let found = fs::metadata(path.join(DATABASE)).and_then(|_| fs::canonicalize(path));
+        found.map(DataDir).map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => StartError::new(
+                format!("there is no hub in {}", path.display()),
+                "name its data directory with --data; `stint-hub serve` makes a new one",
+            ),
+            _ => StartError::new(
+                format!("can't read the data directory {}: {e}", path.display()),
+                "do it as the user who runs the hub",
+            ),
+        })
     }
 
     /// The path of a file in it.
@@ -105,6 +124,26 @@ mod tests {
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(lock);
         assert!(dir.lock().is_ok());
+    }
+
+    #[test]
+    fn a_name_without_a_hub_is_refused_and_nothing_is_made() {
+        let outer = tempfile::tempdir().unwrap();
+        let (typo, file) = (outer.path().join("typo"), outer.path().join("file"));
+        fs::write(&file, "").unwrap();
+        for path in [&typo, &typo.join("deep"), &file, &outer.path().to_path_buf()] {
+            let error = DataDir::existing(path).err().unwrap().to_string();
+            assert!(
+                error.starts_with(&format!("there is no hub in {}", path.display())),
+                "{error}"
+            );
+        }
+        assert!(!typo.exists());
+        let hub = outer.path().join("hub");
+        DataDir::open(&hub).unwrap();
+        assert!(DataDir::existing(&hub).is_err());
+        fs::write(hub.join(DATABASE), "").unwrap();
+        assert!(DataDir::existing(&hub).is_ok());
     }
 
     #[test]

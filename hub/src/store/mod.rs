@@ -1,4 +1,4 @@
-//! The database: SQLite by default, PostgreSQL by URL; one set of queries for both.
+//! The database: SQLite. Nothing opens PostgreSQL yet, but there is one set of queries for both.
 //!
 //! Never here: a rule of the service. The operations write their own statements, in the SQL
 //! that both databases know: `$1` placeholders, `TEXT` and `BIGINT` columns, `ON CONFLICT`.
@@ -8,6 +8,7 @@ pub mod files;
 pub mod select;
 pub mod sqlite;
 
+use crate::error::ApiError;
 use sqlx::{Any, AnyPool, Transaction};
 
 /// Two pools over one database. SQLite has one writer at a time, so `write` is a pool of one
@@ -71,5 +72,11 @@ impl Store {
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> ApiError {
+        ApiError::internal(error)
     }
 }

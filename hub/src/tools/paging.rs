@@ -70,12 +70,16 @@ pub const BY_CREATION: NewestFirst = NewestFirst {
 
 /// What a request says of the page that it wants.
 pub struct Wanted<'w> {
-    /// The operation.
-    pub operation: &'static str,
-    /// The token of an answer before.
-    pub token: Option<&'w str>,
-    /// Rows at most.
-    pub size: Option<i64>,
+    operation: &'static str,
+    token: Option<&'w str>,
+    size: i64,
+}
+
+impl<'w> Wanted<'w> {
+    /// The page of `operation` that comes after the answer with `token`, of so many rows at most.
+    pub fn of(operation: &'static str, token: Option<&'w str>, size: Option<i64>) -> Wanted<'w> {
+        Wanted { operation, token, size: size.unwrap_or(DEFAULT_PAGE) }
+    }
 }
 
 impl NewestFirst {
@@ -93,8 +97,8 @@ impl NewestFirst {
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
     {
-        let (operation, size) = (wanted.operation, wanted.size.unwrap_or(DEFAULT_PAGE));
-        if let Some([at, id]) = start::<2>(operation, wanted.token)? {
+        let Wanted { operation, token, size } = *wanted;
+        if let Some([at, id]) = start::<2>(operation, token)? {
             let at: i64 = at.parse().map_err(|_| invalid(operation))?;
             select = select.and(self.after, [at.into(), at.into(), Bound::from(&id)]);
         }

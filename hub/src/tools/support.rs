@@ -118,7 +118,8 @@ const TOOLS: [(&str, &[(&str, &str)]); 8] = [
                 "GetInventory",
                 "`Groups` are not supported; one type in `ResultAttributes`; child agents are \
                  `Custom:StintChildAgent` and `Custom:StintChildEvent`; what used a node's key is \
-                 `Custom:StintIdentity`",
+                 `Custom:StintIdentity`, what fails in its agent `Custom:StintModule` and \
+                 `Custom:StintRestart`",
             ),
             ("GetInventorySchema", "AWS's own types are there when a node has put them"),
         ],

@@ -24,6 +24,7 @@ impl Testbed {
             access_key: "AKIATEST".into(),
             region: "eu-central-1".into(),
             endpoint: "https://hub.test".into(),
+            login: String::new(),
         };
         Testbed { app, caller, _dir: dir }
     }

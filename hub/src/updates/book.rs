@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
-use stint_wire::manifest::{DEFAULT_URI, FILE, PACKAGE, SIGNATURE_SUFFIX, Status, Version};
+use stint_wire::manifest::{
+    DEFAULT_URI, FILE, MAX_REVOKED, PACKAGE, SIGNATURE_SUFFIX, Status, Version,
+};
 use stint_wire::text;
 
 /// The folder of a release.
@@ -123,21 +125,60 @@ impl Book {
     /// Names a key that is good as well from now on.
     ///
     /// # Errors
-    /// The manifest's list of them is none.
+    /// The manifest revokes it, or its list of them is none.
     pub fn announce(&mut self, key: &str) -> Result<(), StartError> {
-        let keys = self.manifest.entry("NextKeys").or_insert_with(|| json!([]));
-        let keys = keys.as_array_mut().ok_or_else(|| damaged("NextKeys"))?;
+        if self.keys("RevokedKeys")?.iter().any(|revoked| revoked == key) {
+            return Err(StartError::new(
+                format!("the manifest revokes {key}, and no device believes that key any more"),
+                "announce another one",
+            ));
+        }
+        let keys = self.keys("NextKeys")?;
         if !keys.iter().any(|known| known == key) {
             keys.push(json!(key));
         }
         Ok(())
     }
 
+    /// Names a key that is never good again.
+    ///
+    /// # Errors
+    /// The manifest revokes as many as devices remember, or its list of them is none.
+    pub fn revoke(&mut self, key: &str) -> Result<(), StartError> {
+        self.keys("NextKeys")?.retain(|next| next != key);
+        let keys = self.keys("RevokedKeys")?;
+        if keys.iter().any(|known| known == key) {
+            return Ok(());
+        }
+        if keys.len() >= MAX_REVOKED {
+            return Err(StartError::new(
+                format!("the manifest revokes {MAX_REVOKED} keys, and devices remember no more"),
+                "put a new key into new images, and flash the devices that believe this one",
+            ));
+        }
+        keys.push(json!(key));
+        Ok(())
+    }
+
+    fn keys(&mut self, member: &str) -> Result<&mut Vec<Value>, StartError> {
+        let keys = self.manifest.entry(member).or_insert_with(|| json!([]));
+        keys.as_array_mut().ok_or_else(|| damaged(member))
+    }
+
     /// Writes the manifest with the next serial number, and its signatures.
     ///
     /// # Errors
-    /// A file can't be written.
+    /// One of the keys is revoked, or a file can't be written.
     pub fn save(&mut self, keys: &[ReleaseKey]) -> Result<(), StartError> {
+        let revoked = self.manifest.get("RevokedKeys").and_then(Value::as_array);
+        for key in keys.iter().map(ReleaseKey::public) {
+            if revoked.is_some_and(|revoked| revoked.iter().any(|one| *one == key)) {
+                return Err(StartError::new(
+                    format!("the manifest revokes {key}, and no device believes that key any more"),
+                    "sign with the one that follows it",
+                ));
+            }
+        }
         self.begin();
         let serial = self.manifest.get("Serial").and_then(Value::as_u64).unwrap_or_default() + 1;
         self.manifest.insert("Serial".to_owned(), json!(serial));
@@ -252,5 +293,24 @@ mod tests {
         assert_eq!(fs::read(folder.join("0.2.0").join(name)).unwrap(), b"two");
         let signed = fs::read_to_string(folder.join("manifest.json.sig")).unwrap();
         assert_eq!(signed, key.sign(text.as_bytes()));
+
+        // A key that is revoked signs nothing more, and is announced no more.
+        let next = ReleaseKey::create(&dir.path().join("next")).unwrap();
+        let mut book = Book::open(&folder).unwrap();
+        book.revoke(&key.public()).unwrap();
+        let refused = book.save(std::slice::from_ref(&key)).unwrap_err().to_string();
+        assert!(refused.contains(&format!("revokes {}", key.public())), "{refused}");
+        book.save(&[next]).unwrap();
+        let text = fs::read_to_string(folder.join(FILE)).unwrap();
+        let manifest = Manifest::parse(&text, name).unwrap();
+        assert_eq!((manifest.next_keys.len(), manifest.revoked_keys.len()), (0, 1));
+        let refused = book.announce(&key.public()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("revokes {}", key.public())), "{refused}");
+        // Devices pass over what they can't remember.
+        for number in 1..MAX_REVOKED {
+            book.revoke(&format!("key {number}")).unwrap();
+        }
+        book.revoke("key 1").unwrap();
+        assert!(book.revoke("one more").unwrap_err().to_string().contains("32 keys"));
     }
 }

@@ -51,6 +51,13 @@ fn agent(config: &Config, state: &Path) -> Check {
         return Check::new("agent", Mark::Fail, evidence, "start it: `stint run`, or its service");
     };
     let evidence = format!("it runs as process {}", seen.pid);
+    #[cfg(feature = "guardian")]
+    if let Some(module) = seen.failed().next() {
+        let why = module.last_error.as_deref().unwrap_or("it doesn't say why");
+        let evidence = format!("{evidence}; its module {} has failed: {why}", module.name);
+        let remedy = "mend what it says; the agent starts the module again by itself";
+        return Check::new("agent", Mark::Fail, evidence, remedy);
+    }
     let trouble = seen.links.iter().find_map(|link| {
         link.last_error.as_ref().map(|error| format!("{evidence}; {} says: {error}", link.link))
     });

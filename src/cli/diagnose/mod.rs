@@ -10,6 +10,9 @@ mod network;
 use super::{Diagnose, Exit, print};
 use crate::config::{self, Config, DEFAULT_PATH};
 use crate::identity::{self, RegistrationError};
+use crate::uplink;
+use crate::uplink::ssm::{SetupError, Ssm};
+use std::path::Path;
 use stint_wire::json::{self, ObjectWriter};
 
 /// How a check went.
@@ -91,6 +94,54 @@ impl Check {
     }
 }
 
+/// Who this device is to Systems Manager, and its way there, if it has one.
+fn node(config: &Config, state: &Path, checks: &mut Vec<Check>) -> Option<Ssm> {
+    let mut add = |check| checks.push(check);
+    let found = identity::registration(state);
+    let name = "registration";
+    if let Some(instance) = super::run::instance(config, found.is_ok()) {
+        let uplink = Ssm::of_instance(config, state, instance);
+        add(match &uplink {
+            Ok(uplink) => {
+                Check::pass(name, format!("{} of EC2, which needs none", uplink.node_id()))
+            }
+            Err(error) => {
+                let remedy = "is the instance's metadata service on, and the configuration right?";
+                Check::new(name, Mark::Fail, error.to_string(), remedy)
+            }
+        });
+        return uplink.ok();
+    }
+    let registration = match found {
+        Ok(registration) => registration,
+        Err(error) => {
+            let (mark, remedy) = match error {
+                RegistrationError::Missing(_) => (
+                    Mark::Warn,
+                    "run `stint register`, unless this device has a BootAgent server alone",
+                ),
+                _ => (Mark::Fail, "register anew: `stint register -y`"),
+            };
+            add(Check::new(name, mark, error.to_string(), remedy));
+            return None;
+        }
+    };
+    let (id, region) = (&registration.instance_id, &registration.region);
+    add(Check::pass(name, format!("{id} in {region}")));
+    let error = match Ssm::new(config, state, registration) {
+        Ok(uplink) => return Some(uplink),
+        Err(error) => error,
+    };
+    let (name, remedy) = match error {
+        SetupError::Ca(_) => ("tls", "put the server's certificate authority there, as PEM"),
+        SetupError::Url(_) => {
+            ("endpoint", "name another URL, or allow this one in the configuration")
+        }
+    };
+    add(Check::new(name, Mark::Fail, error.to_string(), remedy));
+    None
+}
+
 /// Makes all checks and prints them; a failure if one of them is.
 pub fn run(wish: &Diagnose) -> Exit {
     let mut checks = Vec::new();
@@ -107,25 +158,17 @@ pub fn run(wish: &Diagnose) -> Exit {
             Config::default()
         }
     };
-    let state = wish.state_dir.clone().unwrap_or_else(|| config.state_dir.clone());
+    let state = wish.state_dir.as_deref().unwrap_or(&config.state_dir);
+    let state = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
     checks.push(local::version());
     checks.extend(local::checks(&config, &state));
-    let registration = identity::registration(&state);
-    checks.push(match &registration {
-        Ok(registration) => {
-            let (node, region) = (&registration.instance_id, &registration.region);
-            Check::pass("registration", format!("{node} in {region}"))
-        }
-        Err(error @ RegistrationError::Missing(_)) => {
-            let remedy = "run `stint register`, unless this device has a BootAgent server alone";
-            Check::new("registration", Mark::Warn, error.to_string(), remedy)
-        }
-        Err(error) => {
-            let remedy = "register anew: `stint register -y`";
-            Check::new("registration", Mark::Fail, error.to_string(), remedy)
-        }
-    });
-    checks.extend(network::checks(&config, &state, registration.ok()));
+    // As every other command, but for the budget, which would be written down.
+    if let Err(error) = uplink::find_way(&config, &state, false) {
+        let remedy = "mend it; no request goes anywhere with it";
+        checks.push(Check::new("proxy", Mark::Fail, error, remedy));
+    }
+    let uplink = node(&config, &state, &mut checks);
+    checks.extend(network::checks(&config, &state, uplink.as_ref()));
     let failed = checks.iter().any(|check| check.mark == Mark::Fail);
     if wish.json {
         let all: Vec<String> = checks.iter().map(Check::json).collect();

@@ -2,12 +2,15 @@
 
 use super::{Check, Mark};
 use crate::config::Config;
-use crate::identity::Registration;
-use crate::uplink::UplinkError;
-use crate::uplink::endpoint::{self, Service};
-use crate::uplink::http::{Answer, Http};
+#[cfg(feature = "bootagent")]
+use crate::identity::bootagent::BootIdentity;
+#[cfg(feature = "bootagent")]
+use crate::uplink::bootagent;
+use crate::uplink::endpoint;
+use crate::uplink::http::{self, Answer, Http};
 use crate::uplink::ssm::{Ssm, verdict};
-use std::env;
+use crate::uplink::{Obstacle, UplinkError};
+use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
@@ -18,115 +21,139 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer is waited for.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Where ureq looks for a proxy.
-const PROXIES: [&str; 6] =
-    ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
-
 /// A clock that is further off than this makes servers refuse signatures, milliseconds.
 const SKEW: u64 = 4 * 60 * 1000;
 
-pub fn checks(config: &Config, state: &Path, registration: Option<Registration>) -> Vec<Check> {
+/// `uplink` is the way to Systems Manager, if this device is a node of it.
+pub fn checks(config: &Config, state: &Path, uplink: Option<&Ssm>) -> Vec<Check> {
     let mut checks = Vec::new();
-    if let Some(registration) = registration {
-        let before = checks.len();
-        commands(config, &registration, &mut checks);
-        let reached = checks.iter().skip(before).all(|check| check.mark != Mark::Fail);
-        checks.push(if reached {
-            credentials(config, state, registration)
-        } else {
-            Check::skip("credentials", "the server can't be reached")
-        });
-    } else {
-        checks.push(Check::skip("endpoint", "this device isn't registered with Systems Manager"));
+    match uplink {
+        Some(uplink) => commands(config, uplink, &mut checks),
+        None => {
+            checks.push(Check::skip("endpoint", "there is no server of Systems Manager to ask"))
+        }
     }
     #[cfg(feature = "bootagent")]
-    for url in &config.bootagent.servers {
-        if let Some(check) = lookup(config, url, &mut checks) {
+    for url in bootagent::servers_of(config, BootIdentity::look(state).as_ref()) {
+        if let Some(check) = lookup(&url, &mut checks) {
             checks.push(check);
         }
     }
+    #[cfg(not(feature = "bootagent"))]
+    let _ = state;
     checks
 }
 
 /// The servers of Systems Manager.
-fn commands(config: &Config, registration: &Registration, checks: &mut Vec<Check>) {
-    let registered = registration.endpoint.as_deref();
-    let mut urls: Vec<String> = Vec::new();
-    for service in [Service::Ssm, Service::Ec2Messages] {
-        match endpoint::resolve(service, &registration.region, config, registered) {
-            Ok(url) if !urls.contains(&url) => urls.push(url),
-            Ok(_) => {}
-            Err(error) => {
-                let remedy = "name another URL, or allow this one in the configuration";
-                checks.push(Check::new("endpoint", Mark::Fail, error.to_string(), remedy));
-            }
+fn commands(config: &Config, uplink: &Ssm, checks: &mut Vec<Check>) {
+    for url in uplink.urls() {
+        let for_channels = uplink.is_for_channels(&url);
+        if for_channels && !config.control_channel {
+            continue;
         }
-    }
-    let ca_file = config.ca_file.as_deref().or(registration.ca_file.as_deref());
-    let all: Vec<&str> = urls.iter().map(String::as_str).collect();
-    let http = match Http::new(ca_file, &all) {
-        Ok(http) => http,
-        Err(error) => {
-            let remedy = "put the server's certificate authority there, as PEM";
-            checks.push(Check::new("tls", Mark::Fail, error.to_string(), remedy));
-            return;
-        }
-    };
-    for url in &urls {
-        match lookup(config, url, checks) {
+        match lookup(&url, checks) {
             Some(fault) => checks.push(fault),
-            None => answer(&http, url, checks),
+            None => answer(uplink.http(), &url, for_channels, checks),
         }
     }
+    let reached = one_answers(checks, &uplink.servers());
+    checks.push(match reached {
+        true => credentials(uplink),
+        false => Check::skip("credentials", "the server can't be reached"),
+    });
+}
+
+/// Whether one of these servers answers, which is all that a node needs: that others don't is no failure then.
+fn one_answers(checks: &mut [Check], servers: &[String]) -> bool {
+    let theirs = |check: &Check| check.target.as_ref().is_some_and(|it| servers.contains(it));
+    let good = |check: &Check| matches!(check.mark, Mark::Pass | Mark::Warn);
+    let found = checks.iter().any(|it| it.name == "endpoint" && good(it) && theirs(it));
+    for check in checks.iter_mut().filter(|it| found && it.mark == Mark::Fail && theirs(it)) {
+        check.mark = Mark::Warn;
+    }
+    found
 }
 
 /// Name and connection; what failed, if something did.
-fn lookup(config: &Config, url: &str, checks: &mut Vec<Check>) -> Option<Check> {
-    let named = config.proxy.as_ref().map(|_| "the configuration");
-    let proxy = named.or_else(|| PROXIES.into_iter().find(|name| env::var_os(name).is_some()));
-    if let Some(proxy) = proxy
-        && !endpoint::is_loopback(url)
-    {
-        let evidence = format!("{proxy} names a proxy, which looks the name up");
+fn lookup(url: &str, checks: &mut Vec<Check>) -> Option<Check> {
+    if let Some((host, port)) = http::proxy_for(url) {
+        let target = format!("{host}:{port}");
+        let evidence = format!("{target} is the proxy, which looks the name up");
         checks.push(Check::skip("dns", &evidence).of(url));
-        return None;
+        let is_it = |it: &&Check| it.name == "proxy" && it.target.as_ref() == Some(&target);
+        let known = checks.iter().find(is_it).map(|it| it.mark);
+        let mark = known.unwrap_or_else(|| {
+            let check = proxy(&host, port).of(&target);
+            let mark = check.mark;
+            checks.push(check);
+            mark
+        });
+        let skipped = Check::skip("endpoint", "the proxy can't be reached").of(url);
+        return (mark == Mark::Fail).then_some(skipped);
     }
     let port = if url.starts_with("https://") { 443 } else { 80 };
     let authority = endpoint::authority(url);
-    let host = endpoint::host(url);
     let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(port);
-    let found: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
-        Ok(found) => found.collect(),
-        Err(error) => {
-            let remedy = "look at /etc/resolv.conf: is a name server there, and can it be reached?";
-            return Some(Check::new("dns", Mark::Fail, error.to_string(), remedy).of(url));
-        }
+    let found = match addresses(endpoint::host(url), port) {
+        Ok(found) => found,
+        Err(error) => return Some(no_name("dns", &error).of(url)),
     };
     let names: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
     checks.push(Check::pass("dns", names.join(", ")).of(url));
+    let check = connection("tcp", &found).of(url);
+    if check.mark == Mark::Fail {
+        return Some(check);
+    }
+    checks.push(check);
+    None
+}
+
+/// The proxy itself.
+fn proxy(host: &str, port: u16) -> Check {
+    match addresses(host, port) {
+        Ok(found) => connection("proxy", &found),
+        Err(error) => no_name("proxy", &error),
+    }
+}
+
+fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Iterator::collect)
+}
+
+fn no_name(name: &'static str, error: &io::Error) -> Check {
+    let remedy = "look at /etc/resolv.conf: is a name server there, and can it be reached?";
+    Check::new(name, Mark::Fail, error.to_string(), remedy)
+}
+
+/// Whether one of the addresses takes connections.
+fn connection(name: &'static str, found: &[SocketAddr]) -> Check {
     let mut last = "it has no address".to_owned();
-    for address in &found {
+    for address in found {
         match TcpStream::connect_timeout(address, CONNECT) {
-            Ok(_) => {
-                checks.push(Check::pass("tcp", format!("{address} takes connections")).of(url));
-                return None;
-            }
-            Err(error) => last = format!("{address}: {error}"),
+            Ok(_) => return Check::pass(name, format!("{address} takes connections")),
+            Err(error) => last = error.to_string(),
         }
     }
-    let remedy = "is the server up, is there a route, does a firewall let the port through?";
-    Some(Check::new("tcp", Mark::Fail, last, remedy).of(url))
+    let remedy = "is it up, is there a route, does a firewall let the port through?";
+    Check::new(name, Mark::Fail, last, remedy)
 }
 
 /// Encryption, and who answers.
-fn answer(http: &Http, url: &str, checks: &mut Vec<Check>) {
+fn answer(http: &Http, url: &str, for_channels: bool, checks: &mut Vec<Check>) {
     let encrypted = url.starts_with("https://");
     let headers = [("content-type", stint_wire::ssm::CONTENT_TYPE), ("x-amz-target", "AmazonSSM.")];
     let answer = match http.post(url, &headers, b"{}", ANSWER) {
         Ok(answer) => answer,
         Err(error) => {
             let (name, remedy) = match encrypted {
-                true => ("tls", "is the clock right, and the server's authority in `caFile`?"),
+                _ if error.obstacle == Obstacle::Proxy => (
+                    "proxy",
+                    "is its password right, and may this device go to that host and port?",
+                ),
+                true if error.obstacle == Obstacle::Certificate => {
+                    ("tls", "is the clock right, and the server's authority in `caFile`?")
+                }
+                true => ("tls", "is it the server's port, and does nobody answer in its place?"),
                 false => ("endpoint", "is it a Systems Manager server, and well?"),
             };
             checks.push(Check::new(name, Mark::Fail, error.words, remedy).of(url));
@@ -137,7 +164,7 @@ fn answer(http: &Http, url: &str, checks: &mut Vec<Check>) {
         true => Check::pass("tls", "the server's certificate is trusted".to_owned()).of(url),
         false => Check::skip("tls", "plain HTTP").of(url),
     });
-    checks.push(judge(&answer).of(url));
+    checks.push(judge(&answer, for_channels).of(url));
     if let Some(skew) = answer.date.map(|date| date.0.abs_diff(crate::sys::clock::system().0))
         && skew > SKEW
     {
@@ -147,11 +174,15 @@ fn answer(http: &Http, url: &str, checks: &mut Vec<Check>) {
     }
 }
 
-/// A server of ours refuses what isn't signed, in words that others don't have.
-fn judge(answer: &Answer) -> Check {
+/// A server of ours refuses what isn't signed, in words that others don't have. The service of channels has other words,
+/// and what isn't a page for people passes for it.
+fn judge(answer: &Answer, for_channels: bool) -> Check {
     match verdict("diagnose", answer) {
         Err(UplinkError::Refused { .. }) => {
             Check::pass("endpoint", "a Systems Manager server answers".to_owned())
+        }
+        Err(UplinkError::BadAnswer { .. }) if for_channels => {
+            Check::pass("endpoint", format!("it answers with HTTP {}", answer.status))
         }
         Err(UplinkError::Trouble { status, .. }) => {
             let evidence = format!("it answers with HTTP {status}");
@@ -166,13 +197,9 @@ fn judge(answer: &Answer) -> Check {
     }
 }
 
-fn credentials(config: &Config, state: &Path, registration: Registration) -> Check {
-    let uplink = match Ssm::new(config, state, registration) {
-        Ok(uplink) => uplink,
-        Err(error) => return Check::new("credentials", Mark::Fail, error.to_string(), ""),
-    };
-    match uplink.credentials() {
-        Ok(_) => Check::pass("credentials", "the server gives this node credentials".to_owned()),
+fn credentials(uplink: &Ssm) -> Check {
+    match uplink.try_credentials() {
+        Ok(()) => Check::pass("credentials", "this node has credentials for the server".to_owned()),
         Err(error) => {
             let remedy = match error.is_rejection_of_the_node() {
                 true => "it doesn't know this node any more, or by another key: register it anew",
@@ -191,12 +218,40 @@ mod tests {
     fn who_answers_is_told_by_the_answer() {
         let ask = |status, body: &str| {
             let body = body.to_owned();
-            judge(&Answer { status, date: None, wanted: Vec::new(), body }).mark
+            let answer = Answer { status, date: None, wanted: Vec::new(), body };
+            (judge(&answer, false).mark, judge(&answer, true).mark)
         };
-        assert_eq!(ask(400, r#"{"__type":"MissingAuthenticationToken"}"#), Mark::Pass);
-        assert_eq!(ask(200, "<html>please log in</html>"), Mark::Fail);
-        assert_eq!(ask(302, ""), Mark::Fail);
-        assert_eq!(ask(404, "<html>"), Mark::Fail);
-        assert_eq!(ask(503, ""), Mark::Warn);
+        assert_eq!(
+            ask(400, r#"{"__type":"MissingAuthenticationToken"}"#),
+            (Mark::Pass, Mark::Pass)
+        );
+        // Who has no code for it says so in a message alone.
+        assert_eq!(ask(403, r#"{"message":"Missing Token"}"#), (Mark::Fail, Mark::Pass));
+        assert_eq!(ask(200, "<html>please log in</html>"), (Mark::Fail, Mark::Fail));
+        assert_eq!(ask(302, ""), (Mark::Fail, Mark::Fail));
+        assert_eq!(ask(404, "<html>"), (Mark::Fail, Mark::Fail));
+        assert_eq!(ask(503, ""), (Mark::Warn, Mark::Warn));
+    }
+
+    #[test]
+    fn a_failed_connection_is_told_without_the_place_that_the_check_names() {
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let check = connection("tcp", &[gone]);
+        assert_eq!(check.mark, Mark::Fail);
+        assert!(!check.evidence.contains("127.0.0.1"), "{}", check.evidence);
+    }
+
+    #[test]
+    fn of_several_servers_one_that_answers_is_enough() {
+        let dead = || Check::new("tcp", Mark::Fail, "refused".to_owned(), "").of("a");
+        let well = || Check::pass("endpoint", "it answers".to_owned()).of("b");
+        let judge = |mut checks: Vec<Check>, servers: &[&str]| {
+            let servers: Vec<String> = servers.iter().map(|url| (*url).to_owned()).collect();
+            (one_answers(&mut checks, &servers), checks.remove(0).mark)
+        };
+        assert_eq!(judge(vec![dead(), well()], &["a", "b"]), (true, Mark::Warn));
+        assert_eq!(judge(vec![dead(), well()], &["a"]), (false, Mark::Fail));
+        // One that stands for nobody else, such as that of channels.
+        assert_eq!(judge(vec![dead(), well()], &["b"]), (true, Mark::Fail));
     }
 }

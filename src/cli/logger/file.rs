@@ -1,4 +1,4 @@
-//! Lines in a file that is turned over when it is full. Guardian and daemon write to the same one.
+//! Lines in a file that is turned over when it is full. Guardian, daemon and sessions write to the same one.
 //!
 //! Nothing waits for the disk: after a power cut the last seconds may be missing, and what was torn is a
 //! line of its own.

@@ -99,6 +99,7 @@ mod tests {
             keys: vec![[9; 32]],
             source: Some("https://h/m.json".into()),
             automatic: true,
+            every: 1,
             days: [true, false, false, false, false, false, true],
             window: (22 * 60 + 30, 4 * 60),
             deadline: 3,

@@ -281,6 +281,15 @@ fn pushed_servers(config: &Config, identity: &BootIdentity) -> Vec<String> {
     servers::parse(&identity.pushed, config.bootagent.tls).unwrap_or_default()
 }
 
+/// All servers that this device knows, those that a server has named first.
+#[cfg(feature = "ssm")]
+pub fn servers_of(config: &Config, identity: Option<&BootIdentity>) -> Vec<String> {
+    let Some(identity) = identity else { return config.bootagent.servers.clone() };
+    let mut servers = pushed_servers(config, identity);
+    servers.extend(own_servers(config, identity));
+    servers
+}
+
 /// Whether the configuration or the registration names a server, so that there is a link to run.
 pub fn is_wanted(config: &Config, identity: Option<&BootIdentity>) -> bool {
     !config.bootagent.servers.is_empty()

@@ -16,7 +16,7 @@ const MAX_FILE: usize = 256;
 pub struct Now {
     /// Seconds since 1970. If the time isn't certain: it is not earlier.
     pub seconds: u64,
-    /// Somebody has set the clock, or a server has said the time.
+    /// Somebody has set the clock, or a server has said the time or agreed with the clock.
     pub certain: bool,
     /// Seconds since this boot.
     pub uptime: u64,

@@ -135,10 +135,9 @@ impl Ssm {
         };
         let authorization = self.authorization(&request, service, (now, &date), signer)?;
         headers.push(("authorization", authorization.as_str()));
-        self.http.post(url, &headers, body.as_bytes(), patience).map_err(|cause| {
-            self.is_gone(url);
-            UplinkError::Unreachable { endpoint: url.to_owned(), cause }
-        })
+        let answer = self.http.post(url, &headers, body.as_bytes(), patience);
+        self.came(url, answer.as_ref().map_or(0, |answer| answer.status));
+        answer.map_err(|cause| UplinkError::Unreachable { endpoint: url.to_owned(), cause })
     }
 
     /// The value of the header `authorization`.

@@ -81,10 +81,8 @@ impl Ssm {
                 patience: CALL_TIMEOUT,
                 limit: MAX_ANSWER,
             });
-            answer.map_err(|cause| {
-                self.is_gone(&url);
-                unreachable(cause)
-            })
+            self.came(&url, answer.as_ref().map_or(0, |answer| answer.status));
+            answer.map_err(unreachable)
         };
         let answer = self.with_credentials(operation, &mut post, judge)?;
         let token = open::token(&answer.body);
@@ -100,7 +98,10 @@ impl Ssm {
                 patience: CALL_TIMEOUT,
             },
         );
-        let mut socket = socket.map_err(|broken| in_words(operation, broken))?;
+        let mut socket = socket.map_err(|broken| {
+            self.channel_was(&url, false);
+            in_words(operation, broken)
+        })?;
         let first = (wanted.first)(&self.request_id()?, &token);
         let sent = socket.send(Opcode::Text, first.as_bytes());
         sent.map_err(|broken| in_words(operation, broken))?;

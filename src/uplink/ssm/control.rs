@@ -81,6 +81,8 @@ struct Desk {
     awaited: Option<(MessageId, bool)>,
     /// The channel is another node's from now on.
     quits: bool,
+    /// The last channel is over: whether it had lived. For whoever counts that.
+    ended: Option<bool>,
     /// Channels in a row that couldn't be had.
     failures: u32,
     /// Before this none is tried, unless the network changes.
@@ -312,9 +314,9 @@ impl Control {
         log::info!("the control channel was up for {} s: {why}", lived.as_secs());
         let mut desk = self.desk();
         let quits = std::mem::take(&mut desk.quits);
-        (desk.wake, desk.awaited) = (None, None);
-        desk.outgoing.clear();
+        desk.closes();
         let is_short = lived < SHORT && !quits && line.changes == socket::changes();
+        desk.ended = Some(!is_short);
         if is_short {
             desk.fail();
         } else {
@@ -336,6 +338,12 @@ enum Untold {
 }
 
 impl Desk {
+    /// The channel is over, and with it what was to be sent on it.
+    fn closes(&mut self) {
+        (self.wake, self.awaited) = (None, None);
+        self.outgoing.clear();
+    }
+
     fn wake(&mut self) {
         if let Some(wake) = &mut self.wake {
             let _ = wake.write(&[0]);
@@ -436,6 +444,8 @@ impl Ssm {
     pub(super) fn listen(&self) -> Option<Result<Vec<Delivery>, UplinkError>> {
         let control = &self.control;
         let mut line = control.line.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who has something to tell may have seen it end.
+        self.count_channel();
         let arrived = std::mem::take(&mut control.desk().arrived);
         if !arrived.is_empty() {
             return Some(Ok(self.in_region(arrived)));
@@ -456,10 +466,19 @@ impl Ssm {
             }
             Err(broken) => {
                 let is_short = control.lost(&mut line, &broken);
+                self.count_channel();
                 let endpoint = self.way(super::Service::SsmMessages);
                 let error = UplinkError::Unreachable { endpoint, cause: broken.into() };
                 if is_short { None } else { Some(Err(error)) }
             }
+        }
+    }
+
+    /// Counts for its server how the last channel ended.
+    fn count_channel(&self) {
+        let ended = self.control.desk().ended.take();
+        if let Some(lived) = ended {
+            self.channel_was(&self.way(super::Service::SsmMessages), lived);
         }
     }
 

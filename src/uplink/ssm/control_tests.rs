@@ -1,6 +1,14 @@
 //! What the control channel brings, and what is said on it.
 
+use super::super::super::websocket::Request;
+use super::super::Service;
 use super::*;
+use crate::config::Config;
+use crate::identity::{KeyPair, Registration};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use stint_wire::keys::KeyType;
 
 const ID: MessageId = MessageId([7; 16]);
 
@@ -78,6 +86,79 @@ fn a_channel_that_was_opened_for_the_node_before_never_goes_up() {
     control.quit();
     assert!(!control.goes_up(writer, &|| false));
     assert!(!control.is_up() && !control.desk().quits);
+}
+
+/// This node, with `more` endpoints.
+fn node(more: &[&str]) -> Ssm {
+    let registration = Registration {
+        instance_id: "mi-0123456789abcdef0".into(),
+        region: "eu-west-1".into(),
+        endpoint: Some("http://127.0.0.1:1".into()),
+        ca_file: None,
+        fingerprint: "f".into(),
+        registered_at: Utc(0),
+        key_made_at: Utc(0),
+        hardware: String::new(),
+        key: KeyPair::generate(KeyType::Ed25519).unwrap(),
+    };
+    let mut config = Config::default();
+    config.endpoints.more = more.iter().map(|url| (*url).to_owned()).collect();
+    Ssm::new(&config, Path::new(""), registration).unwrap()
+}
+
+#[test]
+fn a_channel_that_ends_while_something_is_told_on_it_counts_as_any_other() {
+    const TRIES: usize = 3;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        for stream in listener.incoming().take(TRIES) {
+            let (mut stream, mut head) = (stream.unwrap(), Vec::new());
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            let head = String::from_utf8(head).unwrap();
+            let key = head.lines().find_map(|it| it.strip_prefix("sec-websocket-key: ")).unwrap();
+            let key = stint_wire::websocket::accept(key);
+            let answer = "HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+            write!(stream, "{answer}Sec-WebSocket-Accept: {key}\r\n\r\n").unwrap();
+        }
+    });
+    let ssm = node(&["http://127.0.0.1:2"]);
+    let request = Request {
+        url: &url,
+        target: "/",
+        headers: &[],
+        limit: 1000,
+        patience: Duration::from_secs(20),
+    };
+    for _ in 0..TRIES {
+        assert_eq!(ssm.way(Service::SsmMessages), "http://127.0.0.1:1");
+        let socket = WebSocket::open(ssm.http(), &request).unwrap();
+        let (reader, writer) = pipe().unwrap();
+        *ssm.control.line.lock().unwrap() = Some(Line::new(socket, reader, "mi-1".to_owned()));
+        assert!(ssm.control.goes_up(writer, &|| true));
+        let told = ssm.control.tell(ID, b"x".to_vec(), Duration::from_secs(20));
+        assert!(matches!(told, Err(Untold::NoChannel)));
+        assert!(ssm.listen().is_none(), "messages are polled for a while");
+    }
+    assert_eq!(ssm.way(Service::SsmMessages), "http://127.0.0.1:2");
+    server.join().unwrap();
+}
+
+#[test]
+fn the_health_report_says_by_which_service_commands_come_at_that_moment() {
+    let ssm = node(&[]);
+    let said = || ssm.report_of_this_node().connection_channel.unwrap();
+    assert_eq!(said(), "ec2messages");
+    let (_reader, writer) = pipe().unwrap();
+    assert!(ssm.control.goes_up(writer, &|| true));
+    assert_eq!(said(), "ssmmessages");
+    ssm.control.desk().closes();
+    assert_eq!(said(), "ec2messages");
+    assert!(ssm.control.desk().outgoing.is_empty());
 }
 
 #[test]

@@ -206,10 +206,19 @@ impl Ssm {
         if ways.first() == own { ways.pick(Instant::now()) } else { own.to_owned() }
     }
 
-    /// That server couldn't be reached.
-    fn is_gone(&self, server: &str) {
+    /// What came of a request to that server: its status, or 0 if it couldn't be reached.
+    fn came(&self, server: &str, status: u16) {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        ways.failed(server, Instant::now());
+        match status {
+            0 => ways.failed(server, Instant::now()),
+            _ => ways.answered(server, status, Instant::now()),
+        }
+    }
+
+    /// A channel at that server has lived, or died young, or couldn't be opened.
+    fn channel_was(&self, server: &str, lived: bool) {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        ways.channel(server, lived, Instant::now());
     }
 
     /// Parts this node from the server, where the server lets it.
@@ -218,7 +227,56 @@ impl Ssm {
     /// See [`UplinkError`].
     pub fn deregister(&self) -> Result<(), UplinkError> {
         let body = stint_wire::ssm::deregister(&self.node().instance_id);
-        self.call(Service::Ssm, "DeregisterManagedInstance", &body, CALL_TIMEOUT).map(drop)
+        self.by_any(&mut || {
+            self.call(Service::Ssm, "DeregisterManagedInstance", &body, CALL_TIMEOUT).map(drop)
+        })
+    }
+
+    /// All that it goes to, each once.
+    pub fn urls(&self) -> Vec<String> {
+        let mut urls = vec![self.ssm.clone()];
+        let others = [&self.ec2messages, &self.ssmmessages].into_iter().cloned();
+        for url in self.servers().into_iter().chain(others) {
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        urls
+    }
+
+    /// Whether that is the place of channels and of nothing else.
+    pub fn is_for_channels(&self, url: &str) -> bool {
+        url == self.ssmmessages && url != self.ssm && url != self.ec2messages
+    }
+
+    /// The servers that give credentials. One of them is enough.
+    pub fn servers(&self) -> Vec<String> {
+        let ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        if ways.first() == self.ssm { ways.all().to_vec() } else { vec![self.ssm.clone()] }
+    }
+
+    /// By what it goes there.
+    pub fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// Whether a server gives this node credentials.
+    ///
+    /// # Errors
+    /// See [`UplinkError`].
+    pub fn try_credentials(&self) -> Result<(), UplinkError> {
+        self.by_any(&mut || self.credentials().map(drop))
+    }
+
+    /// Calls until a server is reached, each once. It is for what nobody repeats a little later.
+    fn by_any(&self, call: &mut dyn FnMut() -> Result<(), UplinkError>) -> Result<(), UplinkError> {
+        for _ in 1..self.servers().len() {
+            match call() {
+                Err(UplinkError::Unreachable { .. }) => {}
+                other => return other,
+            }
+        }
+        call()
     }
 
     /// Who this node is at this moment.
@@ -239,7 +297,7 @@ impl Ssm {
 
     fn report_of_this_node(&self) -> NodeReport {
         let platform = host::Platform::read();
-        let address = endpoint::peer(&self.ssm).and_then(|peer| host::address_towards(peer).ok());
+        let address = self.http.own_address();
         NodeReport {
             instance_id: self.node().instance_id.clone(),
             agent_name: self.agent_name.to_owned(),
@@ -323,7 +381,15 @@ impl Uplink for Ssm {
         Ssm::node_id(self)
     }
 
+    fn server(&self) -> String {
+        let own = self.endpoint(Service::Ec2Messages);
+        let ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        if ways.first() == own { ways.current().to_owned() } else { own.to_owned() }
+    }
+
     fn ping(&self) -> Result<(), UplinkError> {
+        // They are needed anyway; and who has connected knows its address.
+        self.credentials()?;
         let body = self.report_of_this_node().to_json();
         let answer = self.call(Service::Ssm, "UpdateInstanceInformation", &body, CALL_TIMEOUT)?;
         self.hear(answer);

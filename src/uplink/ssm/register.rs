@@ -23,13 +23,13 @@ pub struct Activation<'a> {
     pub code: &'a str,
 }
 
-/// Registers a key and returns the node's id.
+/// Registers a key with the first of these servers that can be reached, and returns the node's id.
 ///
 /// # Errors
 /// See [`UplinkError`]; the activation's own faults are `Refused`.
 pub fn register(
     http: &Http,
-    endpoint: &str,
+    servers: &[String],
     activation: &Activation<'_>,
     key: &KeyPair,
     fingerprint: &str,
@@ -39,11 +39,13 @@ pub fn register(
     let mut last = None;
     for pause in PAUSES {
         std::thread::sleep(pause);
-        match attempt(http, endpoint, &body) {
-            Err(error @ (UplinkError::Unreachable { .. } | UplinkError::Trouble { .. })) => {
-                last = Some(error);
+        for server in servers {
+            match attempt(http, server, &body) {
+                Err(error @ (UplinkError::Unreachable { .. } | UplinkError::Trouble { .. })) => {
+                    last = Some(error);
+                }
+                decided => return decided,
             }
-            decided => return decided,
         }
     }
     Err(last.unwrap_or(UplinkError::Local("registration was not tried".to_owned())))

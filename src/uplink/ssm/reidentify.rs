@@ -10,7 +10,7 @@ use super::register::{Activation, register};
 use super::rotation::local;
 use crate::identity::Registration;
 use crate::identity::hardware::Hardware;
-use crate::sys::{clock, faults};
+use crate::sys::faults;
 use miniserde::json;
 use std::sync::PoisonError;
 use stint_wire::ssm::Heard;
@@ -37,16 +37,19 @@ impl Ssm {
         let before = self.node();
         // Somebody may have put another registration there, which this one must not replace.
         before.check_is_current(&self.state).map_err(local)?;
-        let candidate = Registration::candidate(&self.state, before.key.kind()).map_err(local)?;
+        // The server has just taken a signature by this clock.
+        let now = self.clock.now();
+        let candidate = Registration::candidate(&self.state, before.key.kind(), now);
+        let candidate = candidate.map_err(local)?;
         let (key, fingerprint) = (&candidate.key, &candidate.fingerprint);
-        let instance_id = register(&self.http, &self.ssm, &activation, key, fingerprint)?;
+        let instance_id = register(&self.http, &self.servers(), &activation, key, fingerprint)?;
         faults::point("reidentified");
         let node = Registration {
             instance_id,
             region: before.region.clone(),
             endpoint: before.endpoint.clone(),
             ca_file: before.ca_file.clone(),
-            registered_at: clock::system(),
+            registered_at: now,
             hardware: Hardware::read().as_str().to_owned(),
             ..candidate
         };

@@ -4,7 +4,7 @@
 //! fails, the server knows one of the two keys on disk, and the node finds out which by trying
 //! (decision 0034).
 
-use super::super::UplinkError;
+use super::super::{Uplink, UplinkError};
 use super::Ssm;
 use super::credentials::Credentials;
 use crate::identity::Registration;
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use stint_wire::ssm::update_public_key;
+use stint_wire::text::sha256_hex;
 use stint_wire::time::Utc;
 
 /// A day, milliseconds.
@@ -65,7 +66,15 @@ impl Ssm {
         if self.instance.is_some() {
             return;
         }
-        let node = self.node();
+        let mut node = self.node();
+        if self.rotation.max_age.is_some() && node.is_undated() {
+            // The server has just taken a signature by this clock, so now the time is known.
+            match node.date(&self.state, self.clock.now()) {
+                Ok(dated) => self.become_node(dated),
+                Err(error) => return log::warn!("the node's key can't be dated: {error}"),
+            }
+            node = self.node();
+        }
         let begun = node.load_successor(&self.state);
         if begun.is_none() && !self.rotation.is_due(&node, self.clock.now()) {
             return;
@@ -133,6 +142,10 @@ impl Ssm {
     /// The next key is this node's from now on.
     fn succeed(&self, next: Registration) -> Result<(), UplinkError> {
         next.succeed(&self.state).map_err(local)?;
+        let wished = self.rotation.wished.load(Ordering::Relaxed);
+        let key = sha256_hex(next.key.public().unwrap_or_default().as_bytes());
+        let who = if wished { self.name() } else { "agent" };
+        crate::audit::record("key.changed", who, &[("node", &next.instance_id), ("sha256", &key)]);
         self.become_node(next);
         self.rotation.wish(false);
         // Only when the new key has been used does a server forget the old one, and where commands come over a

@@ -1,13 +1,32 @@
 //! Whom a connection trusts, and its beginning.
 
+use super::super::clock::certain;
 use super::verifier::Verifier;
 use super::{Authority, cryptography};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use stint_wire::time::Utc;
+
+/// The time by which rustls counts the age of what it keeps of a server. Its own is the standard library's
+/// (`sys::clock`).
+struct Time;
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(certain().0)))
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("certain")
+    }
+}
 
 /// Puts a connection to an https server into TLS.
 #[derive(Clone)]
@@ -29,7 +48,8 @@ impl Tls {
 
     fn new(roots: Arc<RootCertStore>, chain: Option<Arc<Mutex<Vec<Authority>>>>) -> Tls {
         let verifier = Verifier { roots: roots.clone(), asks_for_the_time: chain.is_some() };
-        let builder = ClientConfig::builder_with_provider(Arc::new(cryptography()))
+        let provider = Arc::new(cryptography());
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(Time))
             .with_protocol_versions(rustls::ALL_VERSIONS);
         let config = builder.map(|builder| {
             let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
@@ -93,5 +113,21 @@ impl Tls {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rustls_asks_the_agent_for_the_time_and_not_the_standard_library() {
+        let tls = Tls::trusting(Vec::new());
+        for tls in [tls.asking_for_the_time(), tls] {
+            let config = tls.config.unwrap();
+            assert_eq!(format!("{:?}", config.time_provider), "certain");
+            let said = config.time_provider.current_time().unwrap();
+            assert!(certain().secs() - said.as_secs() < 60);
+        }
     }
 }

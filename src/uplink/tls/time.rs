@@ -41,6 +41,9 @@ const ASK_EVERY: Duration = Duration::from_secs(600);
 struct Known {
     /// Said by a server, since this process runs.
     anchor: Option<Anchor>,
+    /// This device's own, with which a server has agreed since.
+    #[cfg(any(feature = "ssm", feature = "events", feature = "update"))]
+    agreed: Option<Anchor>,
     /// The last time that was certain, also before the last boot.
     last: Utc,
     file: Option<PathBuf>,
@@ -48,8 +51,7 @@ struct Known {
     asked: Option<Duration>,
 }
 
-static KNOWN: Mutex<Known> =
-    Mutex::new(Known { anchor: None, last: Utc(0), file: None, asked: None });
+static KNOWN: Mutex<Known> = Mutex::new(Known::new(None, None));
 
 fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,10 +78,10 @@ pub fn lower() -> Utc {
     known().last.max(earliest())
 }
 
-/// The same, and whether a server has said it since this process runs.
-#[cfg(feature = "ssm")]
+/// The same, and whether a server has said it, or agreed with this device's own, since this process runs.
+#[cfg(any(feature = "ssm", feature = "events", feature = "update"))]
 pub fn told() -> (Utc, bool) {
-    let said = known().anchor.and_then(|anchor| anchor.now());
+    let said = known().told();
     said.map_or_else(|| (lower(), false), |said| (said, true))
 }
 
@@ -106,6 +108,23 @@ pub fn heard(date: Utc) -> bool {
 }
 
 impl Known {
+    const fn new(anchor: Option<Anchor>, file: Option<PathBuf>) -> Known {
+        Known {
+            anchor,
+            #[cfg(any(feature = "ssm", feature = "events", feature = "update"))]
+            agreed: None,
+            last: Utc(0),
+            file,
+            asked: None,
+        }
+    }
+
+    #[cfg(any(feature = "ssm", feature = "events", feature = "update"))]
+    fn told(&self) -> Option<Utc> {
+        let now = |anchor: Option<Anchor>| anchor.and_then(|anchor| anchor.now());
+        now(self.anchor).or_else(|| now(self.agreed))
+    }
+
     fn now(&self) -> Utc {
         let anchored = self.anchor.and_then(|anchor| anchor.now());
         anchored.unwrap_or_else(|| {
@@ -124,6 +143,10 @@ impl Known {
                 self.asked = Some(boot);
             }
             return asks;
+        }
+        #[cfg(any(feature = "ssm", feature = "events", feature = "update"))]
+        if self.told().is_none() {
+            self.agreed = Some(Anchor::new(now));
         }
         let anchor = self.anchor.filter(|anchor| anchor.now().is_some());
         let is_proven = anchor.is_none_or(|anchor| anchor.age(boot) >= PROVEN);
@@ -152,8 +175,7 @@ mod tests {
     const AHEAD: u64 = 20 * 365 * 24 * 3600 * 1000;
 
     fn known(folder: &Folder, anchor: Option<Utc>) -> Known {
-        let file = Some(folder.path().join(FILE));
-        Known { anchor: anchor.map(Anchor::new), last: Utc(0), file, asked: None }
+        Known::new(anchor.map(Anchor::new), Some(folder.path().join(FILE)))
     }
 
     fn kept(folder: &Folder) -> Option<Utc> {
@@ -189,5 +211,16 @@ mod tests {
         let mut known = known(&folder, None);
         assert!(!known.heard(system(), since_boot()));
         assert!(kept(&folder).is_some_and(|kept| kept.0.abs_diff(system().0 - MARGIN) < 60_000));
+    }
+
+    #[cfg(feature = "ssm")]
+    #[test]
+    fn a_clock_with_which_a_server_agrees_is_known_though_nobody_has_set_it() {
+        let mut known = known(&Folder::new(), None);
+        assert!(known.told().is_none());
+        known.heard(Utc(system().0 + 2 * MARGIN), since_boot());
+        assert!(known.told().is_none());
+        known.heard(Utc(system().0 + MARGIN / 2), since_boot());
+        assert!(known.told().is_some_and(|told| told.0.abs_diff(system().0) < 60_000));
     }
 }

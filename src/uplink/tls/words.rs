@@ -1,6 +1,6 @@
 //! What a failed request means, in words for people.
 
-use super::super::http::HttpError;
+use super::super::http::{self, HttpError};
 use rustls::{AlertDescription, CertificateError};
 use std::io;
 use stint_wire::time::Utc;
@@ -20,6 +20,14 @@ const NOTHING_IN_COMMON: &str = "the server doesn't speak TLS 1.3, and this agen
 pub fn in_words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Io(cause) => io_in_words(cause),
+        ureq::Error::Timeout(_) => "no answer came in time".to_owned(),
+        ureq::Error::ConnectProxyFailed(why) => {
+            let proxy = http::proxy_name();
+            match why.contains("407") {
+                true => format!("the proxy {proxy} wants another user or password (HTTP 407)"),
+                false => format!("the proxy {proxy} lets nothing through: {why}"),
+            }
+        }
         _ => error.to_string(),
     }
 }
@@ -156,5 +164,15 @@ mod tests {
         assert!(in_words(&wrapped(error)).contains("alert 40"));
         let other = crate::uplink::http::broken_off(io::Error::other("no such host"));
         assert!(in_words(&other).contains("no such host"));
+    }
+
+    #[cfg(feature = "ssm")]
+    #[test]
+    fn silence_and_a_proxys_no_are_told_in_our_words() {
+        let said = |error: ureq::Error| in_words(&error);
+        assert_eq!(said(ureq::Error::Timeout(ureq::Timeout::Global)), "no answer came in time");
+        let no = |status| said(ureq::Error::ConnectProxyFailed(format!("it said {status}")));
+        assert!(no(407).contains("another user or password") && no(407).contains("407"));
+        assert!(no(403).contains("lets nothing through: it said 403"));
     }
 }

@@ -208,8 +208,10 @@ class Server:
             "SessionOwner": "arn:aws:iam::111122223333:user/alice",
             **more,
         }
+        # An agent that refuses it may be faster than what follows here.
+        answer = self.resume(ident)
         control.say("interactive_shell", payloads.interactive_shell(order))
-        return self.resume(ident)
+        return answer
 
     def resume(self, ident: str) -> dict:
         """Another token for a session; empty if it is over."""

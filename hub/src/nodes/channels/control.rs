@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::auth::channel_token::{self, Purpose};
 use crate::auth::identity::NodeCaller;
 use crate::error::{ApiError, ApiResult};
-use crate::nodes::messages::{self, Look, Offer};
+use crate::nodes::messages::{self, Begun, Look};
 use crate::nodes::wakeups::Line;
 use crate::{random, sessions};
 use axum::extract::ws::{Message, WebSocket};
@@ -164,7 +164,7 @@ impl Channel<'_> {
 
     /// Sends what is there.
     async fn hand_out(&mut self, line: &Line<'_>) -> ApiResult<Handed> {
-        match (self.hand_sessions().await?, self.hand_jobs(line).await?) {
+        match (self.hand_jobs(line).await?, self.hand_sessions().await?) {
             (Handed::LookAgain(one), Handed::LookAgain(two)) => {
                 Ok(Handed::LookAgain(one.into_iter().chain(two).min()))
             }
@@ -223,11 +223,9 @@ impl Channel<'_> {
             };
             // What was taken for a channel that is over would be hidden, and what comes behind it go ahead.
             let Some(turn) = line.turn().await else { return Ok(Handed::LookAgain(None)) };
-            let taken = messages::take(self.app, &look).await?;
-            drop(turn);
-            let message = match taken {
-                Offer::Messages(messages) => messages.into_iter().next(),
-                Offer::NothingUntil(next) => {
+            let (message, hiding) = match messages::begin(self.app, &look).await? {
+                Begun::Messages(messages, hiding) => (messages.into_iter().next(), hiding),
+                Begun::NothingUntil(next) => {
                     let wait = next.map(|at| at.0.saturating_sub(now.0));
                     return Ok(Handed::LookAgain(
                         wait.map(|millis| instant + Duration::from_millis(millis)),
@@ -255,7 +253,11 @@ impl Channel<'_> {
                 until: instant + visibility + transit,
                 rests,
             });
-            if !self.send(kind::AGENT_JOB, &payload).await? {
+            // The node has it while the disk still works: that takes as long as all the rest.
+            let hidden = async { hiding.settle().await.map(|()| drop(turn)) };
+            let (hidden, sent) = tokio::join!(hidden, self.send(kind::AGENT_JOB, &payload));
+            hidden?;
+            if !sent? {
                 return Ok(Handed::Lost);
             }
         }

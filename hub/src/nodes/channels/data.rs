@@ -3,7 +3,7 @@
 use super::opening;
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
-use crate::sessions::relay::{Relay, Side};
+use crate::sessions::relay::{Relay, Side, Taker};
 use crate::sessions::{self, End, Session};
 use crate::{auth::channel_token, random};
 use axum::body::Bytes;
@@ -18,7 +18,6 @@ use stint_wire::mgs::sessions::ChannelClosed;
 use stint_wire::mgs::stream::SessionState;
 use stint_wire::mgs::{self, MessageId};
 use stint_wire::time::Utc;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 /// How long messages that are sent together may take to leave. A client that takes nothing for so long is gone.
@@ -217,7 +216,7 @@ impl Channel<'_> {
     /// when the end is known. `false`: the line takes nothing.
     async fn write_last_output(
         &self,
-        inbox: &mut Receiver<Bytes>,
+        inbox: &mut Taker<'_>,
         sink: &mut SplitSink<WebSocket, Message>,
     ) -> bool {
         loop {
@@ -234,7 +233,7 @@ impl Channel<'_> {
             }
         }
         // What came between the last look and the agent's last word.
-        while let Ok(bytes) = inbox.try_recv() {
+        while let Some(bytes) = inbox.try_recv() {
             if !send(sink, bytes).await {
                 return false;
             }
@@ -255,7 +254,7 @@ impl Channel<'_> {
             if self.side == Side::Agent && parsed.kind == kind::AGENT_SESSION_STATE {
                 self.agent_said(parsed.payload).await?;
             } else {
-                self.relay.carry(self.side, bytes.clone(), &parsed, self.app.now()).await;
+                self.relay.carry(self.side, &bytes, &parsed, self.app.now()).await;
             }
         }
         Ok(())
@@ -284,7 +283,7 @@ async fn send(sink: &mut SplitSink<WebSocket, Message>, bytes: Bytes) -> bool {
 async fn send_with_more(
     sink: &mut SplitSink<WebSocket, Message>,
     first: Bytes,
-    inbox: &mut Receiver<Bytes>,
+    inbox: &mut Taker<'_>,
 ) -> bool {
     let (mut next, mut length) = (Some(first), 0);
     // On a slow line each has its own time.
@@ -293,7 +292,7 @@ async fn send_with_more(
         if !matches!(timeout(SEND_PATIENCE, sink.feed(Message::Binary(bytes))).await, Ok(Ok(()))) {
             return false;
         }
-        next = if length < TOGETHER { inbox.try_recv().ok() } else { None };
+        next = if length < TOGETHER { inbox.try_recv() } else { None };
     }
     matches!(timeout(SEND_PATIENCE, sink.flush()).await, Ok(Ok(())))
 }

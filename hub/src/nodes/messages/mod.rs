@@ -15,7 +15,7 @@ mod together;
 mod verdict;
 
 pub use acknowledge::{acknowledge, fail};
-pub use offer::{Look, Offer, offer_again, rest, take};
+pub use offer::{Begun, Look, begin, offer_again, rest};
 pub use reply::send_reply;
 pub use together::Together;
 

@@ -1,9 +1,11 @@
 use super::*;
 use crate::auth::operator_keys::AccessKey;
+use crate::auth::seal::Seal;
 use crate::store::data_dir::DataDir;
 use crate::tools::testbed::Testbed;
 use axum::body::Body;
 use std::sync::Arc;
+use stint_wire::time::Utc;
 use tower_service::Service;
 
 const KEY: &str = "AKIAOPERATOR";
@@ -73,7 +75,27 @@ impl Bed {
     }
 
     async fn log_in(&self, secret: &str) -> Answer {
-        self.post("/console/login", "", &json!({"accessKey": KEY, "secret": secret})).await
+        self.log_in_again(secret, "").await
+    }
+
+    async fn log_in_again(&self, secret: &str, cookie: &str) -> Answer {
+        self.post("/console/login", cookie, &json!({"accessKey": KEY, "secret": secret})).await
+    }
+
+    /// A session that a browser has opened.
+    async fn open(&self, cookie: &str) -> String {
+        let start = json!({"Target": self.node});
+        let started = self.post("/console/call/StartSession", cookie, &start).await.json();
+        started["SessionId"].as_str().unwrap().to_owned()
+    }
+
+    /// The same hub after it was started again.
+    async fn restarted(self) -> Bed {
+        let (app, dir) = (&self.site.app, self._dir.path());
+        app.store.close().await;
+        let store = crate::store::sqlite::open(&dir.join("hub.db")).await.unwrap();
+        let app = Arc::new(App::new(store, Seal::new([7; 32]), app.account_id.clone()));
+        Bed { site: Site { app, ..self.site }, ..self }
     }
 
     async fn who(&self, cookie: &str) -> u16 {
@@ -156,15 +178,14 @@ async fn a_log_in_ends_with_its_sessions_and_its_key() {
     let cookie = first.cookie();
     assert_eq!(bed.who(&cookie).await, 200);
     let _channel = bed.site.app.wakeups.channel(&bed.node);
-    let start = json!({"Target": bed.node});
-    let own = bed.post("/console/call/StartSession", &cookie, &start).await.json();
+    let own = bed.open(&cookie).await;
     let other_cookie = bed.log_in(SECRET).await.cookie();
-    let other = bed.post("/console/call/StartSession", &other_cookie, &start).await.json();
+    let other = bed.open(&other_cookie).await;
     let out = bed.post("/console/logout", &cookie, &json!({})).await;
     assert!(out.status == 200 && out.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(bed.who(&cookie).await, 401);
-    assert_eq!(bed.status(own["SessionId"].as_str().unwrap()).await, "Terminated");
-    assert_eq!(bed.status(other["SessionId"].as_str().unwrap()).await, "Connecting");
+    assert_eq!(bed.status(&own).await, "Terminated");
+    assert_eq!(bed.status(&other).await, "Connecting");
     // The other one's key gets another secret, and then is deleted.
     let app = &bed.site.app;
     for secret in ["another-secret", SECRET] {
@@ -175,6 +196,64 @@ async fn a_log_in_ends_with_its_sessions_and_its_key() {
     let third = bed.log_in(SECRET).await.cookie();
     operator_keys::delete(&app.store, KEY).await.unwrap();
     assert_eq!(bed.who(&third).await, 401);
+}
+
+#[tokio::test]
+async fn a_log_in_that_another_takes_the_place_of_ends_with_its_sessions() {
+    let bed = bed().await;
+    let _channel = bed.site.app.wakeups.channel(&bed.node);
+    let cookie = bed.log_in(SECRET).await.cookie();
+    let session = bed.open(&cookie).await;
+    assert_eq!(bed.log_in_again("wrong", &cookie).await.status, 403);
+    assert_eq!(bed.status(&session).await, "Connecting", "nobody has logged in");
+    let newer = bed.log_in_again(SECRET, &cookie).await.cookie();
+    assert_eq!((bed.who(&cookie).await, bed.who(&newer).await), (401, 200));
+    assert_eq!(bed.status(&session).await, "Terminated");
+}
+
+#[tokio::test]
+async fn a_log_in_that_runs_out_ends_its_sessions_and_no_others() {
+    let bed = bed().await;
+    let app = &bed.site.app;
+    let _channel = app.wakeups.channel(&bed.node);
+    let at = |millis: u64| Utc(app.now().0 + millis);
+    let cookie = bed.log_in(SECRET).await.cookie();
+    let [own, resumed] = [bed.open(&cookie).await, bed.open(&cookie).await];
+    // It ends with the browser that has it now.
+    let other = bed.log_in(SECRET).await.cookie();
+    let named = json!({"SessionId": resumed});
+    assert_eq!(bed.post("/console/call/ResumeSession", &other, &named).await.status, 200);
+    let mut used = 0;
+    while used < logins::LONGEST_MILLIS - logins::IDLE_MILLIS / 2 {
+        used += logins::IDLE_MILLIS / 2;
+        let token = other.split_once('=').unwrap().1;
+        assert!(logins::of(app, token, at(used)).await.unwrap().is_some());
+        logins::end_sessions(app, at(used)).await.unwrap();
+        let idle = used >= logins::IDLE_MILLIS;
+        assert_eq!(bed.status(&own).await, if idle { "Terminated" } else { "Connecting" });
+        assert_eq!(bed.status(&resumed).await, "Connecting", "{used}");
+    }
+    logins::end_sessions(app, at(logins::LONGEST_MILLIS)).await.unwrap();
+    assert_eq!(bed.status(&resumed).await, "Terminated");
+    let ended = crate::sessions::find(app, &resumed).await.unwrap().unwrap();
+    assert_eq!(ended.details, "The log-in of the session's browser has ended.");
+}
+
+#[tokio::test]
+async fn a_log_in_outlives_the_hub_s_process_and_its_sessions_end_with_it_all_the_same() {
+    let bed = bed().await;
+    let channel = bed.site.app.wakeups.channel(&bed.node);
+    let [stays, runs_out] = [bed.log_in(SECRET).await.cookie(), bed.log_in(SECRET).await.cookie()];
+    let [kept, lost] = [bed.open(&stays).await, bed.open(&runs_out).await];
+    drop(channel);
+    let bed = bed.restarted().await;
+    let app = &bed.site.app;
+    assert_eq!((bed.who(&stays).await, bed.status(&kept).await.as_str()), (200, "Connecting"));
+    assert_eq!(bed.post("/console/logout", &stays, &json!({})).await.status, 200);
+    assert_eq!(bed.status(&kept).await, "Terminated");
+    assert_eq!(bed.status(&lost).await, "Connecting");
+    logins::end_sessions(app, Utc(app.now().0 + logins::IDLE_MILLIS)).await.unwrap();
+    assert_eq!(bed.status(&lost).await, "Terminated");
 }
 
 #[tokio::test]

@@ -247,3 +247,28 @@ async fn a_stranger_s_operation_names_reach_no_metric() {
     let request = unsigned("AmazonSSM.MadeUpByAStranger", "{}");
     assert_eq!(answer(&app, &request, "", app.now()).await.operation, "");
 }
+
+#[tokio::test]
+async fn every_call_of_an_operator_is_noted_with_who_made_it_and_what_it_was_about() {
+    let (app, _dir) = testing::app().await;
+    let (key, now) = (operator(&app).await, app.now());
+    let by = Signature::Secret(&key.id, &key.secret, None);
+    let noted = async |operation: &str, body: Value| {
+        let target = format!("AmazonSSM.{operation}");
+        let request = signed(&target, &body.to_string(), "ssm", &by, now);
+        let outcome = answer(&app, &request, "http://127.0.0.1:7400", now).await;
+        assert_eq!((outcome.operation.as_str(), &outcome.caller), (operation, &key.id));
+        outcome.about
+    };
+    for operation in tools::support::supported() {
+        noted(operation, json!({})).await;
+    }
+    let put = json!({"Name": "/psk", "Value": "secret", "Type": "SecureString"});
+    assert_eq!(noted("PutParameter", put).await.as_deref(), Some("Name=/psk"));
+    let gone = json!({"InstanceId": "mi-0123456789abcdef0"});
+    let about = noted("DeregisterManagedInstance", gone).await;
+    assert_eq!(about.as_deref(), Some("InstanceId=mi-0123456789abcdef0"));
+    // What doesn't fit may be a secret in the wrong place.
+    assert_eq!(noted("PutParameter", json!({"Name": ["secret"], "Value": "x"})).await, None);
+    assert_eq!(noted("LaunchRocket", json!({"Name": "secret"})).await, None);
+}

@@ -25,6 +25,7 @@ mod update;
 mod versions;
 mod yaml;
 
+pub use check::{MOST_IDLE_MINUTES, MOST_MINUTES, minutes};
 pub use content::{Content, Step};
 pub use create::create;
 pub use delete::delete;

@@ -61,11 +61,8 @@ pub async fn describe(app: &App, input: Describe) -> ApiResult<Value> {
         };
         select = select.and_in(column, &filter.filter_values.unwrap_or_default());
     }
-    let wanted = paging::Wanted {
-        operation: "DescribeActivations",
-        token: input.next_token.as_deref(),
-        size: input.max_results,
-    };
+    let wanted =
+        paging::Wanted::of("DescribeActivations", input.next_token.as_deref(), input.max_results);
     let (rows, next) = paging::BY_CREATION
         .page(&wanted, select, &app.store.read, |row: &Row| (row.created_at, row.id.as_str()))
         .await?;

@@ -19,6 +19,12 @@ pub const CHILD_EVENTS: &str = "Custom:StintChildEvent";
 /// The type of what showed a node's key lately.
 pub const IDENTITY: &str = "Custom:StintIdentity";
 
+/// The type of modules that fail in a node's agent.
+pub const MODULES: &str = "Custom:StintModule";
+
+/// The type of why a node's agent was started again.
+pub const RESTARTS: &str = "Custom:StintRestart";
+
 /// The version of the hub's own schemas.
 pub const SCHEMA_VERSION: &str = "1.0";
 

@@ -12,7 +12,7 @@ mod schema;
 
 pub use entries::list;
 pub use get::get;
-pub use item::{CHILD_AGENTS, Item, store};
+pub use item::{CHILD_AGENTS, Item, MODULES, RESTARTS, store};
 pub use put::{Put, put};
 pub use schema::schema;
 

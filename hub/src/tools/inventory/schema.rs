@@ -1,6 +1,6 @@
 //! GetInventorySchema: which types there are, and their attributes.
 
-use super::item::{CHILD_AGENTS, CHILD_EVENTS, Entry, IDENTITY, SCHEMA_VERSION};
+use super::item::{CHILD_AGENTS, CHILD_EVENTS, Entry, IDENTITY, MODULES, RESTARTS, SCHEMA_VERSION};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::tools::{paging, present};
@@ -17,7 +17,7 @@ pub const INSTANCE: &str = "AWS:InstanceInformation";
 const MOST_ATTRIBUTES: usize = 50;
 
 /// The types whose attributes the hub knows.
-const SCHEMAS: [(&str, &[(&str, &str)]); 4] = [
+const SCHEMAS: [(&str, &[(&str, &str)]); 6] = [
     (
         INSTANCE,
         &[
@@ -70,6 +70,16 @@ const SCHEMAS: [(&str, &[(&str, &str)]); 4] = [
             ("FirstSeen", "string"),
             ("LastSeen", "string"),
             ("Cloned", "string"),
+        ],
+    ),
+    (MODULES, &[("Name", "string"), ("Reason", "string")]),
+    (
+        RESTARTS,
+        &[
+            ("Number", "number"),
+            ("Time", "string"),
+            ("Reason", "string"),
+            ("LivedSeconds", "number"),
         ],
     ),
 ];

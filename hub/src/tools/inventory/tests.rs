@@ -150,7 +150,9 @@ async fn the_schema_has_the_hubs_types_and_those_that_were_put() {
             "Custom:Rack",
             "Custom:StintChildAgent",
             "Custom:StintChildEvent",
-            "Custom:StintIdentity"
+            "Custom:StintIdentity",
+            "Custom:StintModule",
+            "Custom:StintRestart"
         ]
     );
     let custom = bed.ok("GetInventorySchema", json!({"TypeName": "Custom:Rack"})).await;

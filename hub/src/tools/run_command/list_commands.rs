@@ -64,11 +64,7 @@ pub async fn list_commands(app: &App, input: List) -> ApiResult<Value> {
         );
     }
     select = filters::apply(select, &input.filters.unwrap_or_default(), &FILTERS)?;
-    let wanted = paging::Wanted {
-        operation: "ListCommands",
-        token: input.next_token.as_deref(),
-        size: input.max_results,
-    };
+    let wanted = paging::Wanted::of("ListCommands", input.next_token.as_deref(), input.max_results);
     let (rows, next) = paging::BY_REQUEST
         .page(&wanted, select, &app.store.read, |row: &Command| (row.requested_at, row.id.as_str()))
         .await?;

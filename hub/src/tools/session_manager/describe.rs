@@ -64,11 +64,8 @@ pub async fn describe(app: &App, caller: &Caller, input: Describe) -> ApiResult<
             }
         };
     }
-    let wanted = paging::Wanted {
-        operation: "DescribeSessions",
-        token: input.next_token.as_deref(),
-        size: input.max_results,
-    };
+    let wanted =
+        paging::Wanted::of("DescribeSessions", input.next_token.as_deref(), input.max_results);
     let (rows, next) = paging::BY_REQUEST
         .page(&wanted, select, &app.store.read, |row: &Session| (row.requested_at, row.id.as_str()))
         .await?;

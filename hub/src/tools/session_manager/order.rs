@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
-use crate::tools::documents::{self, Document};
+use crate::tools::documents::{self, Document, MOST_IDLE_MINUTES, MOST_MINUTES, minutes};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use stint_wire::transcript::{WANTED, YES};
@@ -13,14 +13,10 @@ pub const PREFERENCES: &str = "SSM-SessionManagerRunShell";
 /// After how many idle minutes a session ends when nothing says (AWS's documentation).
 const IDLE_MINUTES: i64 = 20;
 
-/// The keys of a document's `inputs` about transcripts begin so, for each place where they may go.
-const PLACES: [&str; 3] = ["s3", "cloudWatch", "hubTranscript"];
-
-/// The longest idle time, minutes (AWS's documentation).
-const MOST_IDLE_MINUTES: i64 = 60;
-
-/// The longest duration, minutes (the model's).
-const MOST_MINUTES: i64 = 1440;
+/// The keys of a document's `inputs` that belong together begin so: those about each place where transcripts may go,
+/// about the user, about what a shell is told first, and about the key by which a session is encrypted. A document
+/// speaks of all of one matter or of none.
+const MATTERS: [&str; 6] = ["s3", "cloudWatch", "hubTranscript", "runAs", "shellProfile", "kmsKey"];
 
 /// The session document of this name; without one the preferences.
 ///
@@ -71,26 +67,18 @@ pub fn parameters(
 pub async fn limits(app: &App, document: &Document) -> ApiResult<(i64, i64)> {
     let preferences = documents::find(app, PREFERENCES, None).await?;
     let said = |name: &str, most: i64| {
-        [document, &preferences].into_iter().find_map(|document| {
-            minutes(document.content.value().pointer(&format!("/inputs/{name}"))?, most)
-        })
+        [document, &preferences]
+            .into_iter()
+            .find_map(|document| minutes(input(document.content.value(), name)?, most))
     };
     let idle = said("idleSessionTimeout", MOST_IDLE_MINUTES).unwrap_or(IDLE_MINUTES);
     let longest = said("maxSessionDuration", MOST_MINUTES).unwrap_or_default();
     Ok((idle * 60, longest * 60))
 }
 
-/// Documents write them as texts; what is none, or out of its bounds, says nothing.
-fn minutes(value: &Value, most: i64) -> Option<i64> {
-    let minutes = match value {
-        Value::String(text) => text.trim().parse().ok()?,
-        other => other.as_i64()?,
-    };
-    (1..=most).contains(&minutes).then_some(minutes)
-}
-
-/// The document as the node is told it: about places of transcripts of which it says nothing, it says what the
-/// preferences say. So no document is a way around them by itself. Ports have no transcript.
+/// The document as the node is told it: about matters of which it says nothing, it says what the preferences say.
+/// So no document is a way around them by itself: a node that can't encrypt refuses the session. Ports have neither
+/// programs nor a transcript, and are never encrypted once more.
 ///
 /// # Errors
 /// `InternalServerError` when the store fails.
@@ -107,16 +95,26 @@ fn merge(content: &mut Value, preferences: &Value) {
     let Some(said) = preferences.get("inputs").and_then(Value::as_object) else { return };
     let own = content.get("inputs").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut inputs = own.clone();
-    for place in PLACES {
-        if own.keys().any(|name| name.starts_with(place)) {
+    for matter in MATTERS {
+        // Nodes read names in any case.
+        let is_of_it = |name: &str| {
+            name.get(..matter.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(matter))
+        };
+        if own.keys().any(|name| is_of_it(name)) {
             continue;
         }
-        let of_place = said.iter().filter(|(name, _)| name.starts_with(place));
-        inputs.extend(of_place.map(|(name, value)| (name.clone(), value.clone())));
+        let of_it = said.iter().filter(|(name, _)| is_of_it(name));
+        inputs.extend(of_it.map(|(name, value)| (name.clone(), value.clone())));
     }
     if let Some(content) = content.as_object_mut().filter(|_| !inputs.is_empty()) {
         content.insert("inputs".to_owned(), Value::Object(inputs));
     }
+}
+
+/// What a document says under this name, which nodes read in any case.
+fn input<'c>(content: &'c Value, wanted: &str) -> Option<&'c Value> {
+    let inputs = content.get("inputs").and_then(Value::as_object)?;
+    inputs.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, said)| said)
 }
 
 /// Whether a node that is told this hands the hub what the session prints, or may: what a parameter says the node
@@ -125,11 +123,7 @@ pub fn has_transcript(content: &Value) -> bool {
     if content.get("sessionType").and_then(Value::as_str) == Some("Port") {
         return false;
     }
-    let inputs = content.get("inputs").and_then(Value::as_object);
-    let said = inputs.and_then(|inputs| {
-        inputs.iter().find(|(name, _)| name.eq_ignore_ascii_case(WANTED)).map(|(_, said)| said)
-    });
-    match said {
+    match input(content, WANTED) {
         Some(Value::Bool(said)) => *said,
         Some(Value::Number(said)) => said.as_u64() == Some(1),
         Some(Value::String(said)) => YES.contains(&said.as_str()) || said.contains("{{"),
@@ -140,10 +134,7 @@ pub fn has_transcript(content: &Value) -> bool {
 /// Where in S3 a node that is told this puts what the session prints; empty for nowhere, and where only the node
 /// knows it.
 pub fn output_url(app: &App, region: &str, session: &str, content: &Value) -> String {
-    let said = |name| {
-        let said = content.pointer("/inputs").and_then(|inputs| inputs.get(name));
-        said.and_then(Value::as_str).unwrap_or_default()
-    };
+    let said = |name| input(content, name).and_then(Value::as_str).unwrap_or_default();
     let (bucket, prefix) = (said("s3BucketName"), said("s3KeyPrefix"));
     let is_port = content.get("sessionType").and_then(Value::as_str) == Some("Port");
     if bucket.is_empty() || is_port || [bucket, prefix].iter().any(|text| text.contains("{{")) {
@@ -179,9 +170,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn preferences_speak_for_a_document_that_says_nothing_of_a_place() {
+    fn preferences_speak_for_a_document_that_says_nothing_of_a_matter() {
         let preferences = json!({"inputs": {"s3BucketName": "b", "s3KeyPrefix": "p",
             "cloudWatchLogGroupName": "g", "hubTranscriptEnabled": true, "runAsEnabled": true,
+            "runAsDefaultUser": "operator", "shellProfile": {"linux": "cd /srv"},
             "kmsKeyId": "k"}});
         let told = |inputs: Value| {
             let mut content = json!({"sessionType": "InteractiveCommands"});
@@ -192,9 +184,11 @@ mod tests {
             content["inputs"].clone()
         };
         let all = json!({"s3BucketName": "b", "s3KeyPrefix": "p", "cloudWatchLogGroupName": "g",
-            "hubTranscriptEnabled": true});
+            "hubTranscriptEnabled": true, "runAsEnabled": true, "runAsDefaultUser": "operator",
+            "shellProfile": {"linux": "cd /srv"}, "kmsKeyId": "k"});
         assert_eq!(told(json!(null)), all);
-        let own = json!({"s3BucketName": "", "hubTranscriptEnabled": false, "x": 1});
+        let own = json!({"s3BucketName": "", "hubTranscriptEnabled": false, "x": 1,
+            "RunAsEnabled": false, "shellProfile": {}, "KmsKeyId": ""});
         let mut wanted = own.clone();
         wanted["cloudWatchLogGroupName"] = json!("g");
         assert_eq!(told(own), wanted);
@@ -217,6 +211,8 @@ mod tests {
         assert_eq!(url(&app, &port), "");
         assert_eq!(url(&app, &shell("b", "")), "https://s3.eu-west-1.amazonaws.com/b/s-1.log");
         app.s3_server = Some("http://s3.lan:9".to_owned());
+        let spelt = json!({"inputs": {"S3BucketName": "b", "S3KEYPREFIX": "p"}});
+        assert_eq!(url(&app, &spelt), "http://s3.lan:9/b/p/s-1.log");
         for prefix in ["p", "p/"] {
             assert_eq!(url(&app, &shell("b", prefix)), "http://s3.lan:9/b/p/s-1.log");
         }
@@ -234,21 +230,5 @@ mod tests {
         assert!(wanted("Standard_Stream", json!("True")) && wanted("Standard_Stream", json!(1)));
         assert!(!wanted("Standard_Stream", json!("yes")) && wanted("X", json!("{{ keep }}")));
         assert!(has_transcript(&json!({"inputs": {"HubTranscriptEnabled": true}})));
-    }
-
-    #[test]
-    fn minutes_are_texts_or_numbers_within_their_bounds() {
-        for (value, expected) in [
-            (json!("20"), Some(20)),
-            (json!(1), Some(1)),
-            (json!("60"), Some(60)),
-            (json!("61"), None),
-            (json!("0"), None),
-            (json!(""), None),
-            (json!("soon"), None),
-            (json!(null), None),
-        ] {
-            assert_eq!(minutes(&value, 60), expected, "{value}");
-        }
     }
 }

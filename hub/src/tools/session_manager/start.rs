@@ -56,12 +56,6 @@ pub async fn start(app: &App, caller: &Caller, input: Start) -> ApiResult<Value>
     if !app.wakeups.has_channel(node) {
         return Err(ApiError::new("TargetNotConnected", format!("{node} is not connected.")));
     }
-    if sessions::open_on(app, node).await? >= PER_NODE {
-        return Err(ApiError::new(
-            "ThrottlingException",
-            format!("{node} has {PER_NODE} open sessions already; TerminateSession ends one."),
-        ));
-    }
     let (idle_seconds, longest_seconds) = order::limits(app, &document).await?;
     let id = session_id(key)?;
     let (owner, now) = (owner(app, key), app.now());
@@ -82,7 +76,12 @@ pub async fn start(app: &App, caller: &Caller, input: Start) -> ApiResult<Value>
         transcript: order::has_transcript(&told),
         output_url: &output_url,
     };
-    sessions::insert(app, &draft, now).await?;
+    if !sessions::insert(app, &draft, PER_NODE, now).await? {
+        return Err(ApiError::new(
+            "ThrottlingException",
+            format!("{node} has {PER_NODE} open sessions already; TerminateSession ends one."),
+        ));
+    }
     tracing::info!(session = id, node, owner, document = name, reason, "session started");
     let answer = way_in(app, caller, &id).await?;
     app.wakeups.ring(node);
@@ -123,24 +122,20 @@ pub async fn resume(app: &App, caller: &Caller, input: Named) -> ApiResult<Value
 /// # Errors
 /// `InternalServerError` when the store fails.
 pub async fn terminate(app: &App, caller: &Caller, input: Named) -> ApiResult<Value> {
-    let (id, now) = (input.session_id.as_str(), app.now());
+    let id = input.session_id.as_str();
     if let Some(Session { offered_at, .. }) = sessions::find(app, id).await? {
         let details = match offered_at {
             Some(_) => format!("{} terminated the session.", caller.access_key),
             None => format!("{} terminated the session before it started.", caller.access_key),
         };
-        sessions::stop(app, id, &End { details: &details }, now).await?;
-        // A node that was never told has nothing to say about it.
-        if offered_at.is_none() {
-            sessions::over(app, id, "Terminated", &details, true, now).await?;
-        }
+        sessions::stop(app, id, &End { details: &details }, app.now()).await?;
     }
     Ok(json!({"SessionId": id}))
 }
 
 /// What a client needs to come: where to, and a token that is good once, within a minute.
 async fn way_in(app: &App, caller: &Caller, id: &str) -> ApiResult<Value> {
-    let token = sessions::give_token(app, id, app.now()).await?;
+    let token = sessions::give_token(app, id, &caller.login, app.now()).await?;
     // Behind a proxy that ends TLS only the operator of the hub knows how clients come.
     let endpoint = app.public_url.as_deref().unwrap_or(&caller.endpoint).trim_end_matches('/');
     // http becomes ws, and https wss.

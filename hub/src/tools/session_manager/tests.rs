@@ -74,8 +74,11 @@ async fn an_operator_s_own_preferences_replace_those_that_come_with_the_hub() {
     };
     assert_eq!(limits(started(&bed, &node, json!({})).await).await, (1200, 0));
     let own = json!({"schemaVersion": "1.0", "sessionType": "Standard_Stream",
-        "inputs": {"idleSessionTimeout": "5", "maxSessionDuration": "60", "runAsEnabled": true}});
+        "inputs": {"IdleSessionTimeout": "5", "maxSessionDuration": "60", "runAsEnabled": true}});
     let create = json!({"Name": name, "Content": own.to_string(), "DocumentType": "Session"});
+    let typo = json!({"Name": name, "DocumentType": "Session",
+        "Content": own.to_string().replace("runAsEnabled", "runAsEnabledd")});
+    assert_eq!(bed.code("CreateDocument", typo).await, "InvalidDocumentContent");
     bed.ok("CreateDocument", create).await;
     for more in [json!({}), json!({"DocumentName": "AWS-StartSSHSession"})] {
         let id = started(&bed, &node, more).await;
@@ -90,6 +93,29 @@ async fn an_operator_s_own_preferences_replace_those_that_come_with_the_hub() {
         bed.ok("DescribeDocument", json!({"Name": name})).await["Document"]["Owner"],
         "Amazon"
     );
+}
+
+#[tokio::test]
+async fn a_key_that_the_preferences_want_is_told_with_every_document_but_ports() {
+    let bed = Testbed::new().await;
+    let node = bed.node(1, &[]).await;
+    let own = json!({"schemaVersion": "1.0", "sessionType": "Standard_Stream",
+        "inputs": {"kmsKeyId": "alias/k"}});
+    let create = json!({"Name": "SSM-SessionManagerRunShell", "Content": own.to_string(),
+        "DocumentType": "Session"});
+    bed.ok("CreateDocument", create).await;
+    let line = json!({"command": ["sh"]});
+    let port = json!({"portNumber": ["22"]});
+    for (document, parameters, key) in [
+        ("SSM-SessionManagerRunShell", json!({}), json!("alias/k")),
+        ("AWS-StartInteractiveCommand", line.clone(), json!("alias/k")),
+        ("AWS-StartNonInteractiveCommand", line, json!("alias/k")),
+        ("AWS-StartSSHSession", port, json!(null)),
+    ] {
+        let more = json!({"DocumentName": document, "Parameters": parameters});
+        let order = order(&bed.app, &started(&bed, &node, more).await).await;
+        assert_eq!(order["DocumentContent"]["inputs"]["kmsKeyId"], key, "{document}");
+    }
 }
 
 #[tokio::test]
@@ -178,10 +204,13 @@ async fn sessions_are_found_by_each_filter_and_paged() {
 async fn a_node_has_so_many_sessions_and_no_more() {
     let bed = Testbed::new().await;
     let node = bed.node(1, &[]).await;
-    for _ in 0..sessions::limits::PER_NODE {
-        started(&bed, &node, json!({})).await;
-    }
     let _channel = bed.app.wakeups.channel(&node);
+    // Also of those that come at once.
+    let wanted = (0..sessions::limits::PER_NODE + 4)
+        .map(|_| bed.call("StartSession", json!({"Target": node})));
+    let answers = futures_util::future::join_all(wanted).await;
+    let (kept, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((kept.len() as i64, refused.len()), (sessions::limits::PER_NODE, 4));
     assert_eq!(bed.code("StartSession", json!({"Target": node})).await, "ThrottlingException");
 }
 
@@ -195,6 +224,7 @@ async fn a_session_that_the_node_does_not_start_fails_and_an_idle_one_ends() {
     let (silent, idle) =
         (started(&bed, &node, json!({})).await, started(&bed, &node, json!({})).await);
     let now = bed.app.now();
+    sessions::told_start(&bed.app, &idle, now).await.unwrap();
     sessions::joined(&bed.app, &idle, now).await.unwrap();
     sessions::set_status(&bed.app, &idle, "Connected").await.unwrap();
     for at in [now, Utc(now.0 + 39_000)] {
@@ -212,7 +242,6 @@ async fn a_session_that_the_node_does_not_start_fails_and_an_idle_one_ends() {
         sessions::closing(&bed.app, &node, now).await.unwrap().into_iter().map(|it| it.id)
     };
     assert!(closing(1_260_000).await.eq([idle.clone()]));
-    sessions::told_start(&bed.app, &idle, now).await.unwrap();
     sessions::enforce(&bed.app, Utc(now.0 + 1_300_000)).await.unwrap();
     assert_eq!(status(&idle).await, "Terminated");
     let order = sessions::find(&bed.app, &idle).await.unwrap().unwrap().content;

@@ -15,6 +15,7 @@ async fn call(app: &App, operation: &str, input: Value) -> Result<Value, ApiErro
         access_key: "AKIATEST".into(),
         region: "eu-central-1".into(),
         endpoint: ENDPOINT.into(),
+        login: String::new(),
     };
     tools::call(app, &caller, operation, input).await
 }

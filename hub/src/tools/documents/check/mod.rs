@@ -13,6 +13,7 @@ mod problems;
 mod session;
 
 pub use problems::Problems;
+pub use session::{MOST_IDLE_MINUTES, MOST_MINUTES, minutes};
 
 use super::format::Format;
 use crate::error::{ApiError, ApiResult};

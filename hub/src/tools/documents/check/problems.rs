@@ -21,6 +21,7 @@ impl Problems {
         let listed = self.0.iter().take(most).cloned().collect::<Vec<_>>().join("; ");
         let more = match self.0.len().saturating_sub(most) {
             0 => String::new(),
+            1 => "; and 1 more problem".to_owned(),
             more => format!("; and {more} more problems"),
         };
         Some(format!("The document is not valid: {listed}{more}."))

@@ -429,6 +429,14 @@ mod tests {
         assert_eq!(read(&text).unwrap().value["b"][2], json!(long));
     }
 
+    #[test]
+    fn a_key_of_any_length_is_written_as_one_that_can_be_read() {
+        for name in ["k".repeat(1022), "k".repeat(1023), "\u{e}".repeat(170), "\u{e}".repeat(171)] {
+            let value = json!({"a": [{&name: {&name: 1, "b": {}}}], &name: [&name]});
+            assert_eq!(read(&super::super::block(&value)).unwrap().value, value);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_the_reader_panic(text: String) {
@@ -444,6 +452,12 @@ mod tests {
         fn what_is_written_is_read_back(name in "[ -~]{0,8}", text: String, number: i32, flag: bool) {
             let value = json!({name: {"text": text, "list": [number, flag, null, {}, [], [[1]]],
                                       "maps": [{"a": {"b": "c"}, "d": [1]}]}});
+            prop_assert_eq!(read(&super::super::block(&value)).unwrap().value, value);
+        }
+
+        #[test]
+        fn a_number_is_the_one_that_is_written(number in prop::num::f64::NORMAL) {
+            let value = json!([number]);
             prop_assert_eq!(read(&super::super::block(&value)).unwrap().value, value);
         }
     }

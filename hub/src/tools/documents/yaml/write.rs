@@ -6,6 +6,9 @@
 use serde_json::Value;
 use std::fmt::Write;
 
+/// The longest key that YAML knows by the colon behind it, characters with its quotes.
+const LONGEST_KEY: usize = 1024;
+
 /// The value as YAML, with a line break at its end.
 pub fn block(value: &Value) -> String {
     let mut out = String::new();
@@ -18,7 +21,14 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
         Value::Object(members) if !members.is_empty() => {
             for (at, (name, member)) in members.iter().enumerate() {
                 indent(out, depth, at);
-                let _ = write!(out, "{}:", Value::from(name.as_str()));
+                let name = Value::from(name.as_str()).to_string();
+                if name.chars().count() > LONGEST_KEY {
+                    let _ = writeln!(out, "? {name}");
+                    indent(out, depth, 1);
+                } else {
+                    out.push_str(&name);
+                }
+                out.push(':');
                 write_member(out, member, depth);
             }
         }
