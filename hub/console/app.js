@@ -17,7 +17,7 @@ const MISSING =
   'This hub was built without its browser terminal. Where npm is installed, “make console” fetches what is ' +
   'missing; then build the hub again. “aws ssm start-session” works as it is.'
 
-// While somebody types, the log-in is kept: asked so often, milliseconds.
+// While somebody types or pastes, the log-in is kept: asked so often, milliseconds.
 const KEEP_LOGIN = 5 * 60 * 1000
 
 // How long another tab may take to hand over its session, milliseconds.
@@ -33,6 +33,7 @@ let session = null
 let channel = null
 let screen = null
 let loggingIn = null
+let entered = () => {}
 let asked = 0
 let handed = () => {}
 
@@ -53,23 +54,33 @@ function logIn() {
     const form = at('login')
     form.hidden = false
     at('access-key').focus()
+    entered = (accessKey) => {
+      form.hidden = true
+      at('secret').value = ''
+      loggingIn = null
+      isLoggedIn(accessKey)
+      done()
+    }
     form.onsubmit = async (event) => {
       event.preventDefault()
       at('wrong').textContent = ''
       at('enter').disabled = true
       try {
         const { accessKey } = await hub.logIn(at('access-key').value.trim(), at('secret').value)
-        form.hidden = true
-        at('secret').value = ''
-        loggingIn = null
-        isLoggedIn(accessKey)
-        done()
+        // Another tab's form would take the place of this log-in, and end its sessions.
+        tabs.postMessage({ in: accessKey })
+        entered(accessKey)
       } catch (error) {
         at('wrong').textContent = error.message
         at('secret').select()
       }
       at('enter').disabled = false
     }
+    // Another tab may have said that it is logged in while the answer that brought the form was on its way.
+    hub.who().then(
+      ({ accessKey }) => entered(accessKey),
+      () => {},
+    )
   })
   return loggingIn
 }
@@ -109,6 +120,7 @@ function isOut() {
 
 tabs.onmessage = ({ data }) => {
   if (data.out) isOut()
+  else if (data.in) entered(data.in)
   else if (data.handed) handed(data)
   else if (data.wanted === session?.id) handOver()
 }
@@ -206,10 +218,7 @@ async function go(its, before, token) {
   )
   screen = new Screen(
     at('terminal'),
-    (bytes) => {
-      channel.type(bytes)
-      stay()
-    },
+    (bytes) => channel.type(bytes),
     (cols, rows) => channel.resize(cols, rows),
   )
   if (token) channel.start(token)
@@ -234,6 +243,9 @@ function told(state, why) {
   at('anew').focus()
 }
 
+// What people do. The terminal answers programs' questions, too, and those must keep no log-in.
+for (const deed of ['keydown', 'input', 'paste']) at('terminal').addEventListener(deed, stay, true)
+
 function stay() {
   if (performance.now() - asked < KEEP_LOGIN) return
   asked = performance.now()
@@ -246,7 +258,8 @@ at('end').onclick = async () => {
   } catch (error) {
     screen.note(error.message)
   }
-  screen.focus()
+  // Unless the session has ended by now, and the next thing to press has the focus.
+  if (!at('end').hidden) screen.focus()
 }
 
 at('anew').onclick = () => {

@@ -38,6 +38,21 @@ _GONE = ("Inspected target navigated or closed", "Execution context was destroye
 _SCREEN = """[...document.querySelectorAll('.xterm-rows > div')]
     .map((row) => row.textContent.replaceAll('\\u00a0', ' ').trimEnd()).join('\\n')"""
 
+# The middle of an element, once a few frames have left it where it was and a click there would be
+# its own; else nothing.
+_MIDDLE = """(async () => {
+    const it = document.querySelector(%s)
+    const middle = () => {
+        const r = it.getBoundingClientRect()
+        return [r.x + r.width / 2, r.y + r.height / 2]
+    }
+    const before = middle()
+    await new Promise((done) => setTimeout(done, 50))
+    const now = middle()
+    const there = document.elementFromPoint(...now)
+    return it.contains(there) && String(before) === String(now) && now
+})()"""
+
 
 class Browser:
     """A browser with a profile of its own, and one page."""
@@ -175,12 +190,9 @@ class Page:
         return until(f"{selector} shows {words!r}; the page shows {self.text('body')!r}", seen)
 
     def click(self, selector: str) -> None:
-        """Clicks on something."""
+        """Clicks on something, once it is at rest and nothing is over it."""
         self.wait_for(selector)
-        x, y = self.look(
-            f"(() => {{ const r = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
-            " return [r.x + r.width / 2, r.y + r.height / 2] })()"
-        )
+        x, y = until(f"{selector} is at rest", lambda: self.look(_MIDDLE % json.dumps(selector)))
         for kind in ("mousePressed", "mouseReleased"):
             self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
