@@ -61,31 +61,10 @@ pub async fn enforce(app: &App, now: Utc) -> ApiResult<()> {
     )
     .fetch_all(&app.store.read)
     .await?;
+    let mut done = Ok(());
     for row in &open {
-        let used = app.sessions.of(&row.id).map_or(Utc(0), |relay| relay.used_at());
-        if used.0 > row.used_at.unsigned_abs().saturating_add(FLUSH_MILLIS) {
-            super::flush(app, &row.id).await?;
-        }
-        match due(row, used, now) {
-            Due::Nothing => {}
-            Due::NotStarted => {
-                let details = "The node did not start the session.";
-                over(app, &row.id, "Failed", details, true, now).await?;
-            }
-            Due::Revoked => {
-                let details = "The access key that opened the session was deleted.";
-                stop(app, &row.id, &End { details }, now).await?;
-            }
-            Due::Idle => {
-                let details = "The session was idle for too long.";
-                stop(app, &row.id, &End { details }, now).await?;
-            }
-            Due::TooLong => {
-                let details = "The session has reached its maximum duration.";
-                stop(app, &row.id, &End { details }, now).await?;
-            }
-            Due::NotEnded => over(app, &row.id, "Terminated", "", true, now).await?,
-        }
+        // One that can't be ended now holds up no other.
+        done = done.and(keep_within(app, row, now).await);
     }
     // A relay that nobody is at any more, of a session that is over.
     for id in app.sessions.ids() {
@@ -95,7 +74,26 @@ pub async fn enforce(app: &App, now: Utc) -> ApiResult<()> {
             app.sessions.forget(&id);
         }
     }
-    Ok(())
+    done
+}
+
+async fn keep_within(app: &App, row: &Row, now: Utc) -> ApiResult<()> {
+    let used = app.sessions.of(&row.id).map_or(Utc(0), |relay| relay.used_at());
+    if used.0 > row.used_at.unsigned_abs().saturating_add(FLUSH_MILLIS) {
+        super::flush(app, &row.id).await?;
+    }
+    let details = match due(row, used, now) {
+        Due::Nothing => return Ok(()),
+        Due::NotStarted => {
+            let details = "The node did not start the session.";
+            return over(app, &row.id, "Failed", details, true, now).await;
+        }
+        Due::NotEnded => return over(app, &row.id, "Terminated", "", true, now).await,
+        Due::Revoked => "The access key that opened the session was deleted.",
+        Due::Idle => "The session was idle for too long.",
+        Due::TooLong => "The session has reached its maximum duration.",
+    };
+    stop(app, &row.id, &End { details }, now).await
 }
 
 fn due(row: &Row, used: Utc, now: Utc) -> Due {

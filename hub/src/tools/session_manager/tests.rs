@@ -254,6 +254,30 @@ async fn a_session_that_the_node_does_not_start_fails_and_an_idle_one_ends() {
 }
 
 #[tokio::test]
+async fn a_session_that_the_database_will_not_end_holds_up_no_other() {
+    let bed = Testbed::new().await;
+    let node = bed.node(1, &[]).await;
+    let key = "INSERT INTO access_key (id, sealed_secret, description, created_at)
+               VALUES ('AKIATEST', '', '', 1)";
+    bed.sql(key, &[]).await;
+    let first = started(&bed, &node, json!({"Reason": "stuck"})).await;
+    let other = started(&bed, &node, json!({})).await;
+    let trigger = "CREATE TRIGGER stuck BEFORE UPDATE ON session WHEN NEW.reason = 'stuck'
+                   BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    bed.sql(trigger, &[]).await;
+    let late = Utc(bed.app.now().0 + 480_000);
+    assert!(sessions::enforce(&bed.app, late).await.is_err(), "nobody hears of it");
+    let status = async |id: &str| sessions::find(&bed.app, id).await.unwrap().unwrap().status;
+    assert_eq!(
+        (status(&first).await, status(&other).await),
+        ("Connecting".into(), "Failed".into())
+    );
+    bed.sql("DROP TRIGGER stuck", &[]).await;
+    sessions::enforce(&bed.app, late).await.unwrap();
+    assert_eq!(status(&first).await, "Failed");
+}
+
+#[tokio::test]
 async fn a_session_behind_one_that_does_not_start_has_its_own_time_from_its_turn_on() {
     let bed = Testbed::new().await;
     let node = bed.node(1, &[]).await;
