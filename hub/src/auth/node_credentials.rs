@@ -5,6 +5,7 @@ use super::seal::Seal;
 use crate::error::{ApiError, ApiResult};
 use crate::random;
 use crate::store::Store;
+use sqlx::{Any, Transaction};
 use stint_wire::text;
 use stint_wire::time::Utc;
 use subtle::ConstantTimeEq;
@@ -58,18 +59,22 @@ pub fn is_one(access_key: &str) -> bool {
     access_key.starts_with(NODE_PREFIX)
 }
 
-/// Gives a node credentials, and forgets its oldest ones.
+/// Gives a node credentials, and forgets its oldest ones. They are good once the transaction is committed.
 ///
 /// # Errors
 /// Those of the database, the seal and the kernel's randomness.
-pub async fn issue(store: &Store, seal: &Seal, node: &str, now: Utc) -> ApiResult<Credentials> {
+pub async fn issue(
+    tx: &mut Transaction<'static, Any>,
+    seal: &Seal,
+    node: &str,
+    now: Utc,
+) -> ApiResult<Credentials> {
     let fresh = Credentials {
         access_key: format!("{NODE_PREFIX}{}", random::text(RANDOM_LENGTH, random::BASE32)?),
         secret: Zeroizing::new(random::text(SECRET_LENGTH, random::BASE64_SAFE)?),
         token: Zeroizing::new(random::text(TOKEN_LENGTH, random::BASE64_SAFE)?),
         expires: Utc(now.0.saturating_add(LIFETIME_MILLIS)),
     };
-    let mut transaction = store.begin().await?;
     sqlx::query(
         "DELETE FROM node_credential WHERE node_id = $1 AND access_key_id NOT IN
          (SELECT access_key_id FROM node_credential WHERE node_id = $1
@@ -77,7 +82,7 @@ pub async fn issue(store: &Store, seal: &Seal, node: &str, now: Utc) -> ApiResul
     )
     .bind(node)
     .bind(KEPT_PER_NODE)
-    .execute(&mut *transaction)
+    .execute(&mut **tx)
     .await?;
     sqlx::query(
         "INSERT INTO node_credential (access_key_id, node_id, sealed_secret, token_hash, expires_at)
@@ -88,9 +93,8 @@ pub async fn issue(store: &Store, seal: &Seal, node: &str, now: Utc) -> ApiResul
     .bind(seal.seal(&place(&fresh.access_key), &fresh.secret)?)
     .bind(text::sha256_hex(fresh.token.as_bytes()))
     .bind(fresh.expires.0 as i64)
-    .execute(&mut *transaction)
+    .execute(&mut **tx)
     .await?;
-    transaction.commit().await?;
     Ok(fresh)
 }
 

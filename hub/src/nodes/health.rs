@@ -1,6 +1,6 @@
 //! UpdateInstanceInformation: a node says that it lives, and what it is.
 
-use super::sightings::{self, Device};
+use super::sightings::{self, Device, RUN};
 use super::{input, only_itself, reidentification};
 use crate::app::App;
 use crate::auth::identity::NodeCaller;
@@ -47,14 +47,18 @@ pub async fn update(app: &App, node: &NodeCaller, input: &Value) -> ApiResult<Va
     for member in MEMBERS {
         query = query.bind(said(input, member)?);
     }
-    query.bind(&node.id).execute(&app.store.write).await?;
-    reidentification::heard(app, &node.id).await?;
     let device = Device::read(input)?;
-    if device.run.is_empty() {
-        return Ok(json!({}));
+    let has_run = !device.run.is_empty();
+    let mut tx = app.store.begin().await?;
+    query.bind(&node.id).execute(&mut *tx).await?;
+    let cloned =
+        has_run && sightings::note(&mut tx, &node.id, RUN, &device.run, &device, app.now()).await?;
+    tx.commit().await?;
+    if cloned {
+        sightings::warn(app, &node.id, RUN, &device);
     }
-    sightings::note(app, &node.id, sightings::RUN, &device.run, &device, app.now()).await?;
-    reidentification::word(app, &node.id, &device).await
+    reidentification::heard(app, &node.id).await?;
+    if has_run { reidentification::word(app, &node.id, &device).await } else { Ok(json!({})) }
 }
 
 fn said(input: &Value, member: &str) -> ApiResult<Option<String>> {

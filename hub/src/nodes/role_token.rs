@@ -7,6 +7,7 @@ use crate::auth::identity::KeyHolder;
 use crate::auth::node_credentials;
 use crate::error::ApiResult;
 use serde_json::{Value, json};
+use sqlx::{Any, Transaction};
 use stint_wire::time::Utc;
 
 /// Answers the operation. All five members are always there: the original panics without one.
@@ -18,11 +19,18 @@ use stint_wire::time::Utc;
 /// `ValidationException` without a fingerprint.
 pub async fn issue(app: &App, holder: &KeyHolder, input: &Value, now: Utc) -> ApiResult<Value> {
     let fingerprint = input::required(input, "Fingerprint", 1, 256)?;
-    note_fingerprint(app, &holder.id, fingerprint).await?;
-    let device = Device::default();
-    sightings::note(app, &holder.id, FINGERPRINT, fingerprint, &device, now).await?;
     let rotate = rotation::is_wished(app, &holder.id).await?;
-    let fresh = node_credentials::issue(&app.store, &app.seal, &holder.id, now).await?;
+    let device = Device::default();
+    // All in one, as each transaction waits for the disk: after a hub's restart the whole fleet asks.
+    let mut tx = app.store.begin().await?;
+    note_fingerprint(&mut tx, &holder.id, fingerprint).await?;
+    let cloned =
+        sightings::note(&mut tx, &holder.id, FINGERPRINT, fingerprint, &device, now).await?;
+    let fresh = node_credentials::issue(&mut tx, &app.seal, &holder.id, now).await?;
+    tx.commit().await?;
+    if cloned {
+        sightings::warn(app, &holder.id, FINGERPRINT, &device);
+    }
     Ok(json!({
         "AccessKeyId": fresh.access_key,
         "SecretAccessKey": *fresh.secret,
@@ -32,10 +40,14 @@ pub async fn issue(app: &App, holder: &KeyHolder, input: &Value, now: Utc) -> Ap
     }))
 }
 
-async fn note_fingerprint(app: &App, node: &str, fingerprint: &str) -> ApiResult<()> {
+async fn note_fingerprint(
+    tx: &mut Transaction<'static, Any>,
+    node: &str,
+    fingerprint: &str,
+) -> ApiResult<()> {
     let known: Option<String> = sqlx::query_scalar("SELECT fingerprint FROM node WHERE id = $1")
         .bind(node)
-        .fetch_optional(&app.store.read)
+        .fetch_optional(&mut **tx)
         .await?;
     if known.as_deref() == Some(fingerprint) {
         return Ok(());
@@ -44,7 +56,7 @@ async fn note_fingerprint(app: &App, node: &str, fingerprint: &str) -> ApiResult
     sqlx::query("UPDATE node SET fingerprint = $1 WHERE id = $2")
         .bind(fingerprint)
         .bind(node)
-        .execute(&app.store.write)
+        .execute(&mut **tx)
         .await?;
     Ok(())
 }

@@ -13,8 +13,7 @@ use super::input;
 use crate::app::App;
 use crate::error::ApiResult;
 use serde_json::Value;
-use sqlx::AnyPool;
-use sqlx::FromRow;
+use sqlx::{Any, AnyPool, FromRow, Transaction};
 use stint_wire::text::head;
 use stint_wire::time::Utc;
 
@@ -68,27 +67,27 @@ impl Device {
     }
 }
 
-/// Notes that a device with this mark has shown the node's key.
+/// Notes that a device with this mark has shown the node's key. The result is whether two devices use it, as of now:
+/// for [`warn`], once the transaction is committed.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn note(
-    app: &App,
+    tx: &mut Transaction<'static, Any>,
     node: &str,
     kind: &str,
     mark: &str,
     device: &Device,
     now: Utc,
-) -> ApiResult<()> {
+) -> ApiResult<bool> {
     let mark = head(mark, MEMBER_LIMIT);
-    let mut tx = app.store.begin().await?;
     let known: Vec<String> = sqlx::query_scalar(
         "SELECT mark FROM node_sighting WHERE node_id = $1 AND kind = $2
          ORDER BY last_seen_at DESC, first_seen_at DESC",
     )
     .bind(node)
     .bind(kind)
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut **tx)
     .await?;
     sqlx::query(
         "INSERT INTO node_sighting (node_id, kind, mark, hardware, computer_name, ip_address,
@@ -105,12 +104,12 @@ pub async fn note(
     .bind(&device.computer_name)
     .bind(&device.ip_address)
     .bind(now.0 as i64)
-    .execute(&mut *tx)
+    .execute(&mut **tx)
     .await?;
-    let mut found = None;
+    let mut found = false;
     match known.iter().position(|earlier| earlier == mark) {
         Some(0) => {}
-        Some(_) => found = Some(returned(&mut tx, node, now).await?),
+        Some(_) => found = returned(tx, node, now).await? == RETURNS,
         None => {
             sqlx::query(
                 "DELETE FROM node_sighting WHERE node_id = $1 AND kind = $2 AND mark NOT IN
@@ -120,30 +119,27 @@ pub async fn note(
             .bind(node)
             .bind(kind)
             .bind(KEPT)
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await?;
         }
     }
-    tx.commit().await?;
-    if found == Some(RETURNS) {
-        tracing::warn!(
-            node,
-            kind,
-            address = device.ip_address,
-            "two devices use this node's key; `stint-hub node show` lists what is known of them, \
-             `stint-hub node reidentify` makes one of them another node"
-        );
-        app.metrics.clone_found();
-    }
-    Ok(())
+    Ok(found)
+}
+
+/// Tells the operator that two devices use a node's key.
+pub fn warn(app: &App, node: &str, kind: &str, device: &Device) {
+    tracing::warn!(
+        node,
+        kind,
+        address = device.ip_address,
+        "two devices use this node's key; `stint-hub node show` lists what is known of them, \
+         `stint-hub node reidentify` makes one of them another node"
+    );
+    app.metrics.clone_found();
 }
 
 /// Counts a return; how many there are by now.
-async fn returned(
-    tx: &mut sqlx::Transaction<'static, sqlx::Any>,
-    node: &str,
-    now: Utc,
-) -> ApiResult<i64> {
+async fn returned(tx: &mut Transaction<'static, Any>, node: &str, now: Utc) -> ApiResult<i64> {
     let (returns, at): (i64, Option<i64>) =
         sqlx::query_as("SELECT returns, returned_at FROM node WHERE id = $1")
             .bind(node)
@@ -227,7 +223,7 @@ pub fn meant(shown: &[Sighting], mark: &str) -> Meant {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn forget(tx: &mut sqlx::Transaction<'static, sqlx::Any>, node: &str) -> ApiResult<()> {
+pub async fn forget(tx: &mut Transaction<'static, Any>, node: &str) -> ApiResult<()> {
     sqlx::query("DELETE FROM node_sighting WHERE node_id = $1")
         .bind(node)
         .execute(&mut **tx)
@@ -247,6 +243,12 @@ mod tests {
 
     const MINUTE: u64 = 60_000;
 
+    async fn noted(app: &App, node: &str, kind: &str, mark: &str, device: &Device, now: Utc) {
+        let mut tx = app.store.begin().await.unwrap();
+        note(&mut tx, node, kind, mark, device, now).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// Whether the node is taken for cloned after it has shown these marks, minutes apart.
     async fn cloned(marks: &[&str], minutes: u64) -> bool {
         let (app, _dir) = testing::app().await;
@@ -254,7 +256,7 @@ mod tests {
         let mut now = Utc(1_000_000_000_000);
         for mark in marks {
             now = Utc(now.0 + minutes * MINUTE);
-            note(&app, &node.id, RUN, mark, &Device::default(), now).await.unwrap();
+            noted(&app, &node.id, RUN, mark, &Device::default(), now).await;
         }
         let (returns, at): (i64, Option<i64>) =
             sqlx::query_as("SELECT returns, returned_at FROM node")
@@ -294,8 +296,8 @@ mod tests {
         let (app, _dir) = testing::app().await;
         let node = register_node(&app).await;
         let device = Device { hardware: "h1".to_owned(), ..Device::default() };
-        note(&app, &node.id, RUN, "r1", &device, Utc(1)).await.unwrap();
-        note(&app, &node.id, FINGERPRINT, "f1", &Device::default(), Utc(1)).await.unwrap();
+        noted(&app, &node.id, RUN, "r1", &device, Utc(1)).await;
+        noted(&app, &node.id, FINGERPRINT, "f1", &Device::default(), Utc(1)).await;
         let shown = of(&app.store.read, &node.id).await.unwrap();
         for (mark, expected) in [
             ("r1", Meant::Device),
@@ -313,7 +315,7 @@ mod tests {
         let node = register_node(&app).await;
         for run in 0..40_u64 {
             let mark = run.to_string();
-            note(&app, &node.id, RUN, &mark, &Device::default(), Utc(run)).await.unwrap();
+            noted(&app, &node.id, RUN, &mark, &Device::default(), Utc(run)).await;
         }
         let kept = of(&app.store.read, &node.id).await.unwrap();
         assert_eq!((kept.len() as i64, kept[0].mark.as_str()), (KEPT, "39"));
