@@ -132,7 +132,7 @@ impl JobFolder {
 
     /// Whether a worker has been at it.
     pub fn was_taken_up(&self) -> bool {
-        self.0.join(JOURNAL).exists()
+        fs::metadata(self.0.join(JOURNAL)).is_ok_and(|journal| journal.len() > 0)
     }
 
     /// Replaces what is over so far.
@@ -152,6 +152,12 @@ impl JobFolder {
         }
     }
 
+    /// Makes an empty journal, whose name is on disk as soon as the folder is: so a step waits for one file
+    /// and not for the folder as well. If that fails the first worker makes it.
+    pub fn prepare_journal(&self) {
+        let _ = durable::append(&self.0.join(JOURNAL), b"");
+    }
+
     /// Notes that a worker takes the job. It must listen to signals by then.
     ///
     /// # Errors
@@ -159,18 +165,20 @@ impl JobFolder {
     pub fn note_run(&self, worker: Option<Identity>) -> Result<(), FileError> {
         let line =
             worker.map_or("\nrun\n".to_owned(), |w| format!("\nrun {} {}\n", w.pid, w.started));
-        self.reserve().spend(|| durable::append(&self.0.join(JOURNAL), line.as_bytes()))
+        let journal = self.0.join(JOURNAL);
+        let add = if journal.exists() { durable::append } else { durable::append_durably };
+        self.reserve().spend(|| add(&journal, line.as_bytes()))
     }
 
     /// Notes that step `number`, counted from 0, is about to be started, after so many reboots
-    /// asked for by steps. Only when this has returned may it be.
+    /// asked for by steps. Only when this has returned may it be. [`JobFolder::note_run`] comes first.
     ///
     /// # Errors
     /// The journal can't be written; the step must not be started.
     pub fn note_step(&self, number: usize, reboots: u32) -> Result<(), FileError> {
         // The full stop tells a whole line from one that was cut short.
         let line = format!("\nstep {number} {reboots}.\n");
-        durable::append_durably(&self.0.join(JOURNAL), line.as_bytes())
+        durable::append_to_known(&self.0.join(JOURNAL), line.as_bytes())
     }
 
     /// Notes the leader of a script's process group. A power cut that takes the note takes the

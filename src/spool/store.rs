@@ -216,8 +216,10 @@ impl Spool {
         let Some(path) = self.find_pending(id)? else { return Ok(None) };
         let folder = self.current.join(file_name(id));
         durable::make_folder(&folder)?;
+        let job = JobFolder::at(&folder);
+        job.prepare_journal();
         durable::move_into(&path, &folder.join(JOB))?;
-        Ok(Some(JobFolder::at(&folder)))
+        Ok(Some(job))
     }
 
     /// The folders of jobs that have been started and are not over. What can't be read is set

@@ -97,6 +97,18 @@ fn what_is_damaged_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_job_has_its_journal_before_anybody_takes_it_up() {
+    let folder = Folder::new();
+    let spool = Spool::open(folder.path()).unwrap();
+    spool.accept(&job("a")).unwrap();
+    let started = spool.start("a").unwrap().unwrap();
+    assert_eq!(durable::list(started.path()).unwrap(), ["job.json", "journal"]);
+    assert!(!started.was_taken_up());
+    started.note_run(None).unwrap();
+    assert!(started.was_taken_up());
+}
+
+#[test]
 fn a_damaged_job_is_lost_until_its_end_is_noted() {
     let folder = Folder::new();
     let spool = Spool::open(folder.path()).unwrap();
