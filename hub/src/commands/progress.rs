@@ -122,7 +122,8 @@ async fn plan(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let counts = tally(tx, command).await?;
-    let overdue = overdue(tx, command, &row, now).await?;
+    // Where nothing is held back, nobody asks how many places there are.
+    let overdue = if counts.unreleased == 0 { 0 } else { overdue(tx, command, &row, now).await? };
     let decision = rate::decide(&counts, overdue, &row.max_concurrency, &row.max_errors);
     let state = state(&counts, &row);
     Ok(Some(Plan { row, decision, state }))

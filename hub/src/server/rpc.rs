@@ -53,16 +53,21 @@ impl Outcome {
 /// Answers a request to `/`, received at `now` under the URL `endpoint`.
 pub async fn answer(app: &App, request: &Request, endpoint: &str, now: Utc) -> Outcome {
     let target = request.header("x-amz-target").unwrap_or_default();
+    // Boxed but for messages: a poll waits in this future, and would hold the room of all others as well.
     match target.split_once('.') {
-        Some((ssm::TARGET_PREFIX, "RegisterManagedInstance")) => register(app, request, now).await,
+        Some((ssm::TARGET_PREFIX, "RegisterManagedInstance")) => {
+            Box::pin(register(app, request, now)).await
+        }
         Some((
             ssm::TARGET_PREFIX,
             operation @ ("RequestManagedInstanceRoleToken" | "UpdateManagedInstancePublicKey"),
-        )) => key_signed(app, request, operation, now).await,
+        )) => Box::pin(key_signed(app, request, operation, now)).await,
         Some((ssm::TARGET_PREFIX, operation)) => {
-            systems_manager(app, request, operation, endpoint, now).await
+            Box::pin(systems_manager(app, request, operation, endpoint, now)).await
         }
-        Some((audit::TARGET_PREFIX, operation)) => own(app, request, operation, now).await,
+        Some((audit::TARGET_PREFIX, operation)) => {
+            Box::pin(own(app, request, operation, now)).await
+        }
         Some((ec2messages::TARGET_PREFIX, operation)) => {
             messages(app, request, operation, endpoint, now).await
         }

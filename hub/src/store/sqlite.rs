@@ -97,6 +97,8 @@ async fn pool(url: &str, size: u32, read_only: bool) -> Result<AnyPool, sqlx::Er
     AnyPoolOptions::new()
         .max_connections(size)
         .acquire_slow_threshold(SLOW_WRITE)
+        // A file goes nowhere, and to ask costs as many changes of threads as a statement does.
+        .test_before_acquire(false)
         .after_connect(move |connection, _| Box::pin(prepare(connection, read_only)))
         .connect(url)
         .await

@@ -118,7 +118,8 @@ impl Channel<'_> {
                 drop(timeout(SEND_PATIENCE, self.socket.send(Message::Close(None))).await);
                 return Ok("the hub ended it");
             }
-            let look_again = match self.hand_out(&line).await? {
+            // Boxed, as is what is done with a message: an idle channel holds no room for either.
+            let look_again = match Box::pin(self.hand_out(&line)).await? {
                 Handed::LookAgain(at) => at,
                 Handed::Lost => return Ok("nothing can be sent"),
             };
@@ -135,7 +136,7 @@ impl Channel<'_> {
                     }
                     message = self.socket.recv() => {
                         heard = Instant::now();
-                        match self.take(message).await? {
+                        match Box::pin(self.take(message)).await? {
                             Took::Nothing => {}
                             Took::Ack => break,
                             Took::End(end) => return Ok(end),

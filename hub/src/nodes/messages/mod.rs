@@ -37,10 +37,11 @@ pub async fn call(
 ) -> ApiResult<Value> {
     match operation {
         "GetMessages" => poll::get_messages(app, node, input, endpoint).await,
-        "AcknowledgeMessage" => acknowledge::acknowledge(app, node, input).await,
-        "DeleteMessage" => acknowledge::delete(app, node, input).await,
-        "FailMessage" => acknowledge::fail(app, node, input).await,
-        "SendReply" => reply::send_reply(app, node, input).await,
+        // Boxed, as a poll waits in this future and would hold their room as well.
+        "AcknowledgeMessage" => Box::pin(acknowledge::acknowledge(app, node, input)).await,
+        "DeleteMessage" => Box::pin(acknowledge::delete(app, node, input)).await,
+        "FailMessage" => Box::pin(acknowledge::fail(app, node, input)).await,
+        "SendReply" => Box::pin(reply::send_reply(app, node, input)).await,
         "GetEndpoint" => Ok(json!({"Endpoint": endpoint})),
         _ => Err(ApiError::new(
             "UnknownOperationException",

@@ -64,7 +64,8 @@ async fn wait(
             // come this way the second time.
             late_only: app.wakeups.has_channel(&node.id),
         };
-        let next = match offer::take(app, &look).await? {
+        // Boxed, so that a poll holds the memory of a look only while it looks.
+        let next = match Box::pin(offer::take(app, &look)).await? {
             Offer::Messages(messages) => return Ok(messages),
             Offer::NothingUntil(next) => next,
         };

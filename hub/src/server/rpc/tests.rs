@@ -272,3 +272,12 @@ async fn every_call_of_an_operator_is_noted_with_who_made_it_and_what_it_was_abo
     assert_eq!(noted("PutParameter", json!({"Name": ["secret"], "Value": "x"})).await, None);
     assert_eq!(noted("LaunchRocket", json!({"Name": "secret"})).await, None);
 }
+
+/// A thousand nodes hold a thousand of these. Inline, the largest operation's room would be in each, 6 kB.
+#[tokio::test]
+async fn a_request_that_waits_is_small() {
+    let (app, _dir) = testing::app().await;
+    let request = unsigned("AmazonSSM.ListCommands", "{}");
+    let bytes = size_of_val(&answer(&app, &request, "", app.now()));
+    assert!(bytes < 1536, "{bytes} bytes");
+}
