@@ -25,11 +25,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _BURN = "while :; do :; done"
 # A megabyte every quarter of a second, and a note of how many it has. Python itself takes 8 or so.
 _LEAK = """
-import sys, time
-held = []
+import os, sys, time
+held, note = [], sys.argv[1]
 while len(held) < int(sys.argv[2]):
     held.append(bytearray(b'x' * 1048576))
-    open(sys.argv[1], 'w').write(str(len(held)))
+    # At once: it is killed when nobody knows, and a note that is being written is empty.
+    open(note + '.new', 'w').write(str(len(held)))
+    os.replace(note + '.new', note)
     time.sleep(0.25)
 time.sleep(600)
 """

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.clients import finished, shell, wait_until_online
-from harness.wait import until
+from harness.wait import said, until
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_document_that_runs_alone_waits_for_the_others_and_holds_those_behind_
     order, go_on, finish = home / "order", home / "go-on", home / "finish"
     wait = "while [ ! -e {} ]; do sleep 0.1; done"
     before = shell(client, [agent.node], f"echo before >>{order}; {wait.format(go_on)}")
-    until("the first runs", order.exists)
+    said(order)  # It runs.
     single = alone(agent.node, f"echo alone >>{order}; {wait.format(finish)}; echo done >>{order}")
     until("it waits", lambda: agent.status()[1]["jobs"]["pending"] == 1)
     behind = shell(client, [agent.node], f"echo behind >>{order}")
@@ -127,7 +127,7 @@ def test_a_document_that_runs_alone_waits_for_the_others_and_holds_those_behind_
 def test_a_command_cancelled_while_it_waits_never_runs(home, client, agent, alone):
     order, go_on = home / "order", home / "go-on"
     first = alone(agent.node, f"echo first >>{order}; while [ ! -e {go_on} ]; do sleep 0.1; done")
-    until("the first runs", order.exists)
+    said(order)  # It runs.
     second = shell(client, [agent.node], f"echo second >>{order}")
     until("the second waits", lambda: agent.status()[1]["jobs"]["pending"] == 1)
     client.cancel_command(CommandId=second)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.children import alive
-from harness.wait import until
+from harness.wait import said, until
 
 
 def test_a_child_that_crashes_at_once_is_started_4_times_and_then_fatal(children):
@@ -231,8 +231,7 @@ def test_a_daemon_is_followed_into_the_background(children):
     )
     kids.agent.start()
     for name, file in [("withfile", pidfile), ("without", kids.notes / "other")]:
-        until(f"{name} is there", lambda file=file: file.exists() and file.read_text())
-        pid = int(file.read_text())
+        pid = int(said(file))
         until(f"{name} is known", lambda name=name, pid=pid: kids.of_status()[name].get("pid") == pid)
         os.kill(pid, signal.SIGKILL)
         until(f"{name} is restarted", lambda name=name: len(kids.pids(name)) == 2)
@@ -245,8 +244,7 @@ def test_a_daemon_that_ends_well_in_the_background_is_stopped_and_not_failed(chi
     wait = f"echo $$ >{kids.notes}/pid; while [ ! -e {gate} ]; do sleep 0.1; done; exit 0"
     kids.define("a", f"(setsid sh -c '{wait}' &) ; exit 0", type="daemon", startsecs=1)
     kids.agent.start()
-    until("it is there", lambda: (kids.notes / "pid").exists() and (kids.notes / "pid").read_text())
-    pid = int((kids.notes / "pid").read_text())
+    pid = int(said(kids.notes / "pid"))
     until("it is known", lambda: kids.record("a").get("settled") and kids.record("a").get("pid") == pid)
     gate.touch()
     kids.wait_for("a", "stoped")
@@ -264,8 +262,7 @@ def test_a_daemon_comes_up_also_when_the_agent_dies_meanwhile(children):
     until("it comes up", (kids.notes / "begun").exists)
     kids.agent.kill()
     gate.touch()
-    until("it is there", pidfile.exists)
-    pid = int(pidfile.read_text())
+    pid = int(said(pidfile))
     kids.agent.start()
     until("it is known", lambda: kids.record("a").get("pid") == pid)
     assert alive(pid) and kids.events("a") == []
@@ -290,8 +287,7 @@ def test_what_a_child_leaves_behind_goes_with_it(children):
     grandchild = kids.notes / "grandchild"
     kids.define("parent", f"(setsid sh -c 'echo $$ >{grandchild}; exec sleep 600' &); sleep 1; exit 1")
     kids.agent.start()
-    until("there is a grandchild", lambda: grandchild.exists() and grandchild.read_text())
-    pid = int(grandchild.read_text())
+    pid = int(said(grandchild))
     kids.started("parent", 2)
     assert not alive(pid)
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.children import alive, carrying
 from harness.clients import wait_until_online
-from harness.wait import until
+from harness.wait import said, until
 
 DONE = (0, "success")
 
@@ -54,8 +54,7 @@ def test_a_child_that_ignores_its_stop_signal_is_killed_with_all_that_it_started
     kids.define("deaf", f"{body} while :; do sleep 1; done", stopsecs=1)
     kids.agent.start()
     pid = running(kids, "deaf")
-    until("there is a grandchild", lambda: (kids.notes / "other").exists())
-    other = int((kids.notes / "other").read_text())
+    other = int(said(kids.notes / "other"))
     assert kids.job("stop", "deaf") == DONE
     # On purpose: neither killed nor an event.
     assert kids.status("deaf") == "stoped" and kids.events("deaf") == []
@@ -102,7 +101,7 @@ def test_settings_of_a_job_replace_those_before_and_outlive_the_agent(children):
     kids.agent.start()
     pid = running(kids, "a")
     seen = kids.notes / "seen"
-    until("it has started", seen.exists)
+    said(seen)
     assert kids.job("config", "a", envs={"A": "job"}, limits={"CPU": "50%", "memory": "64M"}) == DONE
     assert alive(pid), "settings need no restart"
     record = kids.record("a")
@@ -226,7 +225,8 @@ while True:
     asked = b""
     while not asked.endswith(b"\\r\\n"):
         asked += peer.recv(1024)
-    open("asked", "wb").write(asked)
+    open("asked.new", "wb").write(asked)
+    os.replace("asked.new", "asked")
     peer.sendall(open("answer", "rb").read() + b"\\r\\n")
     peer.close()
 """

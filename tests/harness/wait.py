@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 # Long enough for a loaded two-core machine, short enough that a hang is noticed.
@@ -28,3 +29,8 @@ def until(what: str, probe: Callable[[], T], patience: float = PATIENCE) -> T:
             raise TimeoutError(f"waited {patience:.0f} s until {what}; last seen: {seen!r}")
         time.sleep(pause)
         pause = min(pause * 1.5, _PAUSE_MAX)
+
+
+def said(file: Path) -> str:
+    """What a program has written into a file, which is there and empty before its first word."""
+    return until(f"{file.name} has a word", lambda: file.exists() and file.read_text())
