@@ -27,10 +27,10 @@ def test_a_board_is_fed_and_when_its_daemon_cannot_be_brought_back_it_is_reset_a
     machine.configure(guardian={"enabled": True, "deadlineSeconds": DEADLINE, **dog})
     machine.switch_on()
     name = node()
-    assert machine.shell(f"cat {DOG}/identity {DOG}/state {DOG}/timeout").split("\n")[1:] == [
-        "active",
-        str(BITES),
-    ]
+    # Opened when the daemon was first heard.
+    dog = f"cat {DOG}/identity {DOG}/state {DOG}/timeout"
+    is_on = ["active", str(BITES)]
+    until("the watchdog is on", lambda: machine.shell(dog).split("\n")[1:] == is_on, PATIENCE)
     # It is fed also while the daemon is killed, and for longer than it would wait.
     machine.shell(f"dmesg -n 1; {KILL}")
     machine.shell(f"sleep {3 * BITES}")
