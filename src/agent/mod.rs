@@ -45,11 +45,11 @@ use crate::bell::Bell;
 #[cfg(feature = "guardian")]
 use crate::guardian::{Pulse, feeder, pulse};
 use crate::lane::{Lane, LaneError};
-use crate::reactor::{block_on, readable};
+use crate::reactor::{after, block_on, readable};
 use crate::spool::{Job, Outbox, Report, Retention, Spool};
 #[cfg(feature = "supervise")]
 use crate::supervise;
-use crate::sys::{FileError, signals};
+use crate::sys::{FileError, memory, signals};
 use crate::uplink::{Uplink, UplinkError};
 #[cfg(feature = "supervise")]
 use children::Children;
@@ -308,6 +308,22 @@ fn spawn(executor: &LocalExecutor<'static>, task: impl Future<Output = ()> + 'st
 /// `None`: there is no such link after all.
 pub type Commands = Box<dyn Fn() -> Result<Option<Arc<dyn Uplink>>, (&'static str, String)> + Send>;
 
+/// When what only the beginning needs was needed.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// As often as a node reports its health; each time costs some dozens of page faults.
+const LET_GO_EVERY: Duration = Duration::from_secs(300);
+
+/// Holds no more of the program in memory than what it does needs.
+async fn stay_small() {
+    let mut wait = SETTLED;
+    loop {
+        after(wait).await;
+        memory::let_go_of_program();
+        wait = LET_GO_EVERY;
+    }
+}
+
 /// The ways to servers that this daemon has.
 #[derive(Default)]
 pub struct Links {
@@ -351,6 +367,7 @@ pub fn run(links: Links, mut settings: Settings) -> Result<End, AgentError> {
         let state = settings.state.clone();
         modules.start("log-level", move || loudness::run(state.clone()));
     }
+    spawn(&executor, stay_small());
     let changes = Rc::new(Changes::default());
     #[cfg(feature = "ssm")]
     {

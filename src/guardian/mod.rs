@@ -19,7 +19,7 @@ use crate::config::Guardian as Settings;
 use crate::sys::process::{self, Identity};
 use crate::sys::signals;
 use crate::sys::ward as system;
-use crate::sys::{FileError, clock, durable, host, lock, random};
+use crate::sys::{FileError, clock, durable, host, lock, memory, random};
 use feeder::Feeder;
 use policy::{ABORT, Streak, Verdict};
 use std::fmt;
@@ -315,6 +315,8 @@ impl Guardian {
             Ok(ward) => {
                 self.note_ward(Some(ward.identity));
                 self.ward = Some(ward);
+                // From now on it waits.
+                memory::let_go_of_program();
             }
             Err(error) => self.again(&format!("it can't be started: {error}"), Duration::ZERO, now),
         }
