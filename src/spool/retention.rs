@@ -29,6 +29,29 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// What is left once there is more: an eighth less, so that not every job that ends has all others looked at.
+    fn less(self) -> Retention {
+        Retention { bytes: self.bytes - self.bytes / 8, jobs: self.jobs - self.jobs / 8 }
+    }
+}
+
+/// What is kept, by the count of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    bytes: u64,
+    jobs: usize,
+}
+
+impl Kept {
+    /// That and one more job in `completed`, if all of it may be kept.
+    pub fn with(self, completed: &Path, name: &str, keep: Retention) -> Option<Kept> {
+        let bytes = size(&record(completed, name)) + size(&completed.join(name));
+        let all = Kept { bytes: self.bytes + bytes, jobs: self.jobs + 1 };
+        (all.bytes <= keep.bytes && all.jobs <= keep.jobs).then_some(all)
+    }
+}
+
 /// Moves what is worth keeping of a job's folder to `to`; the rest is removed: documents and
 /// downloads may hold secrets, and take flash.
 pub fn keep_output(folder: &Path, to: &Path) {
@@ -54,11 +77,12 @@ pub fn keep_output(folder: &Path, to: &Path) {
     }
 }
 
-/// Removes the oldest records and outputs in `completed` until the rest may be kept; the record
-/// `latest` is the youngest whatever its date says, because clocks start in 1970. Records come
-/// first: by them a second delivery is recognised. What can't be removed now will be another time.
-pub fn prune(completed: &Path, latest: &str, keep: Retention) {
-    let Ok(names) = durable::list(completed) else { return };
+/// Where there is more in `completed` than may be kept, removes the oldest records and outputs, and some more; the
+/// record `latest` is the youngest whatever its date says, because clocks start in 1970. Records come
+/// first: by them a second delivery is recognised. What can't be removed now will be another time. The
+/// result is what is left.
+pub fn prune(completed: &Path, latest: &str, keep: Retention) -> Kept {
+    let names = durable::list(completed).unwrap_or_default();
     let (records, outputs): (Vec<_>, Vec<_>) =
         names.iter().partition(|name| name.ends_with(".json"));
     let mut jobs: Vec<_> = records
@@ -66,33 +90,41 @@ pub fn prune(completed: &Path, latest: &str, keep: Retention) {
         .filter_map(|name| {
             let meta = fs::symlink_metadata(completed.join(name)).ok()?;
             let id = name.strip_suffix(".json")?;
-            Some((id == latest, clock::of_file(&meta), meta.blocks() * BLOCK, id))
+            let (bytes, output) = (meta.blocks() * BLOCK, size(&completed.join(id)));
+            Some((id == latest, clock::of_file(&meta), bytes, id, output))
         })
         .collect();
     jobs.sort_unstable_by(|a, b| b.cmp(a));
+    let all: u64 = jobs.iter().map(|(_, _, record, _, output)| record + output).sum();
+    let is_more = jobs.len() > keep.jobs || all > keep.bytes;
+    let keep = if is_more { keep.less() } else { keep };
     let mut taken = 0;
-    let mut kept = Vec::new();
-    for (number, (_, _, bytes, id)) in jobs.iter().enumerate() {
+    let fit = jobs.iter().take(keep.jobs).take_while(|(_, _, bytes, ..)| {
         taken += bytes;
-        if number >= keep.jobs || taken > keep.bytes {
-            remove(&completed.join(format!("{id}.json")));
-        } else {
-            kept.push(*id);
-        }
+        taken <= keep.bytes
+    });
+    let (kept, gone) = jobs.split_at(fit.count());
+    for (_, _, _, id, _) in gone {
+        remove(&record(completed, id));
     }
-    for id in &kept {
-        let output = completed.join(id);
-        let more = size(&output);
-        if taken + more > keep.bytes {
-            remove(&output);
+    let mut taken = kept.iter().map(|(_, _, bytes, ..)| bytes).sum();
+    for (_, _, _, id, output) in kept {
+        if taken + output > keep.bytes {
+            remove(&completed.join(id));
         } else {
-            taken += more;
+            taken += output;
         }
     }
     // What a power cut has left without its record.
-    for name in outputs.iter().filter(|name| !kept.contains(&name.as_str())) {
+    for name in outputs.iter().filter(|name| kept.iter().all(|(_, _, _, id, _)| id != *name)) {
         remove(&completed.join(name));
     }
+    Kept { bytes: taken, jobs: kept.len() }
+}
+
+/// Where it stands that a job is over.
+pub fn record(completed: &Path, name: &str) -> PathBuf {
+    completed.join(format!("{name}.json"))
 }
 
 /// What a folder takes of the disk, bytes.

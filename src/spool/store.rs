@@ -5,10 +5,11 @@ use super::corrupt::Corrupt;
 use super::file_name;
 use super::folder::{JOB, JobFolder};
 use super::job::{Job, Outcome};
-use super::retention::{self, Retention};
+use super::retention::{self, Kept, Retention};
 use crate::sys::reserve::{self, Reserve};
 use crate::sys::{FileError, durable};
 use miniserde::{Deserialize, Serialize, json};
+use std::cell::Cell;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct Spool {
     corrupt: Corrupt,
     reserve: Reserve,
     retention: Retention,
+    /// Nothing is known before the first job has ended.
+    kept: Cell<Option<Kept>>,
 }
 
 /// What became of a job that was offered.
@@ -130,6 +133,7 @@ impl Spool {
             corrupt: Corrupt::at(&root.join("corrupt")),
             reserve: Reserve::of(&root),
             retention: Retention::default(),
+            kept: Cell::default(),
         }
     }
 
@@ -306,7 +310,10 @@ impl Spool {
             durable::remove(&folder.join(JOB))?;
             retention::keep_output(&folder, &self.completed.join(&name));
         }
-        retention::prune(&self.completed, &name, self.retention);
+        let (completed, keep) = (&self.completed, self.retention);
+        let counted = self.kept.get().and_then(|kept| kept.with(completed, &name, keep));
+        let kept = counted.unwrap_or_else(|| retention::prune(completed, &name, keep));
+        self.kept.set(Some(kept));
         if let Err(error) = self.reserve.fill() {
             log::warn!("no new job is taken until the disk has room: {error}");
         }
@@ -323,9 +330,8 @@ impl Spool {
         Ok(self.record(name).exists() || durable::list(&self.pending)?.iter().any(waits))
     }
 
-    /// Where it stands that a job is over.
     fn record(&self, name: &str) -> PathBuf {
-        self.completed.join(format!("{name}.json"))
+        retention::record(&self.completed, name)
     }
 
     fn find_pending(&self, id: &str) -> Result<Option<PathBuf>, FileError> {

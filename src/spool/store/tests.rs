@@ -176,3 +176,25 @@ fn an_outcome_is_read_back_and_a_missing_one_is_a_job_just_begun() {
     started.save_outcome(&outcome).unwrap();
     assert_eq!(started.outcome(), outcome);
 }
+
+#[test]
+fn what_is_kept_is_counted_right_and_is_never_more_than_wanted() {
+    let folder = Folder::new();
+    let keep = Retention { jobs: 16, bytes: 400_000 };
+    let spool = Spool::open(folder.path()).unwrap().keeping(keep);
+    let mut most = 0;
+    for number in 0..40 {
+        let id = format!("job-{number}");
+        spool.accept(&job(&id)).unwrap();
+        let started = spool.start(&id).unwrap().unwrap();
+        fs::create_dir(started.step(0)).unwrap();
+        fs::write(started.step(0).join("stdout"), vec![b'x'; 1 + number % 3 * 10_000]).unwrap();
+        spool.complete(&id, "Success", Utc(0)).unwrap();
+        let all = Retention { jobs: usize::MAX, bytes: u64::MAX };
+        let counted = spool.kept.get().unwrap();
+        assert_eq!(counted, retention::prune(&spool.completed, &id, all), "{number}");
+        assert!(spool.ended(&id).is_some());
+        most = most.max(Spool::count(folder.path()).completed);
+    }
+    assert_eq!(most, keep.jobs);
+}
