@@ -11,7 +11,7 @@ use crate::identity::bootagent::Activation;
 use crate::lane::Lane;
 use crate::reactor::at;
 use crate::supervise::{Accepted, SettingsDone, Supervisor};
-use crate::sys::random;
+use crate::sys::{memory, random};
 use crate::uplink::UplinkError;
 use crate::uplink::bootagent::BootAgent;
 use share::Share;
@@ -206,7 +206,13 @@ impl Task {
                         }
                         // More than fit into one report don't wait for the next one's time.
                         let more = self.supervisor.events().len() > 0;
-                        if more { EARLY } else { jittered(stretched(self.step)) }
+                        if more {
+                            EARLY
+                        } else {
+                            // Nothing is to be done until the next one.
+                            memory::let_go_of_program();
+                            jittered(stretched(self.step))
+                        }
                     }
                     Err(error) => {
                         let wait = again(REPORT_AGAIN, failed_reports, self.step);

@@ -80,9 +80,9 @@ pub fn keep_output(folder: &Path, to: &Path) {
 /// Where there is more in `completed` than may be kept, removes the oldest records and outputs, and some more; the
 /// record `latest` is the youngest whatever its date says, because clocks start in 1970. Records come
 /// first: by them a second delivery is recognised. What can't be removed now will be another time. The
-/// result is what is left.
-pub fn prune(completed: &Path, latest: &str, keep: Retention) -> Kept {
-    let names = durable::list(completed).unwrap_or_default();
+/// result is what is left, if the folder can be read.
+pub fn prune(completed: &Path, latest: &str, keep: Retention) -> Option<Kept> {
+    let names = durable::list(completed).ok()?;
     let (records, outputs): (Vec<_>, Vec<_>) =
         names.iter().partition(|name| name.ends_with(".json"));
     let mut jobs: Vec<_> = records
@@ -97,6 +97,7 @@ pub fn prune(completed: &Path, latest: &str, keep: Retention) -> Kept {
     jobs.sort_unstable_by(|a, b| b.cmp(a));
     let all: u64 = jobs.iter().map(|(_, _, record, _, output)| record + output).sum();
     let is_more = jobs.len() > keep.jobs || all > keep.bytes;
+    let most = keep.bytes;
     let keep = if is_more { keep.less() } else { keep };
     let mut taken = 0;
     let fit = jobs.iter().take(keep.jobs).take_while(|(_, _, bytes, ..)| {
@@ -108,8 +109,9 @@ pub fn prune(completed: &Path, latest: &str, keep: Retention) -> Kept {
         remove(&record(completed, id));
     }
     let mut taken = kept.iter().map(|(_, _, bytes, ..)| bytes).sum();
-    for (_, _, _, id, output) in kept {
-        if taken + output > keep.bytes {
+    for (is_latest, _, _, id, output) in kept {
+        // The room for the next ones is not made at the cost of what has just been printed.
+        if taken + output > if *is_latest { most } else { keep.bytes } {
             remove(&completed.join(id));
         } else {
             taken += output;
@@ -119,7 +121,7 @@ pub fn prune(completed: &Path, latest: &str, keep: Retention) -> Kept {
     for name in outputs.iter().filter(|name| kept.iter().all(|(_, _, _, id, _)| id != *name)) {
         remove(&completed.join(name));
     }
-    Kept { bytes: taken, jobs: kept.len() }
+    Some(Kept { bytes: taken, jobs: kept.len() })
 }
 
 /// Where it stands that a job is over.
@@ -183,6 +185,16 @@ mod tests {
         fs::create_dir(&job).unwrap();
         keep_output(&job, &folder.path().join("none"));
         assert_eq!(durable::list(folder.path()).unwrap(), ["kept"]);
+    }
+
+    #[test]
+    fn what_was_printed_last_is_kept_as_long_as_it_fits() {
+        let folder = Folder::new();
+        let completed = folder.path();
+        finished(completed, "a", 100_000, 2);
+        finished(completed, "b", 175_000, 1);
+        prune(completed, "b", Retention { bytes: 200_000, jobs: 2 });
+        assert_eq!(durable::list(completed).unwrap(), ["a.json", "b", "b.json"]);
     }
 
     #[test]

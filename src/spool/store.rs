@@ -312,8 +312,7 @@ impl Spool {
         }
         let (completed, keep) = (&self.completed, self.retention);
         let counted = self.kept.get().and_then(|kept| kept.with(completed, &name, keep));
-        let kept = counted.unwrap_or_else(|| retention::prune(completed, &name, keep));
-        self.kept.set(Some(kept));
+        self.kept.set(counted.or_else(|| retention::prune(completed, &name, keep)));
         if let Err(error) = self.reserve.fill() {
             log::warn!("no new job is taken until the disk has room: {error}");
         }
