@@ -281,6 +281,15 @@ mod tests {
         Target { host: host.to_owned(), port, forwards: true, properties }
     }
 
+    /// A stream with number 3, and the target that has taken it.
+    fn opened() -> (Mux, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut mux = Mux::start(&target("127.0.0.1", port), false).unwrap();
+        mux.take(PayloadType::Output, &smux::header(Command::Open, 3, 0));
+        (mux, listener.accept().unwrap().0)
+    }
+
     fn wait(mux: &Mux) {
         let mut set = Set::default();
         mux.watch(&mut set, true);
@@ -318,12 +327,8 @@ mod tests {
 
     #[test]
     fn a_target_that_does_not_end_with_its_client_is_left_after_a_minute() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mut mux = Mux::start(&target("127.0.0.1", port), false).unwrap();
+        let (mut mux, mut peer) = opened();
         let mut client = Client::default();
-        mux.take(PayloadType::Output, &smux::header(Command::Open, 3, 0));
-        let (mut peer, _) = listener.accept().unwrap();
         mux.take(PayloadType::Output, &smux::header(Command::End, 3, 0));
         let mut byte = [0];
         while mux.deadline().is_none() {
@@ -355,12 +360,8 @@ mod tests {
 
     #[test]
     fn a_target_that_closes_early_is_heard_and_its_end_told() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mut mux = Mux::start(&target("127.0.0.1", port), false).unwrap();
+        let (mut mux, mut peer) = opened();
         let mut client = Client::default();
-        mux.take(PayloadType::Output, &smux::header(Command::Open, 3, 0));
-        let (mut peer, _) = listener.accept().unwrap();
         peer.write_all(b"413 too large").unwrap();
         // It has more to write than the connection takes, and in the middle of it the target goes.
         let full = [&smux::header(Command::Data, 3, 32_000)[..], &[b'x'; 32_000][..]].concat();

@@ -166,6 +166,7 @@ impl JobFolder {
         let line =
             worker.map_or("\nrun\n".to_owned(), |w| format!("\nrun {} {}\n", w.pid, w.started));
         let journal = self.0.join(JOURNAL);
+        // What a step notes counts on the journal's name being on disk.
         let add = if journal.exists() { durable::append } else { durable::append_durably };
         self.reserve().spend(|| add(&journal, line.as_bytes()))
     }

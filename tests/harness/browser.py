@@ -42,6 +42,7 @@ _SCREEN = """[...document.querySelectorAll('.xterm-rows > div')]
 # its own; else nothing.
 _MIDDLE = """(async () => {
     const it = document.querySelector(%s)
+    if (!it) return false
     const middle = () => {
         const r = it.getBoundingClientRect()
         return [r.x + r.width / 2, r.y + r.height / 2]
